@@ -1,0 +1,184 @@
+//! The one declaration that everything else is made from: what an exercise is, and the ordered list of them.
+//!
+//! An exercise declares itself in its own `mod.rs` (see [`crate::exercises`]). The command line, the report, the
+//! docs index and the room test read [`EXERCISES`]; nothing keeps a second list.
+
+use std::fmt;
+
+use serde::Serialize;
+
+pub use crate::exercises::{EXERCISES, Variants};
+
+/// One defect that real backends ship, with the fixes that look right and the fix that holds.
+#[derive(Debug)]
+pub struct Exercise {
+    /// Kebab-case name of the symptom. It never changes and never names the cause.
+    pub id: &'static str,
+    /// A few words for headings.
+    pub title: &'static str,
+    /// What a user reports, in one sentence.
+    pub symptom: &'static str,
+    /// Why it happens, in one or two sentences. A spoiler: shown only where the reader asked for it.
+    pub cause: &'static str,
+    /// The public routes involved, as `METHOD /path`.
+    pub routes: &'static [&'static str],
+    /// All variants, buggy first, fixed last.
+    pub variants: &'static [Variant],
+    /// What a verdict rests on.
+    pub checks: &'static [CheckSpec],
+    /// What to watch on a dashboard.
+    pub signals: &'static [Signal],
+}
+
+impl Exercise {
+    /// The exercise's name in Rust paths and file names: `oversold_stock` for `oversold-stock`.
+    pub fn snake_id(&self) -> String {
+        self.id.replace('-', "_")
+    }
+
+    /// The variant called `name`.
+    pub fn variant(&self, name: &str) -> Result<&'static Variant, UnknownName> {
+        self.variants.iter().find(|variant| variant.name == name).ok_or_else(|| {
+            UnknownName::new(
+                format!("variant of {}", self.id),
+                name,
+                self.variants.iter().map(|variant| variant.name),
+            )
+        })
+    }
+
+    /// The check called `name`. Panics when the exercise does not declare it, which a test of every scenario shows.
+    pub fn check(&self, name: &str) -> &'static CheckSpec {
+        self.checks
+            .iter()
+            .find(|check| check.name == name)
+            .unwrap_or_else(|| panic!("{} declares no check called {name}", self.id))
+    }
+}
+
+/// One way to write the exercise's function.
+#[derive(Debug)]
+pub struct Variant {
+    /// Kebab-case name, `buggy` and `fixed` among them.
+    pub name: &'static str,
+    /// What the variant is, and so what a run must find.
+    pub kind: Kind,
+    /// What its author would say for it, in one line.
+    pub claim: &'static str,
+    /// The text of its source file: the diff between two of these is the lesson.
+    pub source: &'static str,
+}
+
+/// What a variant is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// What ships: code that passed review.
+    Buggy,
+    /// A fix that looks right and is not.
+    Tempting,
+    /// The fix that holds.
+    Fixed,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Kind::Buggy => "buggy",
+            Kind::Tempting => "tempting",
+            Kind::Fixed => "fixed",
+        })
+    }
+}
+
+/// A check that a load verdict is made of.
+#[derive(Debug)]
+pub struct CheckSpec {
+    /// Kebab-case name, unique within the exercise.
+    pub name: &'static str,
+    /// What it rests on.
+    pub kind: CheckKind,
+    /// What a correct server keeps, in one sentence.
+    pub promise: &'static str,
+}
+
+/// What a check rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckKind {
+    /// A fact about the data after the run: no noise can break it.
+    Invariant,
+    /// A latency or throughput that users would notice.
+    Objective,
+    /// A count that explains the symptom, such as statements per request.
+    Signal,
+    /// Something that must hold for the run to mean anything. When it fails, the run is invalid.
+    Control,
+}
+
+impl fmt::Display for CheckKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            CheckKind::Invariant => "invariant",
+            CheckKind::Objective => "objective",
+            CheckKind::Signal => "signal",
+            CheckKind::Control => "control",
+        })
+    }
+}
+
+/// Something to watch while an exercise runs.
+#[derive(Debug)]
+pub struct Signal {
+    /// A few words for a panel's title.
+    pub title: &'static str,
+    /// A PromQL expression over the metrics that the server exports.
+    pub promql: &'static str,
+    /// The unit of the result, as Grafana names it.
+    pub unit: &'static str,
+}
+
+/// The exercise called `id`.
+pub fn exercise(id: &str) -> Result<&'static Exercise, UnknownName> {
+    EXERCISES
+        .iter()
+        .copied()
+        .find(|exercise| exercise.id == id)
+        .ok_or_else(|| UnknownName::new("exercise", id, EXERCISES.iter().map(|exercise| exercise.id)))
+}
+
+/// A name that is not in a list, with the nearest that are.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no {what} called '{name}'")]
+pub struct UnknownName {
+    what: String,
+    name: String,
+    near: Vec<&'static str>,
+    all: Vec<&'static str>,
+}
+
+impl UnknownName {
+    fn new(what: impl Into<String>, name: &str, known: impl Iterator<Item = &'static str>) -> Self {
+        let all: Vec<_> = known.collect();
+        let mut near: Vec<_> = all
+            .iter()
+            .map(|known| (strsim::jaro_winkler(known, name), *known))
+            .filter(|(likeness, _)| *likeness > 0.7)
+            .collect();
+        near.sort_by(|a, b| b.0.total_cmp(&a.0));
+        UnknownName {
+            what: what.into(),
+            name: name.into(),
+            near: near.into_iter().map(|(_, known)| known).collect(),
+            all,
+        }
+    }
+
+    /// What the user could have meant, as a sentence.
+    pub fn hint(&self) -> String {
+        match self.near.as_slice() {
+            [] => format!("the names are: {}", self.all.join(", ")),
+            near => format!("did you mean {}?", near.join(" or ")),
+        }
+    }
+}

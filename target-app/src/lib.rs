@@ -1,0 +1,2 @@
+//! The reference backend of Stampede.
+pub mod postgres;
