@@ -1,2 +1,19 @@
-//! The reference backend of Stampede.
+//! The reference backend of Stampede: a shop and a restaurant system with sincere defects, each beside the fixes that
+//! look right and the one that holds.
+//!
+//! How to read this crate: [`exercises`] holds the lessons, one folder each, and the diff between two files of a
+//! folder is the lesson. [`catalogue`] says what an exercise is. [`routes`] are ordinary handlers which call the
+//! exercise's function, [`domain`] the correct types and queries that everything shares. [`app`] puts them together,
+//! [`server`] runs them, [`postgres`] finds a database to run them on and [`seed`] fills it.
+
+pub mod app;
+pub mod catalogue;
+pub mod config;
+pub mod domain;
+pub mod error;
+pub mod exercises;
 pub mod postgres;
+mod routes;
+pub mod seed;
+pub mod server;
+pub mod telemetry;

@@ -1,0 +1,119 @@
+//! The public API and the operator's, as routers.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use sqlx::PgPool;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::catalogue::Variants;
+use crate::config::Config;
+use crate::error::ApiError;
+use crate::routes;
+use crate::telemetry::Metrics;
+
+/// What every handler can reach.
+#[derive(Debug, Clone)]
+pub struct AppState {
+    /// Connections to the database.
+    pub pool: PgPool,
+    /// Which variants run.
+    pub variants: Variants,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
+}
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Stampede target app",
+    description = "A shop and a restaurant system, to be put under load. Errors are problem details (RFC 9457) with the \
+                   extra member `error`."
+))]
+struct Document;
+
+fn public_routes() -> (Router<AppState>, utoipa::openapi::OpenApi) {
+    OpenApiRouter::with_openapi(Document::openapi()).merge(routes::router()).split_for_parts()
+}
+
+/// The OpenAPI document of the public API.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    public_routes().1
+}
+
+/// The public API.
+pub fn public(state: AppState, config: &Config) -> Router {
+    let (router, document) = public_routes();
+    let document = Arc::new(document);
+    router
+        .route("/openapi.json", get(async move || Json(document.as_ref().clone())))
+        .fallback(async |request: Request| {
+            ApiError::NotFound(format!("there is nothing at {}", request.uri().path()))
+        })
+        .method_not_allowed_fallback(async |request: Request| {
+            let message = format!("{} is not allowed at {}", request.method(), request.uri().path());
+            (
+                StatusCode::METHOD_NOT_ALLOWED,
+                Json(serde_json::json!({ "title": "Method Not Allowed", "error": message })),
+            )
+        })
+        .layer(DefaultBodyLimit::max(config.body_limit))
+        .layer(CatchPanicLayer::custom(answer_panic))
+        .layer(middleware::from_fn_with_state(config.request_timeout(), deadline))
+        .layer(middleware::from_fn_with_state(state.metrics.clone(), crate::telemetry::observe))
+        .with_state(state)
+}
+
+/// Refuses what takes too long: a client that still waits learns it, one that has left costs nothing more.
+async fn deadline(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            ApiError::Busy { message: format!("no answer within {} ms", limit.as_millis()), retry_after: 1 }
+                .into_response()
+        }
+    }
+}
+
+fn answer_panic(panic: Box<dyn Any + Send>) -> Response {
+    let message = (panic.downcast_ref::<String>().map(String::as_str))
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    ApiError::Internal(anyhow::anyhow!("a handler panicked: {message}")).into_response()
+}
+
+/// Metrics, readiness and run info. Never public.
+pub fn operator(state: AppState) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/ready", get(ready))
+        .route("/info", get(info))
+        .with_state(state)
+}
+
+async fn metrics(State(app): State<AppState>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], app.metrics.encode())
+}
+
+async fn ready(State(app): State<AppState>) -> Result<&'static str, ApiError> {
+    sqlx::query("SELECT 1").execute(&app.pool).await?;
+    Ok("ready")
+}
+
+async fn info(State(app): State<AppState>) -> impl IntoResponse {
+    let variants: serde_json::Map<_, _> =
+        app.variants.entries().into_iter().map(|(id, variant)| (id.into(), variant.name.into())).collect();
+    Json(serde_json::json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "variants": variants,
+        "pool_size": app.pool.options().get_max_connections(),
+    }))
+}

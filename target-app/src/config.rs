@@ -1,0 +1,125 @@
+//! Everything about a server that can be chosen, with its bounds.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::catalogue::Variants;
+
+/// Runs the reference backend on a database that exists and is seeded.
+#[derive(Debug, Clone, clap::Parser)]
+#[command(name = "target-app", version)]
+pub struct Config {
+    /// PostgreSQL to work on
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: String,
+
+    /// Address of the public API; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:3000", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+
+    /// Address of the operator port (metrics, readiness, run info); keep it private
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
+    pub operator_listen: SocketAddr,
+
+    /// Variants to run; the other exercises run fixed
+    #[command(flatten)]
+    pub choice: Choice,
+
+    /// Connections to the database, at most
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub pool_size: u32,
+
+    /// How long a request may wait for a connection before it is refused with 503
+    #[arg(long, default_value_t = 3_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    pub acquire_timeout_ms: u64,
+
+    /// How long a request may take before it is refused with 503
+    #[arg(long, default_value_t = 30_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    pub request_timeout_ms: u64,
+
+    /// Largest request body
+    #[arg(long, default_value_t = 1024 * 1024, value_name = "BYTES")]
+    pub body_limit: usize,
+
+    /// Async worker threads; one a processor when not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub worker_threads: Option<u16>,
+
+    /// Names the run in metrics and logs
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
+    pub run_id: String,
+
+    /// Stops when its standard input is closed: a parent that dies, however it dies, takes the server along
+    #[arg(long, hide = true)]
+    pub exit_with_parent: bool,
+}
+
+impl Config {
+    /// [`Config::acquire_timeout_ms`] as a duration.
+    pub fn acquire_timeout(&self) -> Duration {
+        Duration::from_millis(self.acquire_timeout_ms)
+    }
+
+    /// [`Config::request_timeout_ms`] as a duration.
+    pub fn request_timeout(&self) -> Duration {
+        Duration::from_millis(self.request_timeout_ms)
+    }
+}
+
+/// Which variant of each exercise a server runs.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Choice {
+    /// The variant of every exercise that --variant does not name
+    #[arg(long, value_enum, default_value_t, value_name = "KIND")]
+    pub all: All,
+
+    /// An exercise's variant, as ID=NAME; may be repeated
+    #[arg(long = "variant", value_name = "ID=NAME")]
+    pub variants: Vec<String>,
+}
+
+/// The two variants that every exercise has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum All {
+    /// What ships.
+    Buggy,
+    /// The fix that holds.
+    #[default]
+    Fixed,
+}
+
+/// A choice of variants that cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum ChoiceError {
+    /// Not of the form ID=NAME.
+    #[error("'{0}' is not of the form ID=NAME")]
+    Form(String),
+    /// No such exercise or variant.
+    #[error(transparent)]
+    Unknown(#[from] crate::catalogue::UnknownName),
+}
+
+impl ChoiceError {
+    /// The remedy.
+    pub fn hint(&self) -> String {
+        match self {
+            ChoiceError::Form(_) => "write for example --variant oversold-stock=row-lock".into(),
+            ChoiceError::Unknown(unknown) => unknown.hint(),
+        }
+    }
+}
+
+impl Choice {
+    /// The variants this stands for.
+    pub fn resolve(&self) -> Result<Variants, ChoiceError> {
+        let mut variants = match self.all {
+            All::Buggy => Variants::BUGGY,
+            All::Fixed => Variants::FIXED,
+        };
+        for choice in &self.variants {
+            let (id, name) = choice.split_once('=').ok_or_else(|| ChoiceError::Form(choice.clone()))?;
+            variants.set(id, name)?;
+        }
+        Ok(variants)
+    }
+}

@@ -1,0 +1,156 @@
+//! Every error that a client can get, as problem details (RFC 9457) with the extra member `error`.
+
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use problem_details::ProblemDetails;
+use serde::Serialize;
+
+use crate::domain::restaurants::MealError;
+use crate::exercises::frozen_health::RenderError;
+use crate::exercises::oversold_stock::CheckoutError;
+
+/// Why a request was not answered as it wished.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// 400.
+    #[error("{0}")]
+    BadRequest(String),
+    /// 404.
+    #[error("{0}")]
+    NotFound(String),
+    /// 409.
+    #[error("{0}")]
+    Conflict(String),
+    /// 422: understood, and wrong.
+    #[error("{0}")]
+    Invalid(String),
+    /// 503: come back later.
+    #[error("{message}")]
+    Busy {
+        /// What is busy.
+        message: String,
+        /// Seconds.
+        retry_after: u64,
+    },
+    /// What axum made of a body.
+    #[error("{}", .0.body_text())]
+    Json(#[from] JsonRejection),
+    /// What axum made of a path.
+    #[error("{}", .0.body_text())]
+    Path(#[from] PathRejection),
+    /// What axum made of a query string.
+    #[error("{}", .0.body_text())]
+    Query(#[from] QueryRejection),
+    /// The database failed. The client learns only that.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    /// Anything else that is our fault.
+    #[error(transparent)]
+    Internal(#[from] anyhow::Error),
+}
+
+/// The extra member that clients of the systems before this one read.
+#[derive(Debug, Serialize)]
+struct Extra {
+    error: String,
+}
+
+impl ApiError {
+    /// The answer's status.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            ApiError::BadRequest(_) => StatusCode::BAD_REQUEST,
+            ApiError::NotFound(_) => StatusCode::NOT_FOUND,
+            ApiError::Conflict(_) => StatusCode::CONFLICT,
+            ApiError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            ApiError::Json(rejection) => rejection.status(),
+            ApiError::Path(_) => StatusCode::NOT_FOUND,
+            ApiError::Query(rejection) => rejection.status(),
+            ApiError::Busy { .. } | ApiError::Database(sqlx::Error::PoolTimedOut) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            ApiError::Database(_) | ApiError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// What the client reads: never a library's or the database's own words about our side.
+    fn detail(&self) -> String {
+        match self {
+            ApiError::Database(sqlx::Error::PoolTimedOut) => "the database is busy; try again".into(),
+            ApiError::Database(_) | ApiError::Internal(_) => "the server failed to handle the request".into(),
+            _ => self.to_string(),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::error!(error = ?self, "request failed");
+        } else if let ApiError::Database(error) = &self {
+            tracing::warn!(%error, "database busy");
+        }
+        let detail = self.detail();
+        let problem = ProblemDetails::from_status_code(status)
+            .with_detail(detail.clone())
+            .with_extensions(Extra { error: detail });
+        let mut response = problem.into_response();
+        let retry_after = match self {
+            ApiError::Busy { retry_after, .. } => Some(retry_after),
+            ApiError::Database(sqlx::Error::PoolTimedOut) => Some(1),
+            _ => None,
+        };
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+/// Turns a broken constraint into an answer: `query.await.map_err(on_constraint("orders_user_id_fkey", …))`.
+pub fn on_constraint<'a>(
+    constraint: &'a str,
+    answer: impl FnOnce() -> ApiError + 'a,
+) -> impl FnOnce(sqlx::Error) -> ApiError + 'a {
+    move |error| match &error {
+        sqlx::Error::Database(database) if database.constraint() == Some(constraint) => answer(),
+        _ => error.into(),
+    }
+}
+
+impl From<CheckoutError> for ApiError {
+    fn from(error: CheckoutError) -> Self {
+        match error {
+            CheckoutError::ShortStock { .. } => ApiError::Conflict(error.to_string()),
+            CheckoutError::UnknownProduct(_) => ApiError::Invalid(error.to_string()),
+            CheckoutError::Database(error) => {
+                on_constraint("orders_user_id_fkey", || ApiError::Invalid("there is no such user".into()))(
+                    error,
+                )
+            }
+        }
+    }
+}
+
+impl From<RenderError> for ApiError {
+    fn from(error: RenderError) -> Self {
+        match error {
+            RenderError::Busy { retry_after } => {
+                ApiError::Busy { message: error.to_string(), retry_after: retry_after.as_secs() }
+            }
+            RenderError::Failed(_) => ApiError::Internal(error.into()),
+        }
+    }
+}
+
+impl From<MealError> for ApiError {
+    fn from(error: MealError) -> Self {
+        match error {
+            MealError::ShortStock { .. } => ApiError::Conflict(error.to_string()),
+            MealError::UnknownDish(_) => ApiError::Invalid(error.to_string()),
+            MealError::Database(error) => error.into(),
+        }
+    }
+}

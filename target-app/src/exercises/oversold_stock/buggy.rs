@@ -1,0 +1,25 @@
+use super::*;
+use crate::domain::products;
+
+pub async fn place_order(pool: &PgPool, cart: &Cart) -> Result<Order, CheckoutError> {
+    let mut connection = pool.acquire().await?;
+
+    let mut lines = Vec::new();
+    let mut left = Vec::new();
+    for item in &cart.items {
+        let product = products::find(&mut *connection, item.product_id)
+            .await?
+            .ok_or(CheckoutError::UnknownProduct(item.product_id))?;
+        if product.inventory < item.quantity {
+            return Err(short_stock(item));
+        }
+        lines.push(line(&product, item));
+        left.push((product.id, product.inventory - item.quantity));
+    }
+
+    let order = orders::insert(&mut *connection, cart.user_id, lines).await?;
+    for (product, stock) in left {
+        set_stock(&mut connection, product, stock).await?;
+    }
+    Ok(order)
+}

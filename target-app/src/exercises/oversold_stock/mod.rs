@@ -1,0 +1,119 @@
+//! Exercise `oversold-stock`: `POST /orders/checkout` takes a cart's products out of stock and writes the order.
+
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::catalogue::{CheckKind, CheckSpec, Exercise, Signal};
+use crate::domain::orders::{self, Cart, CartItem, Order, OrderItem};
+use crate::domain::products::Product;
+
+/// What the catalogue says of this exercise.
+pub static EXERCISE: Exercise = Exercise {
+    id: "oversold-stock",
+    title: "Oversold stock",
+    symptom: "Buyers get an order for products that were already sold out.",
+    cause: "The stock is read, compared in the service and written back; two checkouts that read the same number both \
+            sell the same piece.",
+    routes: &["POST /orders/checkout"],
+    variants: Variant::ENTRIES,
+    checks: &[
+        CheckSpec {
+            name: "sold-within-stock",
+            kind: CheckKind::Invariant,
+            promise: "No more pieces are sold than there were.",
+        },
+        CheckSpec {
+            name: "stock-adds-up",
+            kind: CheckKind::Invariant,
+            promise: "What is left is what there was less what was sold, and never below zero.",
+        },
+        CheckSpec {
+            name: "orders-recorded",
+            kind: CheckKind::Invariant,
+            promise: "Every order that was confirmed can be read back, line by line.",
+        },
+        CheckSpec {
+            name: "sells-out",
+            kind: CheckKind::Invariant,
+            promise: "Nobody is refused while there is stock: demand beyond it sells it all.",
+        },
+        CheckSpec {
+            name: "only-clean-refusals",
+            kind: CheckKind::Objective,
+            promise: "Every checkout ends in an order or in 409; none in an error or a timeout.",
+        },
+    ],
+    signals: &[
+        Signal {
+            title: "Checkouts by answer",
+            promql: r#"sum by (http_response_status_code) (rate(http_server_request_duration_seconds_count{http_route="/orders/checkout"}[1m]))"#,
+            unit: "reqps",
+        },
+        Signal {
+            title: "Checkout p99",
+            promql: r#"histogram_quantile(0.99, sum by (le) (rate(http_server_request_duration_seconds_bucket{http_route="/orders/checkout"}[1m])))"#,
+            unit: "s",
+        },
+    ],
+};
+
+variants! {
+    Buggy       "buggy"        buggy        Buggy    "Reads the stock, compares it, writes back what is left."
+    Transaction "transaction"  transaction  Tempting "The same statements in one transaction: all or nothing."
+    ProcessLock "process-lock" process_lock Tempting "One checkout at a time, behind a mutex."
+    RowLock     "row-lock"     row_lock     Tempting "Locks each product's row with FOR UPDATE while it is in the cart."
+    Fixed       "fixed"        fixed        Fixed    "The database takes the stock only if it is there, products in one order."
+}
+
+/// Takes the cart's products out of stock and writes the order.
+pub async fn place_order(variant: Variant, pool: &PgPool, cart: &Cart) -> Result<Order, CheckoutError> {
+    match variant {
+        Variant::Buggy => buggy::place_order(pool, cart).await,
+        Variant::Transaction => transaction::place_order(pool, cart).await,
+        Variant::ProcessLock => process_lock::place_order(pool, cart).await,
+        Variant::RowLock => row_lock::place_order(pool, cart).await,
+        Variant::Fixed => fixed::place_order(pool, cart).await,
+    }
+}
+
+/// Why an order was not placed.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckoutError {
+    /// The shop does not sell it.
+    #[error("there is no product {0}")]
+    UnknownProduct(Uuid),
+    /// Fewer pieces are left than the cart asks for.
+    #[error("fewer than {wanted} pieces of product {product} are in stock")]
+    ShortStock {
+        /// The product.
+        product: Uuid,
+        /// Pieces in the cart.
+        wanted: i32,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+fn short_stock(item: &CartItem) -> CheckoutError {
+    CheckoutError::ShortStock { product: item.product_id, wanted: item.quantity }
+}
+
+/// The order line for a cart's line, at today's price.
+fn line(product: &Product, item: &CartItem) -> OrderItem {
+    OrderItem {
+        product_id: product.id,
+        name: product.name.clone(),
+        quantity: item.quantity,
+        unit_price: product.price,
+    }
+}
+
+async fn set_stock(connection: &mut PgConnection, product: Uuid, stock: i32) -> sqlx::Result<()> {
+    sqlx::query("UPDATE products SET stock = $2 WHERE id = $1")
+        .bind(product)
+        .bind(stock)
+        .execute(connection)
+        .await?;
+    Ok(())
+}

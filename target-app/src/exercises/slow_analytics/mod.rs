@@ -1,0 +1,159 @@
+//! Exercise `slow-analytics`: `GET /restaurants/{id}/analytics` sums up a restaurant's orders.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use sqlx::PgPool;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::catalogue::{CheckKind, CheckSpec, Exercise, Signal};
+use crate::domain::money::Cents;
+
+/// What the catalogue says of this exercise.
+pub static EXERCISE: Exercise = Exercise {
+    id: "slow-analytics",
+    title: "Slow analytics",
+    symptom: "The analytics page of a busy restaurant takes longer with every order, and the menu waits for it.",
+    cause: "A query per order and per item: the statements, and so the round trips, grow with the data.",
+    routes: &["GET /restaurants/{id}/analytics", "GET /restaurants/{id}/menu"],
+    variants: Variant::ENTRIES,
+    checks: &[
+        CheckSpec {
+            name: "totals-right",
+            kind: CheckKind::Invariant,
+            promise: "Revenue, orders and best sellers equal a sum over the orders read one by one.",
+        },
+        CheckSpec {
+            name: "constant-statements",
+            kind: CheckKind::Signal,
+            promise: "The statements per analytics request do not grow with the orders.",
+        },
+        CheckSpec {
+            name: "analytics-p99",
+            kind: CheckKind::Objective,
+            promise: "Ninety-nine in a hundred analytics requests are answered within 10 ms.",
+        },
+        CheckSpec {
+            name: "menu-p99",
+            kind: CheckKind::Objective,
+            promise: "The menu is as quick beside the analytics as without: 99 in 100 within 10 ms.",
+        },
+        CheckSpec {
+            name: "no-failures",
+            kind: CheckKind::Objective,
+            promise: "No request ends in an error or a timeout.",
+        },
+    ],
+    signals: &[
+        Signal {
+            title: "Statements per analytics request",
+            promql: r#"sum(rate(stampede_db_queries_per_request_sum{http_route="/restaurants/{id}/analytics"}[1m])) / sum(rate(stampede_db_queries_per_request_count{http_route="/restaurants/{id}/analytics"}[1m]))"#,
+            unit: "short",
+        },
+        Signal {
+            title: "Analytics p99",
+            promql: r#"histogram_quantile(0.99, sum by (le) (rate(http_server_request_duration_seconds_bucket{http_route="/restaurants/{id}/analytics"}[1m])))"#,
+            unit: "s",
+        },
+    ],
+};
+
+variants! {
+    Buggy    "buggy"    buggy    Buggy    "Walks the orders and looks up the items of each."
+    Parallel "parallel" parallel Tempting "The same look-ups, all at once."
+    Fixed    "fixed"    fixed    Fixed    "One grouped statement."
+}
+
+/// Sums up all orders of the restaurant.
+pub async fn analytics(variant: Variant, pool: &PgPool, restaurant: Uuid) -> sqlx::Result<Analytics> {
+    match variant {
+        Variant::Buggy => buggy::analytics(pool, restaurant).await,
+        Variant::Parallel => parallel::analytics(pool, restaurant).await,
+        Variant::Fixed => fixed::analytics(pool, restaurant).await,
+    }
+}
+
+/// How many best sellers are listed.
+const TOP_ITEMS: usize = 5;
+
+/// A restaurant's orders, summed up.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Analytics {
+    /// Orders that were not cancelled.
+    pub total_orders: i64,
+    /// What they came to.
+    pub total_revenue: Cents,
+    /// Revenue by orders, rounded down to a cent; 0 without orders.
+    pub average_order_value: Cents,
+    /// The five dishes sold most often.
+    pub top_items: Vec<TopItem>,
+}
+
+/// A dish and how it sold.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TopItem {
+    /// Which dish.
+    pub menu_item_id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// Portions sold.
+    pub quantity: i64,
+    /// What they came to.
+    pub revenue: Cents,
+}
+
+impl Analytics {
+    fn new(total_orders: i64, total_revenue: Cents, mut top_items: Vec<TopItem>) -> Self {
+        top_items.sort_by_key(|item| (-item.quantity, item.menu_item_id));
+        top_items.truncate(TOP_ITEMS);
+        Analytics {
+            total_orders,
+            total_revenue,
+            average_order_value: Cents(total_revenue.0 / total_orders.max(1)),
+            top_items,
+        }
+    }
+}
+
+/// One line of an order.
+#[derive(Clone, sqlx::FromRow)]
+struct Line {
+    menu_item_id: Uuid,
+    quantity: i32,
+    unit_price_cents: Cents,
+}
+
+async fn order_ids(pool: &PgPool, restaurant: Uuid) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar("SELECT id FROM restaurant_orders WHERE restaurant_id = $1 AND status <> 'cancelled'")
+        .bind(restaurant)
+        .fetch_all(pool)
+        .await
+}
+
+async fn lines_of(pool: &PgPool, order: Uuid) -> sqlx::Result<Vec<Line>> {
+    sqlx::query_as(
+        "SELECT menu_item_id, quantity, unit_price_cents FROM restaurant_order_items WHERE order_id = $1",
+    )
+    .bind(order)
+    .fetch_all(pool)
+    .await
+}
+
+async fn dish_name(pool: &PgPool, dish: Uuid) -> sqlx::Result<String> {
+    sqlx::query_scalar("SELECT name FROM menu_items WHERE id = $1").bind(dish).fetch_one(pool).await
+}
+
+/// Adds a line to the figures of its dish.
+fn count(items: &mut HashMap<Uuid, TopItem>, line: &Line, name: String) {
+    let item = items.entry(line.menu_item_id).or_insert(TopItem {
+        menu_item_id: line.menu_item_id,
+        name,
+        quantity: 0,
+        revenue: Cents(0),
+    });
+    item.quantity += i64::from(line.quantity);
+    item.revenue.0 += line.unit_price_cents.times(line.quantity).0;
+}

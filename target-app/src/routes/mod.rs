@@ -1,0 +1,24 @@
+//! The public API: ordinary handlers, grouped by subject.
+
+mod extract;
+mod health;
+mod orders;
+mod products;
+mod reports;
+mod restaurants;
+mod users;
+
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::app::AppState;
+
+/// All public routes.
+pub fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .merge(health::router())
+        .merge(products::router())
+        .merge(users::router())
+        .merge(orders::router())
+        .merge(reports::router())
+        .merge(restaurants::router())
+}

@@ -1,0 +1,90 @@
+//! The seeded data: the same rows for the same seed, on every server.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sqlx::{Connection, PgConnection};
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// How much data a database starts with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Scale {
+    /// 100 products, 30 users, 220 shop orders (120 of them `heavy.user@example.com`'s), 220 restaurant orders.
+    #[default]
+    Small,
+    /// The same with 10,000 orders, half of them one restaurant's.
+    Medium,
+    /// The same with 1,000,000 orders, half of them one restaurant's.
+    Large,
+}
+
+impl Scale {
+    /// Orders that the scale adds: the shop's beside the heavy user's 120, and the busy restaurant's.
+    fn orders(self) -> (u32, u32) {
+        match self {
+            Scale::Small => (100, 100),
+            Scale::Medium => (5_000, 5_000),
+            Scale::Large => (500_000, 500_000),
+        }
+    }
+
+    /// The name used on the command line and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Scale::Small => "small",
+            Scale::Medium => "medium",
+            Scale::Large => "large",
+        }
+    }
+}
+
+impl fmt::Display for Scale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Scale {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        <Scale as clap::ValueEnum>::from_str(name, false)
+    }
+}
+
+/// Names the content that [`fill`] makes, so that a prepared database is reused exactly as long as it is right.
+pub fn key(scale: Scale, seed: u64) -> String {
+    let schema = MIGRATIONS.iter().flat_map(|migration| migration.checksum.iter());
+    let text = schema.chain(include_bytes!("seed.sql"));
+    // FNV-1a: a cache key that must be the same in every build, which the standard hasher does not promise.
+    let hash = text.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{scale}-{seed}-{hash:016x}")
+}
+
+/// Creates the schema in an empty database and fills it.
+pub async fn fill(connection: &mut PgConnection, scale: Scale, seed: u64) -> anyhow::Result<()> {
+    MIGRATIONS.run(&mut *connection).await?;
+    let (shop_orders, restaurant_orders) = scale.orders();
+    let mut transaction = connection.begin().await?;
+    for (setting, value) in [
+        ("stampede.seed", seed.to_string()),
+        ("stampede.shop_orders", shop_orders.to_string()),
+        ("stampede.restaurant_orders", restaurant_orders.to_string()),
+        // The sorts and hashes of a million orders fit in memory; spilling them doubles the time.
+        ("work_mem", "256MB".into()),
+    ] {
+        sqlx::query("SELECT set_config($1, $2, true)")
+            .bind(setting)
+            .bind(value)
+            .execute(&mut *transaction)
+            .await?;
+    }
+    sqlx::raw_sql(include_str!("seed.sql")).execute(&mut *transaction).await?;
+    transaction.commit().await?;
+    // Without statistics the planner's first choices differ from run to run.
+    sqlx::raw_sql("VACUUM (ANALYZE)").execute(connection).await?;
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! Runs the app on its two listeners until it is told to stop.
+
+use std::future::Future;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use sqlx::ConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::app::{self, AppState};
+use crate::config::Config;
+use crate::telemetry::{self, Metrics};
+
+/// How long requests in flight may go on after the signal to stop.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What a server prints as one line of JSON on standard output when it answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Ready {
+    /// Where the public API listens.
+    pub public: SocketAddr,
+    /// Where the operator port listens.
+    pub operator: SocketAddr,
+}
+
+/// Runs a server to its end; errors go to standard error.
+pub fn run(config: Config) -> ExitCode {
+    telemetry::init();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = config.worker_threads {
+        runtime.worker_threads(threads.into());
+    }
+    let served = runtime
+        .enable_all()
+        .build()
+        .context("could not start the async runtime")
+        .and_then(|runtime| runtime.block_on(serve(config)));
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Serves until SIGTERM or Ctrl-C, then lets the requests in flight end.
+pub async fn serve(config: Config) -> anyhow::Result<()> {
+    let variants = config.choice.resolve().map_err(|error| anyhow::anyhow!("{error}; {}", error.hint()))?;
+    let database = PgConnectOptions::from_str(&config.database_url)
+        .context("the database URL cannot be read; it looks like postgres://user:password@host:5432/name")?
+        .application_name("target-app")
+        .log_statements(log::LevelFilter::Debug)
+        // Slow statements are logged like the others: the count of statements rests on their events.
+        .log_slow_statements(log::LevelFilter::Debug, Duration::MAX);
+    let pool = PgPoolOptions::new()
+        .max_connections(config.pool_size)
+        .acquire_timeout(config.acquire_timeout())
+        // A ping before each use would add a round trip to every request; a broken connection shows soon enough.
+        .test_before_acquire(false)
+        .connect_with(database)
+        .await
+        .context("could not connect to the database; check DATABASE_URL")?;
+    let state = AppState { pool, variants, metrics: Arc::new(Metrics::new(&config.run_id, &variants)?) };
+
+    let public = bind(config.listen).await?;
+    let operator = bind(config.operator_listen).await?;
+    let ready = Ready { public: public.local_addr()?, operator: operator.local_addr()? };
+
+    let (stop, stopped) = watch::channel(());
+    if config.exit_with_parent {
+        exit_with_parent();
+    }
+    let public =
+        axum::serve(public, app::public(state.clone(), &config)).with_graceful_shutdown(told(&stopped));
+    let operator = axum::serve(operator, app::operator(state.clone())).with_graceful_shutdown(told(&stopped));
+    let serving = async { tokio::try_join!(public.into_future(), operator.into_future()).map(drop) };
+    tokio::pin!(serving);
+
+    println!("{}", serde_json::to_string(&ready)?);
+    tokio::select! {
+        ended = &mut serving => return ended.context("a listener failed"),
+        signal = signalled() => signal.context("could not listen for signals")?,
+    }
+    drop(stop);
+    if tokio::time::timeout(GRACE, serving).await.is_err() {
+        tracing::warn!("requests were still in flight {} s after the signal to stop", GRACE.as_secs());
+    }
+    // Bounded as well: a connection may be busy with a statement that nobody waits for any more.
+    let _ = tokio::time::timeout(Duration::from_secs(1), state.pool.close()).await;
+    Ok(())
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("could not listen on {address}; choose another address or port (port 0 takes a free one)")
+    })
+}
+
+/// Ends when the sender is dropped.
+fn told(stopped: &watch::Receiver<()>) -> impl Future<Output = ()> + use<> {
+    let mut stopped = stopped.clone();
+    async move { while stopped.changed().await.is_ok() {} }
+}
+
+/// Ends at SIGTERM or Ctrl-C.
+async fn signalled() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            _ = terminate.recv() => Ok(()),
+            interrupted = tokio::signal::ctrl_c() => interrupted,
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
+}
+
+/// Ends the process when standard input closes. A thread of its own, because the workers may be the ones that are stuck.
+fn exit_with_parent() {
+    std::thread::spawn(|| {
+        let mut input = std::io::stdin().lock();
+        let mut buffer = [0; 64];
+        while matches!(input.read(&mut buffer), Ok(1..)) {}
+        std::process::exit(0);
+    });
+}
