@@ -84,7 +84,5 @@ pub async fn fill(connection: &mut PgConnection, scale: Scale, seed: u64) -> any
     }
     sqlx::raw_sql(include_str!("seed.sql")).execute(&mut *transaction).await?;
     transaction.commit().await?;
-    // Without statistics the planner's first choices differ from run to run.
-    sqlx::raw_sql("VACUUM (ANALYZE)").execute(connection).await?;
     Ok(())
 }
