@@ -1,4 +1,18 @@
 //! The load, the audits, the verdicts and the reports of Stampede.
+//!
+//! How to read this crate: [`cli`] says what can be asked for and [`commands`] does it. [`compare`] is the main job: it
+//! takes a server from the [`lab`], a schedule and an audit from one of the [`scenarios`], drives the [`load`], has the
+//! rounds judged by [`verdict`], and what comes out ([`results`]) is drawn by [`report`].
+
+pub mod api;
+#[expect(missing_docs, reason = "the help texts are the documentation, and say it to users")]
+pub mod cli;
+pub mod commands;
+pub mod compare;
+pub mod lab;
 pub mod load;
 pub mod report;
 pub mod results;
+pub mod rtt;
+pub mod scenarios;
+pub mod verdict;

@@ -1,2 +1,7 @@
 //! The `stampede` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    loadtests::commands::main()
+}

@@ -45,6 +45,10 @@ pub struct Config {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub worker_threads: Option<u16>,
 
+    /// Leaves the processors to others first, as `nice` does; a load generator on the same machine then keeps its clock
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(i32).range(0..=19))]
+    pub nice: i32,
+
     /// Names the run in metrics and logs
     #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
     pub run_id: String,

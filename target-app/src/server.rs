@@ -34,6 +34,8 @@ pub struct Ready {
 /// Runs a server to its end; errors go to standard error.
 pub fn run(config: Config) -> ExitCode {
     telemetry::init();
+    // Before the runtime starts, because threads inherit it. A system without it only loses the courtesy.
+    let _ = rustix::process::nice(config.nice);
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = config.worker_threads {
         runtime.worker_threads(threads.into());

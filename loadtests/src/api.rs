@@ -1,0 +1,158 @@
+//! The server under test as a client sees it: what scenarios read before a round and after it.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use reqwest::{Client, Url};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+/// Longer than any answer that a scenario waits for outside the load.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A server, with its operator port where that is known.
+pub struct Api {
+    client: Client,
+    /// Base URLs of the replicas.
+    pub targets: Vec<Url>,
+    operators: Vec<Url>,
+}
+
+/// A product as the API shows it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Product {
+    /// Stable id.
+    pub id: Uuid,
+    /// Pieces in stock.
+    pub inventory: i64,
+}
+
+/// A user as the API shows it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct User {
+    /// Stable id.
+    pub id: Uuid,
+}
+
+/// An order as the API shows it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Order {
+    /// Stable id.
+    pub id: Uuid,
+    /// What was bought.
+    pub items: Vec<OrderItem>,
+}
+
+/// One line of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderItem {
+    /// Which product.
+    pub product_id: Uuid,
+    /// Pieces.
+    pub quantity: i64,
+}
+
+#[derive(Deserialize)]
+struct ProductPage {
+    products: Vec<Product>,
+}
+
+/// The user of the seeded data who has 120 orders.
+pub const HEAVY_USER: &str = "heavy.user@example.com";
+
+impl Api {
+    /// The servers at `targets`; `operators` are their operator ports, or empty.
+    pub fn new(targets: Vec<Url>, operators: Vec<Url>) -> anyhow::Result<Self> {
+        let client = Client::builder().timeout(TIMEOUT).no_proxy().build().context("the HTTP client failed")?;
+        Ok(Api { client, targets, operators })
+    }
+
+    /// Whether the statements that a request takes can be counted.
+    pub fn counts_statements(&self) -> bool {
+        !self.operators.is_empty()
+    }
+
+    /// Makes sure that something that looks like this API answers.
+    pub async fn probe(&self) -> anyhow::Result<()> {
+        for target in &self.targets {
+            let base = Api { client: self.client.clone(), targets: vec![target.clone()], operators: Vec::new() };
+            base.bytes("/health", None).await?;
+            let page: anyhow::Result<ProductPage> = base.get("/products?page=1&limit=1", None).await;
+            page.with_context(|| format!("{target} is not this API"))?;
+        }
+        Ok(())
+    }
+
+    /// The body of a `GET`, asked of the first replica.
+    pub async fn bytes(&self, path: &str, tenant: Option<&str>) -> anyhow::Result<Vec<u8>> {
+        let url = self.targets[0].join(path).with_context(|| format!("{path} is not a path"))?;
+        let mut request = self.client.get(url.clone());
+        if let Some(tenant) = tenant {
+            request = request.header("X-Tenant-ID", tenant);
+        }
+        let response = request.send().await.map_err(|error| explain(error, &url))?;
+        let status = response.status();
+        if !status.is_success() {
+            bail!("GET {url} answered {status}");
+        }
+        Ok(response.bytes().await.map_err(|error| explain(error, &url))?.into())
+    }
+
+    /// The JSON of a `GET`.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str, tenant: Option<&str>) -> anyhow::Result<T> {
+        let body = self.bytes(path, tenant).await?;
+        serde_json::from_slice(&body).with_context(|| format!("GET {path} did not answer with the JSON that it should"))
+    }
+
+    /// The first hundred products.
+    pub async fn products(&self) -> anyhow::Result<Vec<Product>> {
+        Ok(self.get::<ProductPage>("/products?page=1&limit=100", None).await?.products)
+    }
+
+    /// One product.
+    pub async fn product(&self, id: Uuid) -> anyhow::Result<Product> {
+        self.get(&format!("/products/{id}"), None).await
+    }
+
+    /// The user of the seeded data with this address.
+    pub async fn user(&self, email: &str) -> anyhow::Result<User> {
+        let users: Vec<User> = self.get(&format!("/users?email={email}"), None).await?;
+        users.into_iter().next().with_context(|| format!("the server has no user {email}; it needs the seeded data"))
+    }
+
+    /// All of a user's orders.
+    pub async fn orders(&self, user: Uuid) -> anyhow::Result<Vec<Order>> {
+        self.get(&format!("/orders/{user}"), None).await
+    }
+
+    /// SQL statements and requests so far on a route, over all replicas, from `stampede_db_queries_per_request`.
+    pub async fn statements(&self, route: &str) -> anyhow::Result<(f64, f64)> {
+        let mut total = (0.0, 0.0);
+        for operator in &self.operators {
+            let url = operator.join("/metrics")?;
+            let text = self.client.get(url.clone()).send().await.map_err(|error| explain(error, &url))?.text().await?;
+            let value = |suffix: &str| {
+                let series = format!("stampede_db_queries_per_request_{suffix}{{http_route=\"{route}\"}} ");
+                text.lines().find_map(|line| line.strip_prefix(&series)?.parse::<f64>().ok()).unwrap_or(0.0)
+            };
+            total.0 += value("sum");
+            total.1 += value("count");
+        }
+        Ok(total)
+    }
+}
+
+/// A transport error in words that name the address and the remedy.
+fn explain(error: reqwest::Error, url: &Url) -> anyhow::Error {
+    let at = url.origin().ascii_serialization();
+    let what = if error.is_timeout() {
+        format!("{at} did not answer within {} s", TIMEOUT.as_secs())
+    } else if error.is_connect() {
+        format!("nothing answers at {at}; is the server running?")
+    } else {
+        format!("the request to {at} failed")
+    };
+    anyhow::Error::new(error).context(what)
+}

@@ -1,0 +1,201 @@
+//! The command line: every command, option and default in one place.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use reqwest::Url;
+use target_app::config::{Choice, Config};
+use target_app::seed::Scale;
+
+/// The load-testing lab that proves what others only claim.
+///
+/// A reference backend has sincere defects. Each exercise puts one of them under honest load in all its variants: what
+/// shipped (buggy), fixes that look right (tempting) and the fix that holds (fixed). A run ends with an audit of the data
+/// beside the latencies, and a verdict for each variant.
+///
+/// No set-up is needed: without DATABASE_URL, a private PostgreSQL is started and removed again.
+#[derive(Debug, Parser)]
+#[command(name = "stampede", version, propagate_version = true, after_help = AFTER_HELP)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Begin with:
+  stampede compare                    three exercises, all variants, a report with pictures
+  stampede diff oversold-stock        the lesson of an exercise: what the fix changed
+  stampede check oversold-stock       judge your own edit of its buggy.rs
+  stampede serve --all buggy          a broken shop on http://127.0.0.1:3000 to try your tools on
+
+Environment:
+  DATABASE_URL            a PostgreSQL server (15 or newer) whose user may create databases
+  STAMPEDE_POSTGRES_BIN   directory of the server binaries to use, or 'portable' to fetch them
+  STAMPEDE_HOME           where clusters, caches and results are kept (default: target/stampede)
+  NO_COLOR                no colours";
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    every variant came out as expected
+  1    at least one did not
+  2    the command line cannot be understood
+  3    the run was invalid (the generator was saturated) or could not be made
+  130  interrupted; what was measured is kept and marked as partial";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List the exercises and their variants
+    List,
+
+    /// Put all variants of exercises under the same load and compare them (the main job)
+    #[command(after_help = EXIT_CODES)]
+    Compare {
+        /// Exercises; all of them when none is named
+        #[arg(value_name = "ID")]
+        ids: Vec<String>,
+        #[command(flatten)]
+        load: LoadOptions,
+    },
+
+    /// Put one exercise under load, in the variants named
+    #[command(after_help = EXIT_CODES)]
+    Run {
+        /// The exercise
+        id: String,
+        /// A variant; may be repeated
+        #[arg(long = "variant", value_name = "NAME", required = true)]
+        variants: Vec<String>,
+        #[command(flatten)]
+        load: LoadOptions,
+    },
+
+    /// Judge your solution: the edited buggy.rs of an exercise, or a server of your own
+    ///
+    /// The checks judge behaviour, never source, so every solution that keeps the promises passes, and a stub does not.
+    #[command(after_help = EXIT_CODES)]
+    Check {
+        /// The exercise
+        id: String,
+        /// Judge the server at this address instead, through HTTP alone. It is changed by the load: give it throw-away data
+        #[arg(long, value_name = "URL", value_parser = http_url)]
+        url: Option<Url>,
+        #[command(flatten)]
+        load: LoadOptions,
+    },
+
+    /// Serve the backend for other clients (curl, k6, oha …) until Ctrl-C
+    Serve {
+        /// Port of the public API on 127.0.0.1; replicas take the next ones; 0 takes free ones
+        #[arg(long, default_value_t = 3000)]
+        port: u16,
+        /// Port of the operator listener (metrics, readiness, run info), likewise
+        #[arg(long, default_value_t = 0)]
+        operator_port: u16,
+        #[command(flatten)]
+        choice: Choice,
+        /// Servers on the one database
+        #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16))]
+        replicas: u16,
+        #[command(flatten)]
+        data: DataOptions,
+    },
+
+    /// Show what one variant changes of another: the lesson of the exercise
+    Diff {
+        /// The exercise
+        id: String,
+        /// From this variant
+        #[arg(default_value = "buggy")]
+        from: String,
+        /// To this one
+        #[arg(default_value = "fixed")]
+        to: String,
+    },
+
+    /// The server under test
+    #[command(hide = true, name = crate::lab::SERVER)]
+    Server(Config),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct DataOptions {
+    /// How much data: small, medium (10,000 orders) or large (1,000,000 orders)
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
+    pub scale: Scale,
+
+    /// Seeds the data, the schedule and the order of the rounds
+    #[arg(long, default_value_t = 42)]
+    pub seed: u64,
+
+    /// Latency to add to every exchange with the database, such as 500us or 2ms
+    #[arg(long, default_value = "0s", value_name = "TIME", value_parser = rtt)]
+    pub db_rtt: Duration,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct LoadOptions {
+    /// Requests a second of the exercise's main stream [default: the exercise's own]
+    #[arg(long, value_parser = rate)]
+    pub rate: Option<f64>,
+
+    /// Length of each round, such as 5s [default: the exercise's own]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub duration: Option<Duration>,
+
+    /// Rounds of each variant, interleaved in ABBA order [default: 2]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub rounds: Option<u32>,
+
+    /// Servers on the one database [default: the exercise's own]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16))]
+    pub replicas: Option<u16>,
+
+    /// One round of each variant: a first look, not a proof
+    #[arg(long, conflicts_with = "rounds")]
+    pub quick: bool,
+
+    /// Let each user wait for its answer before the next request, as simple load tools do. It hides what a slow server
+    /// does to those who arrive meanwhile
+    #[arg(long)]
+    pub closed: bool,
+
+    /// Directory for the results [default: target/stampede/runs/<time>]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub data: DataOptions,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate <= 100_000.0 => Ok(rate),
+        Ok(_) => Err("a rate is more than 0 and at most 100000 requests a second".into()),
+        Err(_) => Err("a rate is a number of requests a second, such as 200".into()),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = time(text)?;
+    match duration.as_secs_f64() {
+        1.0..=3600.0 => Ok(duration),
+        _ => Err("a round lasts between 1s and 1h".into()),
+    }
+}
+
+fn rtt(text: &str) -> Result<Duration, String> {
+    let rtt = time(text)?;
+    if rtt > Duration::from_secs(1) { Err("a round trip takes at most 1s".into()) } else { Ok(rtt) }
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write for example 500us, 20ms or 5s"))
+}
+
+fn http_url(text: &str) -> Result<Url, String> {
+    match Url::parse(text) {
+        Ok(url) if url.scheme() == "http" && url.has_host() => Ok(url),
+        _ => Err("a server's address looks like http://127.0.0.1:3000".into()),
+    }
+}

@@ -1,0 +1,380 @@
+//! What each command does, and how it ends.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{CommandFactory, FromArgMatches};
+use comfy_table::{ContentArrangement, Table, presets};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use similar::{ChangeTag, TextDiff};
+use target_app::catalogue::{self, EXERCISES, UnknownName};
+use target_app::config::ChoiceError;
+use target_app::postgres::{PostgresError, default_home};
+
+use crate::api::Api;
+use crate::cli::{Cli, Command, DataOptions, LoadOptions};
+use crate::compare::{self, Bench, Job, ShapeChange, Watch};
+use crate::lab::{Deployment, Lab, Setting};
+use crate::load::{Cancel, Mode};
+use crate::report;
+use crate::results::{Results, Verdict};
+use crate::scenarios::{SCENARIOS, scenario};
+
+const UNEXPECTED: u8 = 1;
+const USAGE: u8 = 2;
+const INVALID: u8 = 3;
+const INTERRUPTED: u8 = 130;
+
+/// Results of earlier runs that are kept in the default directory.
+const RUNS_KEPT: usize = 20;
+
+/// A problem with what was asked for rather than with doing it.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+struct Usage {
+    message: String,
+    hint: String,
+}
+
+impl From<UnknownName> for Usage {
+    fn from(unknown: UnknownName) -> Self {
+        Usage { message: unknown.to_string(), hint: unknown.hint() }
+    }
+}
+
+impl From<ChoiceError> for Usage {
+    fn from(error: ChoiceError) -> Self {
+        Usage { message: error.to_string(), hint: error.hint() }
+    }
+}
+
+/// Parses the command line, does what it says, and gives the process its exit code.
+pub fn main() -> ExitCode {
+    let color = if use_color(&std::io::stdout()) { clap::ColorChoice::Auto } else { clap::ColorChoice::Never };
+    let matches = Cli::command().color(color).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    // The server brings its own runtime and its own logs.
+    if let Command::Server(config) = cli.command {
+        return target_app::server::run(config);
+    }
+    // Broken pipes end the reader's interest, not the run: the reports are on disk.
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&anyhow::Error::new(error).context("could not start the async runtime")),
+    };
+    match runtime.block_on(dispatch(cli.command)) {
+        Ok(code) => code,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    let mut text = format!("error: {error:#}");
+    let usage = error.downcast_ref::<Usage>();
+    let hint = (usage.map(|usage| usage.hint.clone()))
+        .or_else(|| error.chain().find_map(|cause| cause.downcast_ref::<PostgresError>())?.hint());
+    if let Some(hint) = hint {
+        let _ = write!(text, "\n\nhint: {hint}");
+    }
+    let _ = writeln!(std::io::stderr(), "{text}");
+    ExitCode::from(if usage.is_some() { USAGE } else { INVALID })
+}
+
+async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::List => say(&list()),
+        Command::Diff { id, from, to } => say(&diff(&id, &from, &to).map_err(Usage::from)?),
+        Command::Compare { ids, load } => {
+            let scenarios = match ids.as_slice() {
+                [] => SCENARIOS.to_vec(),
+                ids => ids.iter().map(|id| scenario(id)).collect::<Result<_, _>>().map_err(Usage::from)?,
+            };
+            let exercises = scenarios.into_iter().map(|scenario| (scenario, compare::variants_of_kind(scenario, None)));
+            measure(exercises.collect(), None, None, load).await
+        }
+        Command::Run { id, variants, load } => {
+            let scenario = scenario(&id).map_err(Usage::from)?;
+            let variants = variants.iter().map(|name| scenario.exercise().variant(name)).collect::<Result<_, _>>();
+            measure(vec![(scenario, variants.map_err(Usage::from)?)], None, None, load).await
+        }
+        Command::Check { id, url, load } => {
+            let scenario = scenario(&id).map_err(Usage::from)?;
+            let edited = scenario.exercise().variant("buggy").map_err(Usage::from)?;
+            measure(vec![(scenario, vec![edited])], Some(Verdict::Clean), url, load).await
+        }
+        Command::Serve { port, operator_port, choice, replicas, data } => {
+            serve(port, operator_port, &choice, replicas, data).await
+        }
+        Command::Server(_) => unreachable!("handled before the runtime was started"),
+    }
+}
+
+/// Prints to standard output. A reader who has left is no error.
+fn say(text: &str) -> anyhow::Result<ExitCode> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("could not print"),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn use_color(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+fn list() -> String {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(["exercise", "what users report", "variants"]);
+    for exercise in EXERCISES {
+        let variants: Vec<&str> = exercise.variants.iter().map(|variant| variant.name).collect();
+        table.add_row([exercise.id, exercise.symptom, &variants.join("\n")]);
+    }
+    format!("{table}\n\nEach has a page: docs/exercises/<exercise>.md\n")
+}
+
+fn diff(id: &str, from: &str, to: &str) -> Result<String, UnknownName> {
+    let exercise = catalogue::exercise(id)?;
+    let (from, to) = (exercise.variant(from)?, exercise.variant(to)?);
+    let color = use_color(&std::io::stdout());
+    let paint = |code: &str, line: &str| match color {
+        true => format!("\x1b[{code}m{line}\x1b[0m\n"),
+        false => format!("{line}\n"),
+    };
+    let lines = TextDiff::from_lines(from.source, to.source);
+    let path = |name: &str| format!("target-app/src/exercises/{}/{}.rs", exercise.snake_id(), name.replace('-', "_"));
+    let mut text = paint("1", &format!("--- {}  ({}: {})", path(from.name), from.kind, from.claim));
+    text += &paint("1", &format!("+++ {}  ({}: {})", path(to.name), to.kind, to.claim));
+    for hunk in lines.unified_diff().context_radius(3).iter_hunks() {
+        text += &paint("36", hunk.header().to_string().trim_end());
+        for change in hunk.iter_changes() {
+            let line = change.value().trim_end_matches('\n');
+            text += &match change.tag() {
+                ChangeTag::Delete => paint("31", &format!("-{line}")),
+                ChangeTag::Insert => paint("32", &format!("+{line}")),
+                ChangeTag::Equal => format!(" {line}\n"),
+            };
+        }
+    }
+    Ok(text)
+}
+
+type Exercises = Vec<(&'static dyn crate::scenarios::Scenario, Vec<&'static catalogue::Variant>)>;
+
+/// Runs the exercises, writes the reports, prints the tables.
+async fn measure(
+    exercises: Exercises,
+    expected: Option<Verdict>,
+    url: Option<reqwest::Url>,
+    load: LoadOptions,
+) -> anyhow::Result<ExitCode> {
+    let cancel = Cancel::on_ctrl_c();
+    cancel_on_terminate(&cancel)?;
+    let home = default_home();
+    let started = chrono::Local::now().format("%Y-%m-%d-%H%M%S-%3f").to_string();
+    let out = load.out.clone().unwrap_or_else(|| home.join("runs").join(started));
+    let rounds = match (load.quick || url.is_some(), load.rounds) {
+        (_, Some(rounds)) => rounds,
+        (true, None) => 1,
+        (false, None) => 2,
+    };
+    let job = Job {
+        expected,
+        rounds,
+        seed: load.data.seed,
+        mode: if load.closed { Mode::Closed } else { Mode::Open },
+        shape: ShapeChange { rate: load.rate, duration: load.duration, replicas: load.replicas.map(usize::from) },
+        command: std::env::args().collect::<Vec<_>>().join(" "),
+        out,
+        exercises,
+    };
+
+    let total: usize = job.exercises.iter().map(|(_, variants)| variants.len() * rounds as usize).sum();
+    let progress = Progress::new(total as u64);
+    let results = match url {
+        Some(url) => {
+            let api = Api::new(vec![url], Vec::new())?;
+            api.probe().await?;
+            compare::run(&job, &Bench::Foreign(api), &cancel, &progress).await
+        }
+        None => {
+            let lab = open(&load.data, &progress).await?;
+            let results = compare::run(&job, &Bench::Lab(&lab), &cancel, &progress).await;
+            // Also after a failure: a given server must not keep the run's databases.
+            let closed = lab.close().await;
+            let results = results?;
+            closed?;
+            Ok(results)
+        }
+    };
+    progress.bar.finish_and_clear();
+    let results = results?;
+
+    let paths = report::write(&results, &source, &job.out)?;
+    if load.out.is_none() {
+        report::point_latest(&home, &job.out)?;
+        prune(&home.join("runs"));
+    }
+    let color = use_color(&std::io::stdout());
+    let width = comfy_table_width();
+    say(&format!("{}\nReport: {}\n", report::terminal(&results, color, width), short(&paths.html).display()))?;
+    Ok(ExitCode::from(exit_code(&results)))
+}
+
+fn exit_code(results: &Results) -> u8 {
+    let verdicts = || compare::variants_of(results);
+    if !results.complete {
+        INTERRUPTED
+    } else if verdicts().any(|variant| variant.verdict == Verdict::Invalid) {
+        INVALID
+    } else if verdicts().any(|variant| variant.verdict != variant.expected) {
+        UNEXPECTED
+    } else {
+        0
+    }
+}
+
+fn source(exercise: &str, variant: &str) -> Option<&'static str> {
+    Some(catalogue::exercise(exercise).ok()?.variant(variant).ok()?.source)
+}
+
+/// Columns of the terminal; enough for every column where there is none.
+fn comfy_table_width() -> u16 {
+    Table::new().width().unwrap_or(160)
+}
+
+/// The path from here, where it is inside.
+fn short(path: &Path) -> PathBuf {
+    let here = std::env::current_dir().ok();
+    here.and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path).into()
+}
+
+/// Removes the oldest results in the default directory. What cannot be removed stays; that is no reason to fail a run.
+fn prune(runs: &Path) {
+    let mut dirs: Vec<PathBuf> = std::fs::read_dir(runs).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    // Their names are times.
+    dirs.sort();
+    for old in dirs.iter().rev().skip(RUNS_KEPT) {
+        let _ = std::fs::remove_dir_all(old);
+    }
+}
+
+fn cancel_on_terminate(cancel: &Cancel) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("could not listen for SIGTERM")?;
+    let cancel = cancel.clone();
+    tokio::spawn(async move {
+        terminate.recv().await;
+        cancel.raise();
+    });
+    Ok(())
+}
+
+async fn open(data: &DataOptions, progress: &Progress) -> anyhow::Result<Lab> {
+    let setting = Setting { scale: data.scale, seed: data.seed, db_rtt: data.db_rtt };
+    progress.bar.set_message("starting PostgreSQL");
+    Lab::open(setting, &|text| progress.note(text)).await
+}
+
+async fn serve(
+    port: u16,
+    operator_port: u16,
+    choice: &target_app::config::Choice,
+    replicas: u16,
+    data: DataOptions,
+) -> anyhow::Result<ExitCode> {
+    let variants = choice.resolve().map_err(Usage::from)?;
+    for (first, option) in [(port, "--port"), (operator_port, "--operator-port")] {
+        for port in (first..=first.saturating_add(replicas - 1)).filter(|_| first != 0) {
+            free(port, option)?;
+        }
+    }
+    let cancel = Cancel::on_ctrl_c();
+    cancel_on_terminate(&cancel)?;
+    let progress = Progress::new(0);
+    let lab = open(&data, &progress).await?;
+    progress.bar.finish_and_clear();
+    let deployment = Deployment {
+        variants,
+        replicas: replicas.into(),
+        port,
+        operator_port,
+        run_id: "serve",
+        logs: None,
+        name: "serve",
+    };
+    let mut deployed = lab.deploy(&deployment).await?;
+
+    let mut text = String::new();
+    for ready in deployed.addresses() {
+        let _ = writeln!(text, "Serving http://{} (operator port http://{})", ready.public, ready.operator);
+    }
+    for (id, variant) in variants.entries() {
+        let _ = writeln!(text, "  {id:<16} {:<12} {}", variant.name, variant.claim);
+    }
+    let _ = writeln!(text, "On {}. Ctrl-C stops it and removes the data.", lab.postgres.origin());
+    say(&text)?;
+
+    let ended = tokio::select! {
+        () = cancel.raised() => None,
+        ended = deployed.ended() => Some(ended),
+    };
+    deployed.shut_down().await?;
+    lab.close().await?;
+    match ended {
+        None => Ok(ExitCode::SUCCESS),
+        Some(ended) => anyhow::bail!(ended),
+    }
+}
+
+fn free(port: u16, option: &str) -> Result<(), Usage> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map(drop).map_err(|error| Usage {
+        message: format!("port {port} on 127.0.0.1 cannot be used: {error}"),
+        hint: format!("choose another with {option}, or let {option} 0 take a free one"),
+    })
+}
+
+/// A bar on a terminal, lines elsewhere; on standard error, where it disturbs no reader of the tables.
+struct Progress {
+    bar: ProgressBar,
+    terminal: bool,
+}
+
+impl Progress {
+    fn new(rounds: u64) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let bar = ProgressBar::with_draw_target(Some(rounds), ProgressDrawTarget::stderr());
+        let template = match rounds {
+            0 => "{spinner} {msg}",
+            _ => "{spinner} {wide_bar} {pos}/{len} rounds, {eta} left  {msg}",
+        };
+        bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Progress { bar, terminal }
+    }
+}
+
+impl Watch for Progress {
+    fn round(&self, exercise: &str, variant: &str, round: u32, rounds: u32) {
+        let text = format!("{exercise} {variant}, round {round} of {rounds}");
+        match self.terminal {
+            true => self.bar.set_message(text),
+            false => eprintln!("[{}/{}] {text}", self.bar.position() + 1, self.bar.length().unwrap_or(0)),
+        }
+    }
+
+    fn done(&self) {
+        self.bar.inc(1);
+    }
+
+    fn note(&self, text: &str) {
+        match self.terminal {
+            true => self.bar.println(text),
+            false => eprintln!("{text}"),
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! Rounds in ABBA order, each on fresh servers and fresh data, and the results they add up to.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use rand::seq::SliceRandom;
+use rand_pcg::Pcg64;
+use target_app::catalogue::{Kind, Variant, Variants};
+
+use crate::api::Api;
+use crate::lab::{Deployment, Lab};
+use crate::load::{self, Cancel, LoadError, Mode, Plan, arrivals};
+use crate::report;
+use crate::results::{Environment, ExerciseResult, Generator, Results, SCHEMA_VERSION, Verdict};
+use crate::scenarios::{Scenario, Shape, TIMEOUT, WARM_UP};
+use crate::verdict::{self, RoundResult};
+
+/// What requests in flight get at the end of a schedule.
+const DRAIN: Duration = Duration::from_millis(300);
+
+/// Requests in flight at most. More than any scenario has unless its server stands still.
+const USERS: usize = 400;
+
+/// A saturated round is noise; that many are repeated before the variant is called invalid.
+const REPEATS: u32 = 2;
+
+/// What to run.
+pub struct Job {
+    /// With the variants of each, in the order of the tables.
+    pub exercises: Vec<(&'static dyn Scenario, Vec<&'static Variant>)>,
+    /// What the verdict of a variant must be; without it, what its kind demands.
+    pub expected: Option<Verdict>,
+    /// Rounds per variant.
+    pub rounds: u32,
+    /// Seeds the schedules and the order of the variants.
+    pub seed: u64,
+    /// Open or closed loop.
+    pub mode: Mode,
+    /// Changes to each scenario's shape.
+    pub shape: ShapeChange,
+    /// Directory for the results.
+    pub out: PathBuf,
+    /// The command line, for the record.
+    pub command: String,
+}
+
+/// What the command line changes of a scenario's shape.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ShapeChange {
+    /// Requests a second of the main stream.
+    pub rate: Option<f64>,
+    /// Length of the schedule.
+    pub duration: Option<Duration>,
+    /// Servers.
+    pub replicas: Option<usize>,
+}
+
+impl ShapeChange {
+    fn of(self, shape: Shape) -> Shape {
+        Shape {
+            rate: self.rate.or(shape.rate),
+            duration: self.duration.unwrap_or(shape.duration),
+            replicas: self.replicas.unwrap_or(shape.replicas),
+        }
+    }
+}
+
+/// Where the load goes.
+pub enum Bench<'a> {
+    /// The lab's own servers.
+    Lab(&'a Lab),
+    /// A server that somebody else runs.
+    Foreign(Api),
+}
+
+/// Is told of each round.
+pub trait Watch {
+    /// A round begins.
+    fn round(&self, exercise: &str, variant: &str, round: u32, rounds: u32);
+    /// A round ended.
+    fn done(&self);
+    /// Something that a person should know.
+    fn note(&self, text: &str);
+}
+
+/// Runs the job to its end, or to the first Ctrl-C: then the results say that they are not complete.
+pub async fn run(job: &Job, bench: &Bench<'_>, cancel: &Cancel, watch: &dyn Watch) -> anyhow::Result<Results> {
+    let start = Instant::now();
+    let mut results = Results {
+        schema_version: SCHEMA_VERSION,
+        run_id: uuid::Uuid::now_v7().simple().to_string(),
+        command: job.command.clone(),
+        started_at: chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+        duration_seconds: 0.0,
+        complete: false,
+        environment: environment(bench),
+        generator: Generator {
+            mode: job.mode.to_string(),
+            seed: job.seed,
+            rounds: job.rounds,
+            repeated_rounds: 0,
+            timer_lag_p99_us: 0,
+            saturated: false,
+        },
+        exercises: Vec::new(),
+    };
+    std::fs::create_dir_all(&job.out).with_context(|| format!("could not create {}", job.out.display()))?;
+
+    let mut timer_lag = Vec::new();
+    for (scenario, variants) in &job.exercises {
+        let mut run = ExerciseRun { job, bench, cancel, watch, run_id: &results.run_id, scenario: *scenario, load: String::new() };
+        let rounds = run.rounds(variants, &mut results.generator).await?;
+        timer_lag.extend(rounds.values().flatten().map(|round| round.load.timer_lag.clone()));
+        results.exercises.push(run.result(variants, rounds));
+        results.duration_seconds = start.elapsed().as_secs_f64();
+        // A run that is killed later leaves what it had, marked as incomplete.
+        report::write_json(&results, &job.out)?;
+        if cancel.is_raised() {
+            break;
+        }
+    }
+    if let Some(lag) = timer_lag.into_iter().reduce(|mut all, one| {
+        // Of equal bounds, which is all that adding asks for.
+        let _ = all.add(one);
+        all
+    }) {
+        results.generator.timer_lag_p99_us = lag.value_at_quantile(0.99);
+    }
+    results.generator.saturated = variants_of(&results).any(|variant| variant.verdict == Verdict::Invalid);
+    results.complete = !cancel.is_raised();
+    Ok(results)
+}
+
+/// All variants of a run.
+pub fn variants_of(results: &Results) -> impl Iterator<Item = &crate::results::VariantResult> {
+    results.exercises.iter().flat_map(|exercise| &exercise.variants)
+}
+
+struct ExerciseRun<'a> {
+    job: &'a Job,
+    bench: &'a Bench<'a>,
+    cancel: &'a Cancel,
+    watch: &'a dyn Watch,
+    run_id: &'a str,
+    scenario: &'static dyn Scenario,
+    load: String,
+}
+
+impl ExerciseRun<'_> {
+    /// The rounds by variant. Every second pass goes backwards (ABBA), so that a drift of the machine hits all alike.
+    async fn rounds(
+        &mut self,
+        variants: &[&'static Variant],
+        generator: &mut Generator,
+    ) -> anyhow::Result<BTreeMap<&'static str, Vec<RoundResult>>> {
+        let mut order = variants.to_vec();
+        order.shuffle(&mut self.rng(0));
+        let mut rounds: BTreeMap<&'static str, Vec<RoundResult>> = BTreeMap::new();
+        for number in 1..=self.job.rounds {
+            for variant in &order {
+                if self.cancel.is_raised() {
+                    return Ok(rounds);
+                }
+                self.watch.round(self.scenario.exercise().id, variant.name, number, self.job.rounds);
+                let done = self.round_repeated(variant, number, generator).await.with_context(|| {
+                    format!("{}, variant {}, round {number}", self.scenario.exercise().id, variant.name)
+                })?;
+                rounds.entry(variant.name).or_default().extend(done);
+                self.watch.done();
+            }
+            order.reverse();
+        }
+        Ok(rounds)
+    }
+
+    /// All variants of a round get the same schedule.
+    fn rng(&self, round: u32) -> Pcg64 {
+        arrivals::seeded(self.job.seed.wrapping_mul(1_000_003).wrapping_add(round.into()))
+    }
+
+    async fn round_repeated(
+        &mut self,
+        variant: &'static Variant,
+        number: u32,
+        generator: &mut Generator,
+    ) -> anyhow::Result<Option<RoundResult>> {
+        for repeat in 0.. {
+            let round = self.round(variant, number).await?;
+            match &round {
+                Some(RoundResult { load, .. }) if load.saturation.is_some() && repeat < REPEATS => {
+                    generator.repeated_rounds += 1;
+                    if let Some(saturation) = &load.saturation {
+                        self.watch.note(&format!("{saturation}; repeating the round (hint: {})", saturation.hint));
+                    }
+                }
+                _ => return Ok(round),
+            }
+        }
+        unreachable!("the last repeat returns")
+    }
+
+    /// One round; none when it was interrupted.
+    async fn round(&mut self, variant: &'static Variant, number: u32) -> anyhow::Result<Option<RoundResult>> {
+        match self.bench {
+            Bench::Foreign(api) => self.measure(api, number).await,
+            Bench::Lab(lab) => {
+                let mut variants = Variants::FIXED;
+                variants.set(self.scenario.exercise().id, variant.name)?;
+                let deployed = lab
+                    .deploy(&Deployment {
+                        variants,
+                        replicas: self.shape().replicas,
+                        port: 0,
+                        operator_port: 0,
+                        run_id: self.run_id,
+                        logs: Some(&self.job.out),
+                        name: &format!("{}-{}-{number}", self.scenario.exercise().id, variant.name),
+                    })
+                    .await?;
+                let measured = self.measure(&deployed.api()?, number).await;
+                deployed.discard().await?;
+                measured
+            }
+        }
+    }
+
+    fn shape(&self) -> Shape {
+        self.job.shape.of(self.scenario.shape())
+    }
+
+    async fn measure(&mut self, api: &Api, number: u32) -> anyhow::Result<Option<RoundResult>> {
+        let shape = self.shape();
+        let mut round = self.scenario.prepare(api, &shape, self.rng(number)).await?;
+        self.load = round.describe();
+        let plan = Plan {
+            targets: api.targets.clone(),
+            tickets: round.tickets(),
+            duration: shape.duration,
+            warm_up: WARM_UP,
+            users: USERS,
+            timeout: TIMEOUT,
+            drain: DRAIN,
+            mode: self.job.mode,
+        };
+        let round: std::sync::Arc<dyn crate::scenarios::Round> = round.into();
+        let judge = round.clone();
+        let driven =
+            load::drive(plan, std::sync::Arc::new(move |request, answer| judge.judge(request, answer)), self.cancel.clone());
+        let load = match driven.await {
+            Ok(load) => load,
+            Err(LoadError::Interrupted { .. }) => {
+                self.cancel.raise();
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let audit = round.audit(api, &load).await.context("the audit after the load")?;
+        Ok(Some(RoundResult { load, audit }))
+    }
+
+    fn result(
+        &self,
+        variants: &[&'static Variant],
+        mut rounds: BTreeMap<&'static str, Vec<RoundResult>>,
+    ) -> ExerciseResult {
+        let exercise = self.scenario.exercise();
+        let judged = variants.iter().filter_map(|variant| {
+            let expected = self.job.expected.unwrap_or_else(|| verdict::expected(variant.kind));
+            verdict::judge(self.scenario, variant, expected, rounds.remove(variant.name)?)
+        });
+        ExerciseResult {
+            id: exercise.id.into(),
+            title: exercise.title.into(),
+            symptom: exercise.symptom.into(),
+            load: self.load.clone(),
+            variants: judged.collect(),
+        }
+    }
+}
+
+fn environment(bench: &Bench<'_>) -> Environment {
+    let (postgres, database, scale, db_rtt_us) = match bench {
+        Bench::Lab(lab) => (
+            Some(lab.postgres.version().to_owned()),
+            lab.postgres.origin().to_owned(),
+            lab.setting.scale.to_string(),
+            lab.setting.db_rtt.as_micros() as u64,
+        ),
+        Bench::Foreign(api) => (None, format!("a foreign server at {}", api.targets[0]), "unknown".into(), 0),
+    };
+    Environment {
+        stampede: env!("CARGO_PKG_VERSION").into(),
+        postgres,
+        database,
+        os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+        cpus: std::thread::available_parallelism().map_or(1, usize::from),
+        load_average: load_average(),
+        scale,
+        db_rtt_us,
+    }
+}
+
+/// Of the last minute, where the system tells.
+fn load_average() -> Option<f64> {
+    std::fs::read_to_string("/proc/loadavg").ok()?.split_whitespace().next()?.parse().ok()
+}
+
+/// The variants of a job's exercise, buggy first: all of them, or those of one kind.
+pub fn variants_of_kind(scenario: &dyn Scenario, kind: Option<Kind>) -> Vec<&'static Variant> {
+    let all = scenario.exercise().variants.iter();
+    all.filter(|variant| kind.is_none_or(|kind| variant.kind == kind)).collect()
+}

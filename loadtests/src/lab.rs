@@ -1,0 +1,218 @@
+//! The lab bench: a database server, and servers under test that come and go on it.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use reqwest::Url;
+use sqlx::Connection;
+use target_app::catalogue::Variants;
+use target_app::postgres::{Database, Options, Postgres, Progress, Template};
+use target_app::seed::{self, Scale};
+use target_app::server::Ready;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::api::Api;
+use crate::rtt;
+
+/// The hidden subcommand under which this binary is the server under test.
+pub const SERVER: &str = "target-app";
+
+/// A server that has not said where it listens by then never will.
+const START: Duration = Duration::from_secs(15);
+
+/// The server gives way to the generator, whose clock must be right also when the server takes every processor.
+const NICE: &str = "5";
+
+/// What the data and the way to it are like.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// How much data.
+    pub scale: Scale,
+    /// Seeds the data.
+    pub seed: u64,
+    /// Added to every exchange with the database.
+    pub db_rtt: Duration,
+}
+
+/// A database server, and what to put on it.
+pub struct Lab {
+    /// The server.
+    pub postgres: Postgres,
+    /// The data.
+    pub setting: Setting,
+}
+
+impl Lab {
+    /// Finds or starts a database server and prepares the seeded data.
+    pub async fn open(setting: Setting, progress: Progress<'_>) -> anyhow::Result<Self> {
+        let Setting { scale, seed, .. } = setting;
+        let template = Template::new(seed::key(scale, seed), async move |options| {
+            let mut connection = sqlx::PgConnection::connect_with(&options).await?;
+            seed::fill(&mut connection, scale, seed).await?;
+            Ok(connection.close().await?)
+        });
+        let postgres = Postgres::obtain(&Options::from_env(), &template, progress).await?;
+        Ok(Lab { postgres, setting })
+    }
+
+    /// Starts servers on a fresh clone of the data and waits until they answer.
+    pub async fn deploy(&self, deployment: &Deployment<'_>) -> anyhow::Result<Deployed> {
+        let database = self.postgres.create_database().await?;
+        let mut url: Url = database.url().parse().context("the database's URL cannot be read")?;
+        if !self.setting.db_rtt.is_zero() {
+            let address = resolve(&url)?;
+            let relay = rtt::relay(address, self.setting.db_rtt).context("the database relay could not listen")?;
+            url.set_ip_host(relay.ip()).and_then(|()| url.set_port(Some(relay.port()))).ok().context("the database's URL has no host")?;
+        }
+        let mut replicas = Vec::new();
+        for number in 0..deployment.replicas {
+            replicas.push(Replica::start(deployment, url.as_str(), number).await?);
+        }
+        Ok(Deployed { database, replicas })
+    }
+
+    /// Ends the database server.
+    pub async fn close(self) -> anyhow::Result<()> {
+        Ok(self.postgres.stop().await?)
+    }
+}
+
+fn resolve(url: &Url) -> anyhow::Result<SocketAddr> {
+    let addresses = url.socket_addrs(|| Some(5432)).with_context(|| "the database's host cannot be resolved")?;
+    addresses.into_iter().next().context("the database's host has no address")
+}
+
+/// Servers to be started together.
+#[derive(Debug, Clone)]
+pub struct Deployment<'a> {
+    /// The variants that they run.
+    pub variants: Variants,
+    /// How many.
+    pub replicas: usize,
+    /// Port of the first; the next ones follow it. 0 takes free ones.
+    pub port: u16,
+    /// Port of the first one's operator listener, likewise.
+    pub operator_port: u16,
+    /// Goes into metrics and logs.
+    pub run_id: &'a str,
+    /// Directory for the servers' logs; without one they go to standard error.
+    pub logs: Option<&'a Path>,
+    /// Names the log files.
+    pub name: &'a str,
+}
+
+/// Servers that answer.
+pub struct Deployed {
+    database: Database,
+    replicas: Vec<Replica>,
+}
+
+impl Deployed {
+    /// The servers as a client sees them.
+    pub fn api(&self) -> anyhow::Result<Api> {
+        let url = |address: &SocketAddr| Url::parse(&format!("http://{address}")).context("an address is a URL's host");
+        Api::new(
+            self.replicas.iter().map(|replica| url(&replica.ready.public)).collect::<anyhow::Result<_>>()?,
+            self.replicas.iter().map(|replica| url(&replica.ready.operator)).collect::<anyhow::Result<_>>()?,
+        )
+    }
+
+    /// Where each server listens.
+    pub fn addresses(&self) -> impl Iterator<Item = &Ready> {
+        self.replicas.iter().map(|replica| &replica.ready)
+    }
+
+    /// Returns when one of the servers has ended by itself.
+    pub async fn ended(&mut self) -> String {
+        let waits = self.replicas.iter_mut().map(|replica| Box::pin(replica.child.wait()));
+        match futures::future::select_all(waits).await.0 {
+            Ok(status) => format!("a server ended with {status}"),
+            Err(error) => format!("a server was lost: {error}"),
+        }
+    }
+
+    /// Ends the servers at once and drops their database.
+    pub async fn discard(mut self) -> anyhow::Result<()> {
+        for replica in &mut self.replicas {
+            // It may have ended already; then there is nothing to kill.
+            let _ = replica.child.kill().await;
+        }
+        Ok(self.database.drop().await?)
+    }
+
+    /// Lets the servers finish their requests, then drops their database.
+    pub async fn shut_down(mut self) -> anyhow::Result<()> {
+        for replica in &self.replicas {
+            if let Some(pid) = replica.child.id().and_then(|pid| rustix::process::Pid::from_raw(pid as i32)) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            }
+        }
+        for replica in &mut self.replicas {
+            let _ = tokio::time::timeout(Duration::from_secs(8), replica.child.wait()).await;
+        }
+        self.discard().await
+    }
+}
+
+struct Replica {
+    child: Child,
+    ready: Ready,
+}
+
+impl Replica {
+    async fn start(deployment: &Deployment<'_>, database: &str, number: usize) -> anyhow::Result<Self> {
+        let port = |first: u16| match first {
+            0 => Ok(0),
+            first => first.checked_add(number as u16).context("the ports of the replicas go beyond 65535"),
+        };
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port(deployment.port)?));
+        let operator = SocketAddr::from((Ipv4Addr::LOCALHOST, port(deployment.operator_port)?));
+
+        let log = deployment.logs.map(|dir| dir.join(format!("server-{}-{number}.log", deployment.name)));
+        let program = std::env::current_exe().context("this program's own path is unknown")?;
+        let mut command = Command::new(program);
+        command
+            .arg(SERVER)
+            .args(["--listen", &listen.to_string(), "--operator-listen", &operator.to_string()])
+            .args(["--run-id", deployment.run_id, "--nice", NICE, "--exit-with-parent"])
+            // Not an argument: it holds a password, and everybody can list arguments.
+            .env("DATABASE_URL", database)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // Ctrl-C is for the lab, which then ends its servers.
+            .process_group(0)
+            .kill_on_drop(true);
+        for (id, variant) in deployment.variants.entries() {
+            command.args(["--variant", &format!("{id}={}", variant.name)]);
+        }
+        if let Some(log) = &log {
+            command.stderr(File::create(log).with_context(|| format!("could not write {}", log.display()))?);
+        }
+        let mut child = command.spawn().context("the server could not be started")?;
+        let output = child.stdout.take().context("the server has no standard output")?;
+
+        let line = tokio::time::timeout(START, BufReader::new(output).lines().next_line()).await;
+        match line {
+            Ok(Ok(Some(line))) => {
+                let ready = serde_json::from_str(&line).with_context(|| format!("the server said '{line}'"))?;
+                Ok(Replica { child, ready })
+            }
+            Ok(_) => bail!("the server did not start{}", last_words(log)),
+            Err(_) => bail!("the server did not start within {} s{}", START.as_secs(), last_words(log)),
+        }
+    }
+}
+
+/// What a server wrote last, for an error message.
+fn last_words(log: Option<PathBuf>) -> String {
+    let text = log.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+    match text.trim().lines().last() {
+        Some(line) => format!(": {}", line.trim_start_matches("error: ")),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,173 @@
+//! `frozen-health`: the health check is asked alone, then beside more reports than the machine can render.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use futures::future::{BoxFuture, FutureExt};
+use rand_pcg::Pcg64;
+use target_app::catalogue::Exercise;
+use target_app::exercises::frozen_health::EXERCISE;
+
+use super::{Audit, Findings, Shape, WARM_UP, check, ms, signal};
+use crate::api::{Api, HEAVY_USER};
+use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, status_reason};
+
+/// Health checks a second.
+const HEALTH_RATE: f64 = 200.0;
+/// How long the health check is asked alone, after the warm-up.
+const IDLE: Duration = Duration::from_millis(700);
+/// Reports offered, as a multiple of what all processors together could render.
+const OVERLOAD: f64 = 2.0;
+/// A p99 within this is quick, whatever the idle one was: a health check times out after seconds.
+const QUICK_US: u64 = 25_000;
+
+pub struct Scenario;
+
+impl super::Scenario for Scenario {
+    fn exercise(&self) -> &'static Exercise {
+        &EXERCISE
+    }
+
+    fn headline(&self) -> &'static str {
+        "health"
+    }
+
+    fn shape(&self) -> Shape {
+        Shape { rate: None, duration: Duration::from_millis(3_000), replicas: 1 }
+    }
+
+    fn prepare<'a>(
+        &'a self,
+        api: &'a Api,
+        shape: &'a Shape,
+        mut rng: Pcg64,
+    ) -> BoxFuture<'a, anyhow::Result<Box<dyn super::Round>>> {
+        async move {
+            let user = api.user(HEAVY_USER).await?.id;
+            let path = format!("/reports/orders/{user}");
+            let reference = api.bytes(&path, None).await?;
+            let rate = match shape.rate {
+                Some(rate) => rate,
+                None => overload(api, &path).await?,
+            };
+
+            let reports_from = WARM_UP + IDLE;
+            let mut tickets = Vec::new();
+            for at in arrivals::constant(HEALTH_RATE, shape.duration) {
+                let name = if at < reports_from { "health-idle" } else { "health" };
+                tickets.push(Ticket { at, request: Request::get(name, "/health") });
+            }
+            let loaded = shape.duration.saturating_sub(reports_from);
+            for at in arrivals::poisson(&mut rng, rate, loaded) {
+                tickets.push(Ticket { at: reports_from + at, request: Request::get("report", path.clone()) });
+            }
+            Ok(Box::new(Round { tickets, rate, reference }) as Box<dyn super::Round>)
+        }
+        .boxed()
+    }
+
+    fn objectives(&self, load: &Load) -> Findings {
+        let idle = load.response("health-idle").value_at_quantile(0.99);
+        let busy = load.response("health").value_at_quantile(0.99);
+        let limit = (2 * idle).max(QUICK_US);
+        let delivered = load.count("report", "ok");
+        let refused = load.count("report", "busy");
+        let offered = load.response("report").len();
+        let unclean = offered - delivered - refused;
+        Findings {
+            checks: vec![
+                check(
+                    &EXERCISE,
+                    "health-p99",
+                    busy <= limit,
+                    format!("p99 at most {} (idle: {})", ms(limit), ms(idle)),
+                    format!("p99 {}", ms(busy)),
+                ),
+                check(
+                    &EXERCISE,
+                    "reports-delivered",
+                    delivered * 16 >= offered,
+                    format!("at least a sixteenth of {offered} reports"),
+                    format!("{delivered} delivered"),
+                ),
+                check(
+                    &EXERCISE,
+                    "only-clean-refusals",
+                    unclean == 0,
+                    "every report ends in 200 or in 503 with Retry-After",
+                    format!("{unclean} of {offered} failed or were still waiting"),
+                ),
+            ],
+            signals: vec![
+                signal("health p99 during reports", busy as f64 / 1000.0, "ms", Some(limit as f64 / 1000.0)),
+                signal("reports delivered", delivered as f64, "reports", None),
+            ],
+        }
+    }
+}
+
+/// Reports a second that are twice what the processors could render, measured once for all rounds of this process.
+async fn overload(api: &Api, path: &str) -> anyhow::Result<f64> {
+    static RATE: OnceLock<f64> = OnceLock::new();
+    if let Some(rate) = RATE.get() {
+        return Ok(*rate);
+    }
+    let mut quickest = Duration::MAX;
+    for _ in 0..5 {
+        let start = Instant::now();
+        api.bytes(path, None).await?;
+        quickest = quickest.min(start.elapsed());
+    }
+    let processors = std::thread::available_parallelism().map_or(2, usize::from);
+    Ok(*RATE.get_or_init(|| OVERLOAD * processors as f64 / quickest.as_secs_f64()))
+}
+
+struct Round {
+    tickets: Vec<Ticket>,
+    rate: f64,
+    reference: Vec<u8>,
+}
+
+impl super::Round for Round {
+    fn describe(&self) -> String {
+        format!(
+            "{HEALTH_RATE:.0} health checks a second; after {} ms alone, beside Poisson arrivals of {:.0} reports a second on one \
+             server, about {OVERLOAD:.0} times what its processors can render",
+            IDLE.as_millis(),
+            self.rate,
+        )
+    }
+
+    fn tickets(&mut self) -> Vec<Ticket> {
+        std::mem::take(&mut self.tickets)
+    }
+
+    fn judge(&self, request: &Request, answer: &Answer<'_>) -> Outcome {
+        match (request.name, answer.status) {
+            ("report", 200) if answer.body[..] != self.reference[..] => Outcome::Failed("altered-report"),
+            (_, 200) => Outcome::Ok,
+            ("report", 503) if answer.headers.contains_key("retry-after") => Outcome::Expected("busy"),
+            (_, status) => Outcome::Failed(status_reason(status)),
+        }
+    }
+
+    fn audit<'a>(&'a self, _: &'a Api, load: &'a Load) -> BoxFuture<'a, anyhow::Result<Audit>> {
+        let altered = load.count("report", "altered-report");
+        let delivered = load.count("report", "ok");
+        let refused = load.count("report", "busy");
+        let offered = load.response("report").len();
+        let is_pdf = self.reference.starts_with(b"%PDF-") && self.reference.trim_ascii_end().ends_with(b"%%EOF");
+        let checks = vec![check(
+            &EXERCISE,
+            "reports-identical",
+            altered == 0 && is_pdf,
+            format!("a PDF, the same {} bytes each time", self.reference.len()),
+            match is_pdf {
+                true => format!("{altered} of {} differ", delivered + altered),
+                false => "not a PDF".into(),
+            },
+        )];
+        let sentence = format!("of {offered} reports {delivered} delivered, {refused} refused in time");
+        async move { Ok(Audit { sentence, findings: Findings { checks, signals: Vec::new() } }) }.boxed()
+    }
+}

@@ -1,0 +1,230 @@
+//! `oversold-stock`: many buyers, two products, more demand than stock.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::bail;
+use futures::future::{BoxFuture, FutureExt};
+use rand::RngExt;
+use rand_pcg::Pcg64;
+use serde_json::json;
+use target_app::catalogue::Exercise;
+use target_app::exercises::oversold_stock::EXERCISE;
+use uuid::Uuid;
+
+use super::{Audit, Findings, Shape, check, no_failures, signal};
+use crate::api::{Api, HEAVY_USER, Order, OrderItem};
+use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, status_reason};
+
+/// Checkouts a second.
+const RATE: f64 = 300.0;
+
+pub struct Scenario;
+
+impl super::Scenario for Scenario {
+    fn exercise(&self) -> &'static Exercise {
+        &EXERCISE
+    }
+
+    fn headline(&self) -> &'static str {
+        "checkout"
+    }
+
+    fn shape(&self) -> Shape {
+        // Two replicas: what one process does to protect the stock must not be taken for protection.
+        Shape { rate: None, duration: Duration::from_millis(2_000), replicas: 2 }
+    }
+
+    fn prepare<'a>(
+        &'a self,
+        api: &'a Api,
+        shape: &'a Shape,
+        mut rng: Pcg64,
+    ) -> BoxFuture<'a, anyhow::Result<Box<dyn super::Round>>> {
+        async move {
+            let rate = shape.rate.unwrap_or(RATE);
+            let schedule = arrivals::poisson(&mut rng, rate, shape.duration);
+            let demand = schedule.len() as i64;
+
+            let mut products = api.products().await?;
+            products.sort_by_key(|product| (product.inventory, product.id));
+            // Half the demand at most: the sale must sell out, or nothing is learned.
+            let stocked: Vec<_> =
+                products.iter().filter(|product| (1..=demand / 2).contains(&product.inventory)).rev().take(2).collect();
+            let [first, second] = stocked.as_slice() else {
+                bail!(
+                    "no two products have between 1 and {} pieces in stock, and a sale of {demand} carts needs them; \
+                     raise --rate or --duration, or seed the server anew",
+                    demand / 2
+                );
+            };
+            let mut buyers = vec![api.user(HEAVY_USER).await?.id];
+            let others: anyhow::Result<Vec<crate::api::User>> = api.get("/users", None).await;
+            buyers.extend(others.into_iter().flatten().map(|user| user.id).filter(|id| *id != buyers[0]));
+
+            let pair = [first.id, second.id];
+            let tickets = schedule.into_iter().enumerate().map(|(n, at)| {
+                // Both sequences of the same two products, as two people fill their carts.
+                let [a, b] = if rng.random() { pair } else { [pair[1], pair[0]] };
+                let cart = json!({
+                    "userId": buyers[rng.random_range(0..buyers.len())],
+                    "items": [{ "productId": a, "quantity": 1 }, { "productId": b, "quantity": 1 }],
+                });
+                let mut request = Request::post("checkout", "/orders/checkout", cart.to_string());
+                request.target = n % api.targets.len();
+                Ticket { at, request }
+            });
+            Ok(Box::new(Round {
+                tickets: tickets.collect(),
+                rate,
+                replicas: api.targets.len(),
+                buyers,
+                stock: [(first.id, first.inventory), (second.id, second.inventory)],
+                confirmed: Mutex::default(),
+            }) as Box<dyn super::Round>)
+        }
+        .boxed()
+    }
+
+    fn objectives(&self, load: &Load) -> Findings {
+        Findings {
+            checks: vec![no_failures(
+                &EXERCISE,
+                "only-clean-refusals",
+                "every checkout ends in 201 or 409",
+                load,
+            )],
+            signals: Vec::new(),
+        }
+    }
+}
+
+struct Round {
+    tickets: Vec<Ticket>,
+    rate: f64,
+    replicas: usize,
+    buyers: Vec<Uuid>,
+    /// The two products and their stock before the sale.
+    stock: [(Uuid, i64); 2],
+    /// Orders that were answered with 201.
+    confirmed: Mutex<Vec<Order>>,
+}
+
+impl super::Round for Round {
+    fn describe(&self) -> String {
+        format!(
+            "Poisson arrivals, {:.0} checkouts a second over {} server{}; each cart holds one piece of the same two products, \
+             {} and {} in stock, in either sequence",
+            self.rate,
+            self.replicas,
+            if self.replicas == 1 { "" } else { "s" },
+            self.stock[0].1,
+            self.stock[1].1,
+        )
+    }
+
+    fn tickets(&mut self) -> Vec<Ticket> {
+        std::mem::take(&mut self.tickets)
+    }
+
+    fn judge(&self, _: &Request, answer: &Answer<'_>) -> Outcome {
+        match answer.status {
+            201 => match serde_json::from_slice(answer.body) {
+                Ok(order) => {
+                    self.confirmed.lock().expect("no judge panics while it holds the list").push(order);
+                    Outcome::Ok
+                }
+                Err(_) => Outcome::Failed("not-an-order"),
+            },
+            409 => Outcome::Expected("short-stock"),
+            status => Outcome::Failed(status_reason(status)),
+        }
+    }
+
+    fn audit<'a>(&'a self, api: &'a Api, load: &'a Load) -> BoxFuture<'a, anyhow::Result<Audit>> {
+        async move {
+            let confirmed = self.confirmed.lock().expect("no judge panics while it holds the list").clone();
+            let mut sold: BTreeMap<Uuid, i64> = BTreeMap::new();
+            for item in confirmed.iter().flat_map(|order| &order.items) {
+                *sold.entry(item.product_id).or_default() += item.quantity;
+            }
+
+            let mut oversold = 0;
+            let mut unaccounted = 0;
+            let mut scarcest = i64::MAX;
+            let mut stories = Vec::new();
+            for (product, before) in self.stock {
+                let after = api.product(product).await?.inventory;
+                let sold = sold.get(&product).copied().unwrap_or(0);
+                oversold += (sold - before).max(0);
+                unaccounted += (before - sold - after).abs().max(-after);
+                scarcest = scarcest.min(after);
+                stories.push(format!("{sold} of {before}"));
+            }
+            let stories = stories.join(" and ");
+            let missing = self.missing(api, &confirmed).await?;
+            // What failed or was cut off may have taken stock without a confirmation: those are the objective's to judge.
+            let uncertain = (load.tickets.failed + load.tickets.timed_out + load.tickets.in_flight) as i64
+                + (load.warm_up.failed + load.warm_up.timed_out + load.warm_up.in_flight) as i64;
+
+            let checks = vec![
+                check(
+                    &EXERCISE,
+                    "sold-within-stock",
+                    oversold == 0,
+                    "no piece is sold twice",
+                    format!("{oversold} pieces oversold: sold {stories}"),
+                ),
+                check(
+                    &EXERCISE,
+                    "stock-adds-up",
+                    unaccounted <= 2 * uncertain,
+                    "stock before − sold = stock after",
+                    format!("{unaccounted} pieces unaccounted for"),
+                ),
+                check(
+                    &EXERCISE,
+                    "orders-recorded",
+                    missing == 0,
+                    format!("all {} confirmed orders can be read back", confirmed.len()),
+                    format!("{missing} missing or altered"),
+                ),
+                check(
+                    &EXERCISE,
+                    "sells-out",
+                    scarcest <= 0,
+                    "none left of the scarcer product",
+                    format!("{scarcest} left"),
+                ),
+            ];
+            let signals = vec![
+                signal("pieces oversold", oversold as f64, "pieces", Some(0.0)),
+                signal("checkouts that failed", uncertain as f64, "requests", Some(0.0)),
+            ];
+            let sentence = match oversold {
+                0 => format!("sold {stories} in stock"),
+                n => format!("oversold {n}: sold {stories} in stock"),
+            };
+            Ok(Audit { sentence, findings: Findings { checks, signals } })
+        }
+        .boxed()
+    }
+}
+
+impl Round {
+    /// Confirmed orders that cannot be read back as they were confirmed.
+    async fn missing(&self, api: &Api, confirmed: &[Order]) -> anyhow::Result<usize> {
+        let mut recorded: HashMap<Uuid, Vec<OrderItem>> = HashMap::new();
+        for buyer in &self.buyers {
+            recorded.extend(api.orders(*buyer).await?.into_iter().map(|order| (order.id, sorted(order.items))));
+        }
+        let missing = confirmed.iter().filter(|order| recorded.get(&order.id) != Some(&sorted(order.items.clone())));
+        Ok(missing.count())
+    }
+}
+
+fn sorted(mut items: Vec<OrderItem>) -> Vec<OrderItem> {
+    items.sort();
+    items
+}

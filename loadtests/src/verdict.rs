@@ -1,0 +1,151 @@
+//! From the rounds of a variant to its verdict.
+
+use target_app::catalogue::{CheckKind, Kind, Variant};
+
+use crate::load::Load;
+use crate::results::{CheckResult, SignalValue, VariantResult, Verdict};
+use crate::scenarios::{Audit, Scenario};
+
+/// What one round of a variant measured and found.
+pub struct RoundResult {
+    /// The load.
+    pub load: Load,
+    /// The audit after it.
+    pub audit: Audit,
+}
+
+/// What the kind of a variant demands of its verdict.
+pub fn expected(kind: Kind) -> Verdict {
+    match kind {
+        Kind::Buggy | Kind::Tempting => Verdict::Exposed,
+        Kind::Fixed => Verdict::Clean,
+    }
+}
+
+/// Merges the rounds of one variant, at least one, and judges them.
+pub fn judge(
+    scenario: &dyn Scenario,
+    variant: &Variant,
+    expected: Verdict,
+    rounds: Vec<RoundResult>,
+) -> Option<VariantResult> {
+    let count = rounds.len() as u32;
+    let mut rounds = rounds.into_iter();
+    let RoundResult { mut load, mut audit } = rounds.next()?;
+    for round in rounds {
+        load.merge(&round.load);
+        audit = worse(audit, round.audit);
+    }
+
+    let objectives = scenario.objectives(&load);
+    let mut checks = vec![kept_up(&load)];
+    checks.extend(audit.findings.checks);
+    checks.extend(objectives.checks);
+    // In the order of the declaration, which is the order of the argument.
+    let rank = |check: &CheckResult| scenario.exercise().checks.iter().position(|spec| spec.name == check.name);
+    checks.sort_by_key(rank);
+    let mut signals = audit.findings.signals;
+    signals.extend(objectives.signals);
+
+    Some(VariantResult {
+        name: variant.name.into(),
+        kind: variant.kind.to_string(),
+        claim: variant.claim.into(),
+        verdict: verdict(&checks),
+        expected,
+        rounds: count,
+        audit: audit.sentence,
+        requests: load.request_stats(),
+        headline: scenario.headline().into(),
+        throughput: load.throughput(scenario.headline()),
+        tickets: load.tickets,
+        signals,
+        series: load.series.clone(),
+        checks,
+    })
+}
+
+/// A run whose controls failed means nothing; any other check that failed exposes the variant.
+fn verdict(checks: &[CheckResult]) -> Verdict {
+    let control = CheckKind::Control.to_string();
+    let failed = |control_wanted: bool| {
+        checks.iter().any(|check| !check.held && (check.kind == control) == control_wanted)
+    };
+    match (failed(true), failed(false)) {
+        (true, _) => Verdict::Invalid,
+        (false, true) => Verdict::Exposed,
+        (false, false) => Verdict::Clean,
+    }
+}
+
+/// The control that every load has.
+fn kept_up(load: &Load) -> CheckResult {
+    CheckResult {
+        name: "generator-kept-up".into(),
+        kind: CheckKind::Control.to_string(),
+        held: load.saturation.is_none(),
+        expected: "every request is sent on time, unless the server held it up".into(),
+        observed: match &load.saturation {
+            Some(saturation) => saturation.to_string(),
+            None => format!("timer lag p99 {:.1} ms", load.timer_lag.value_at_quantile(0.99) as f64 / 1000.0),
+        },
+    }
+}
+
+/// The audits of two rounds as one: each check as it was in the round where it failed, each figure at its worst.
+fn worse(mut audit: Audit, other: Audit) -> Audit {
+    let failures = |audit: &Audit| audit.findings.checks.iter().filter(|check| !check.held).count();
+    if failures(&other) > failures(&audit) {
+        audit.sentence = other.sentence;
+    }
+    for (check, other) in audit.findings.checks.iter_mut().zip(other.findings.checks) {
+        if check.held && !other.held {
+            *check = other;
+        }
+    }
+    for (signal, other) in audit.findings.signals.iter_mut().zip(other.findings.signals) {
+        *signal = worse_signal(signal, other);
+    }
+    audit
+}
+
+fn worse_signal(signal: &SignalValue, other: SignalValue) -> SignalValue {
+    if other.value > signal.value { other } else { signal.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenarios::Findings;
+
+    fn check(name: &str, kind: CheckKind, held: bool) -> CheckResult {
+        CheckResult { name: name.into(), kind: kind.to_string(), held, expected: String::new(), observed: held.to_string() }
+    }
+
+    #[test]
+    fn a_failed_control_makes_a_run_invalid_whatever_else_failed() {
+        let control = |held| check("control", CheckKind::Control, held);
+        let invariant = |held| check("invariant", CheckKind::Invariant, held);
+        assert_eq!(verdict(&[control(true), invariant(true)]), Verdict::Clean);
+        assert_eq!(verdict(&[control(true), invariant(false)]), Verdict::Exposed);
+        assert_eq!(verdict(&[control(false), invariant(false)]), Verdict::Invalid);
+        assert_eq!(verdict(&[control(false), invariant(true)]), Verdict::Invalid);
+    }
+
+    #[test]
+    fn one_bad_round_is_enough() {
+        let audit = |held: bool, value| Audit {
+            sentence: format!("held: {held}"),
+            findings: Findings {
+                checks: vec![check("a", CheckKind::Invariant, held)],
+                signals: vec![crate::scenarios::signal("s", value, "", None)],
+            },
+        };
+        for (first, second) in [(audit(true, 1.0), audit(false, 5.0)), (audit(false, 5.0), audit(true, 1.0))] {
+            let merged = worse(first, second);
+            assert_eq!(merged.sentence, "held: false");
+            assert!(!merged.findings.checks[0].held);
+            assert_eq!(merged.findings.signals[0].value, 5.0);
+        }
+    }
+}
