@@ -1,0 +1,553 @@
+//! One goose attack: its users, its start and its end.
+
+use std::collections::BTreeMap;
+use std::error::Error as _;
+use std::io::IsTerminal;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::future::{AbortHandle, abortable};
+use goose::client::GooseClientBuilder;
+use goose::config::{GooseConfiguration, GooseDefault, GooseDefaultType};
+use goose::goose::{GooseRequest, GooseUser, Scenario, Transaction, TransactionResult};
+use goose::metrics::GooseMetrics;
+use goose::{GooseAttack, GooseError};
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::{Client, RequestBuilder, Url, redirect};
+use tokio::sync::watch;
+
+use super::cancel::Cancel;
+use super::measure::{End, Fate, Load};
+use super::pacer::Pacer;
+use super::plan::{Answer, Judge, Mode, Outcome, Plan, Request, Ticket};
+use super::saturation;
+
+/// Between the moment when all users are there and the start of the load: time for them to take their first tickets.
+const LEAD: Duration = Duration::from_millis(5);
+
+/// Why a load gave no result.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The plan cannot be driven.
+    #[error("the plan of the load cannot be driven: {0}")]
+    Plan(String),
+    /// The HTTP client could not be built.
+    #[error("the HTTP client could not be built")]
+    Client(#[source] reqwest::Error),
+    /// goose refused or broke off the attack.
+    #[error("goose could not run the attack")]
+    Goose(#[source] Box<GooseError>),
+    /// A user ended before the load did, and with it an unknown part of the schedule.
+    #[error("{lost} of {users} users died during the load; run again with RUST_BACKTRACE=1 to see the panic")]
+    LostUsers {
+        /// Users who did not come to their end.
+        lost: usize,
+        /// Users who began.
+        users: usize,
+    },
+    /// goose counted other requests than we did.
+    #[error("goose counted {goose} requests named `{name}`, and the load {ours}: one of the two lost some")]
+    Miscounted {
+        /// Method and request name.
+        name: String,
+        /// goose's count.
+        goose: u64,
+        /// Our own.
+        ours: u64,
+    },
+    /// It was cancelled.
+    #[error("the load was interrupted")]
+    Interrupted {
+        /// What was measured until then: only the tickets that were due.
+        partial: Box<Load>,
+    },
+}
+
+/// Drives one load to its end, and waits for it: about `plan.duration`, and `plan.drain` more at most.
+///
+/// goose keeps its state in the process, so loads run one after another: a second call waits for the first. goose also
+/// owns Ctrl-C unless someone else took it first, so this takes it ([`Cancel::on_ctrl_c`]): a load ends at the first
+/// Ctrl-C as it does when `cancel` is raised.
+///
+/// # Errors
+/// [`LoadError`]: a plan that makes no sense, an interruption, or an attack whose counts cannot be trusted.
+pub async fn drive(plan: Plan, judge: Judge, cancel: Cancel) -> Result<Load, LoadError> {
+    static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    let _one_at_a_time = ONE_AT_A_TIME.lock().await;
+
+    let interrupt = Cancel::on_ctrl_c();
+    keep_goose_from_logging_to_stdout();
+    let attack = Arc::new(Attack::new(plan, judge)?);
+    // Dropping this future must not leave users behind who load the server for ever.
+    let _cut = CutOnDrop(attack.clone());
+
+    let mut silence = Silence::begin();
+    let goose = attack.goose()?.execute();
+    tokio::pin!(goose);
+    let mut t0 = attack.t0.subscribe();
+    let early = tokio::select! {
+        started = t0.wait_for(Option::is_some) => { drop(started); None }
+        ended = &mut goose => Some(ended),
+    };
+    silence.end();
+    let metrics = match early {
+        Some(ended) => ended,
+        None => {
+            let supervision = attack.supervise(&cancel, &interrupt);
+            tokio::pin!(supervision);
+            tokio::select! {
+                ended = &mut goose => ended,
+                () = &mut supervision => goose.await,
+            }
+        }
+    }
+    .map_err(|error| LoadError::Goose(Box::new(error)))?;
+
+    let load = attack.result(&metrics)?;
+    if cancel.is_raised() || interrupt.is_raised() {
+        return Err(LoadError::Interrupted { partial: Box::new(load) });
+    }
+    Ok(load)
+}
+
+/// All that the users share.
+struct Attack {
+    plan: Plan,
+    judge: Judge,
+    client: Client,
+    /// Index of the next ticket; in a closed loop it goes round.
+    next: AtomicUsize,
+    pacer: Arc<Pacer>,
+    /// Users who have come so far.
+    arrived: AtomicUsize,
+    /// The start of the load; set by the last user to come.
+    t0: watch::Sender<Option<Instant>>,
+    /// One for each user.
+    journals: Vec<Mutex<Journal>>,
+}
+
+/// What one user did. Only that user writes it, until the load is over.
+#[derive(Default)]
+struct Journal {
+    fates: Vec<Fate>,
+    /// The ticket at hand.
+    current: Option<Current>,
+    /// Requests that goose has counted as well, by index of the ticket whose request it was.
+    counted: Vec<usize>,
+    cut: Option<AbortHandle>,
+    finished: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Current {
+    ticket: usize,
+    at: Duration,
+    taken: Duration,
+    sent: Option<Duration>,
+}
+
+impl Current {
+    fn end(self, end: End, done: Duration) -> Fate {
+        Fate { ticket: self.ticket, at: self.at, taken: self.taken, sent: self.sent, done, end }
+    }
+}
+
+impl Attack {
+    fn new(mut plan: Plan, judge: Judge) -> Result<Self, LoadError> {
+        check(&plan).map_err(LoadError::Plan)?;
+        plan.tickets.sort_by_key(|ticket| ticket.at);
+        // One pool for all users, as every browser of a household would not have: connections are not what is measured.
+        let client = Client::builder()
+            .http1_only()
+            .no_proxy()
+            .no_gzip()
+            .tcp_nodelay(true)
+            .pool_max_idle_per_host(plan.users)
+            .redirect(redirect::Policy::none())
+            .build()
+            .map_err(LoadError::Client)?;
+        Ok(Self {
+            judge,
+            client,
+            next: AtomicUsize::new(0),
+            pacer: Arc::new(Pacer::new(plan.tickets.len())),
+            arrived: AtomicUsize::new(0),
+            t0: watch::Sender::new(None),
+            journals: (0..plan.users).map(|_| Mutex::default()).collect(),
+            plan,
+        })
+    }
+
+    /// The goose attack, ready to run.
+    ///
+    /// Its plan is to start all users at once and to stop them at once. goose looks for the end of a phase every half a
+    /// second, but it *waits* for users who were told to stop, without polling; and a user who was told to stop still
+    /// runs its `on_stop` transaction to the end. So the load is that transaction: it starts when goose has done all
+    /// that it does at a start, and goose returns as soon as the last user has come to its end.
+    fn goose(self: &Arc<Self>) -> Result<GooseAttack, LoadError> {
+        let mut configuration = GooseConfiguration::default();
+        configuration.host = Some(self.plan.targets[0].to_string());
+        configuration.quiet = 1;
+        configuration.no_telnet = true;
+        configuration.no_websocket = true;
+        configuration.no_print_metrics = true;
+        configuration.no_transaction_metrics = true;
+        configuration.no_scenario_metrics = true;
+        configuration.no_status_codes = true;
+        configuration.no_error_summary = true;
+        let attack = self.clone();
+        let load = Transaction::new(Arc::new(move |user| {
+            let attack = attack.clone();
+            Box::pin(async move { attack.user(user).await })
+        }));
+        let wait_to_be_stopped = Transaction::new(Arc::new(|_| {
+            Box::pin(async {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                Ok(())
+            })
+        }));
+        let goose = GooseAttack::initialize_with_config(configuration)
+            // Else each user builds a client of its own, with its own TLS configuration, and throws it away.
+            .and_then(|goose| {
+                goose.set_client_builder_without_cookies(GooseClientBuilder::new().without_cookies())
+            })
+            .and_then(|goose| {
+                goose.set_default(GooseDefault::TestPlan, format!("{},0s;0,0s", self.plan.users).as_str())
+            })
+            .map_err(|error| LoadError::Goose(Box::new(error)))?;
+        Ok(goose.register_scenario(
+            Scenario::new("load")
+                .register_transaction(wait_to_be_stopped)
+                .register_transaction(load.set_on_stop()),
+        ))
+    }
+
+    /// One user's share of the load.
+    async fn user(&self, user: &mut GooseUser) -> TransactionResult {
+        user.client = self.client.clone();
+        let number = self.arrived.fetch_add(1, Ordering::Relaxed);
+        let journal = &self.journals[number];
+        let (work, cut) = abortable(async {
+            if number + 1 == self.plan.users {
+                self.t0.send_replace(Some(Instant::now() + LEAD));
+            }
+            let mut t0 = self.t0.subscribe();
+            let started =
+                t0.wait_for(Option::is_some).await.expect("the sender is in `self`").expect("it is some");
+            self.work(user, journal, started).await
+        });
+        lock(journal).cut = Some(cut);
+        let worked = work.await;
+        let mut journal = lock(journal);
+        if worked.is_err() {
+            let t0 = self.t0.borrow().expect("a cut comes after the start");
+            let end = journal.current.take().map(|current| current.end(End::Cut, t0.elapsed()));
+            journal.fates.extend(end);
+        }
+        journal.finished = true;
+        Ok(())
+    }
+
+    /// Takes tickets until there are none.
+    async fn work(&self, user: &mut GooseUser, journal: &Mutex<Journal>, t0: Instant) {
+        if self.plan.mode == Mode::Closed {
+            tokio::time::sleep_until(t0.into()).await;
+        }
+        while let Some(index) = self.take(t0) {
+            let Ticket { at, request } = &self.plan.tickets[index];
+            let taken = t0.elapsed();
+            let mut current = Current { ticket: index, at: *at, taken, sent: None };
+            if self.plan.mode == Mode::Open {
+                lock(journal).current = Some(current);
+            }
+            // Built before the intended start, so that the work is not part of the lag.
+            let built = self.build(request);
+            match self.plan.mode {
+                Mode::Open => self.pacer.due(index).await,
+                Mode::Closed => {
+                    current.at = t0.elapsed();
+                    current.taken = current.at;
+                }
+            }
+            current.sent = Some(if self.plan.mode == Mode::Closed { current.at } else { t0.elapsed() });
+            lock(journal).current = Some(current);
+
+            let request_to_goose =
+                GooseRequest::builder().name(request.name).set_request_builder(built).build();
+            let end = match user.request(request_to_goose).await {
+                // goose sends nothing it cannot build.
+                Err(_) => (End::Judged(Outcome::Failed("not-sent")), t0.elapsed()),
+                Ok(answer) => {
+                    lock(journal).counted.push(index);
+                    self.receive(request, answer.response, t0).await
+                }
+            };
+            let mut journal = lock(journal);
+            journal.current = None;
+            journal.fates.push(current.end(end.0, end.1));
+        }
+    }
+
+    fn take(&self, t0: Instant) -> Option<usize> {
+        match self.plan.mode {
+            Mode::Open => {
+                let index = self.next.fetch_add(1, Ordering::Relaxed);
+                (index < self.plan.tickets.len()).then_some(index)
+            }
+            Mode::Closed if t0.elapsed() < self.plan.duration => {
+                Some(self.next.fetch_add(1, Ordering::Relaxed) % self.plan.tickets.len())
+            }
+            Mode::Closed => None,
+        }
+    }
+
+    fn build(&self, request: &Request) -> RequestBuilder {
+        let target = &self.plan.targets[request.target];
+        let url = target.join(&request.path).expect("`check` joined it");
+        let mut builder = self.client.request(request.method.clone(), url).timeout(self.plan.timeout);
+        if let Some(body) = &request.body {
+            builder =
+                builder.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(body.clone());
+        }
+        for (name, value) in &request.headers {
+            builder = builder.header(name, value);
+        }
+        builder
+    }
+
+    /// Reads the whole answer and has it judged.
+    async fn receive(
+        &self,
+        request: &Request,
+        response: Result<reqwest::Response, reqwest::Error>,
+        t0: Instant,
+    ) -> (End, Duration) {
+        let mut response = match response {
+            Ok(response) => response,
+            Err(error) => return (failure(&error), t0.elapsed()),
+        };
+        let status = response.status().as_u16();
+        let headers = std::mem::take(response.headers_mut());
+        let body = response.bytes().await;
+        let done = t0.elapsed();
+        let end = match body {
+            Err(error) if error.is_timeout() => End::TimedOut,
+            Err(_) => End::Judged(Outcome::Failed("body")),
+            Ok(body) => {
+                let answer = Answer { status, headers: &headers, body: &body };
+                // A panic would end goose's user and nobody would notice.
+                let outcome = catch_unwind(AssertUnwindSafe(|| (self.judge)(request, &answer)));
+                End::Judged(outcome.unwrap_or(Outcome::Failed("judge-panicked")))
+            }
+        };
+        (end, done)
+    }
+
+    /// Paces the tickets from the start of the load, and cuts what is left when the time is up or it is cancelled.
+    async fn supervise(self: &Arc<Self>, cancel: &Cancel, interrupt: &Cancel) {
+        let t0 = self.t0.borrow().expect("called after the start");
+        if self.plan.mode == Mode::Open {
+            let attack = self.clone();
+            std::thread::Builder::new()
+                .name("pacer".to_owned())
+                .spawn(move || attack.pacer.run(t0, attack.plan.tickets.iter().map(|ticket| ticket.at)))
+                .expect("a thread can be started");
+        }
+        let end = t0 + self.plan.duration + self.plan.drain;
+        tokio::select! {
+            () = tokio::time::sleep_until(end.into()) => {}
+            () = cancel.raised() => {}
+            () = interrupt.raised() => {}
+        }
+        self.cut();
+    }
+
+    /// Ends the load: nobody takes or sends a ticket any more, and what is in flight is dropped.
+    fn cut(&self) {
+        self.pacer.stop();
+        for journal in &self.journals {
+            if let Some(cut) = &lock(journal).cut {
+                cut.abort();
+            }
+        }
+    }
+
+    /// Accounts for every ticket, and compares with goose's counts.
+    fn result(&self, metrics: &GooseMetrics) -> Result<Load, LoadError> {
+        let users = self.plan.users;
+        let mut fates = Vec::with_capacity(self.plan.tickets.len());
+        let mut counted: BTreeMap<String, u64> = BTreeMap::new();
+        let mut finished = 0;
+        for journal in &self.journals {
+            let journal = lock(journal);
+            finished += usize::from(journal.finished);
+            fates.extend_from_slice(&journal.fates);
+            for ticket in &journal.counted {
+                let request = &self.plan.tickets[*ticket].request;
+                *counted.entry(format!("{} {}", request.method, request.name)).or_default() += 1;
+            }
+        }
+        if finished < users {
+            return Err(LoadError::LostUsers { lost: users - finished, users });
+        }
+        for name in metrics.requests.keys().chain(counted.keys()) {
+            let goose = metrics.requests.get(name).map_or(0, |r| (r.success_count + r.fail_count) as u64);
+            let ours = counted.get(name).copied().unwrap_or(0);
+            if goose != ours {
+                return Err(LoadError::Miscounted { name: name.clone(), goose, ours });
+            }
+        }
+        if self.plan.mode == Mode::Open {
+            fates.extend(self.never_taken());
+            fates.sort_unstable_by_key(|fate| fate.ticket);
+            assert!(
+                fates.iter().map(|fate| fate.ticket).eq(0..self.plan.tickets.len()),
+                "every ticket has exactly one fate"
+            );
+        }
+        let Plan { mode, warm_up, duration, .. } = self.plan;
+        let mut load =
+            Load::new(mode, warm_up, duration, &fates, |ticket| self.plan.tickets[ticket].request.name);
+        for tickets in [&load.tickets, &load.warm_up] {
+            let ended =
+                tickets.ok + tickets.failed + tickets.timed_out + tickets.in_flight + tickets.never_sent;
+            assert_eq!(tickets.scheduled, ended, "every ticket has exactly one fate");
+        }
+        if mode == Mode::Open {
+            load.saturation = saturation::assess(&fates, warm_up, users, &load.timer_lag);
+        }
+        Ok(load)
+    }
+
+    /// The tickets that nobody came to take, given up now. Of an open load.
+    fn never_taken(&self) -> impl Iterator<Item = Fate> {
+        let now = self.t0.borrow().map(|t0| t0.elapsed()).unwrap_or_default();
+        let taken = self.next.load(Ordering::Relaxed).min(self.plan.tickets.len());
+        (taken..self.plan.tickets.len()).map(move |ticket| {
+            let at = self.plan.tickets[ticket].at;
+            Fate { ticket, at, taken: at.max(now), sent: None, done: at.max(now), end: End::Cut }
+        })
+    }
+}
+
+/// Cuts a load whose driver is no longer there.
+struct CutOnDrop(Arc<Attack>);
+
+impl Drop for CutOnDrop {
+    fn drop(&mut self) {
+        self.0.cut();
+    }
+}
+
+fn lock(journal: &Mutex<Journal>) -> MutexGuard<'_, Journal> {
+    // A journal is consistent after each statement that changes it.
+    journal.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn check(plan: &Plan) -> Result<(), String> {
+    if plan.users == 0 {
+        return Err("it has no users; one request in flight needs one".to_owned());
+    }
+    if plan.tickets.is_empty() {
+        return Err("it has no tickets; raise the rate or the duration".to_owned());
+    }
+    if plan.warm_up >= plan.duration {
+        return Err(format!(
+            "its warm-up of {:?} leaves nothing of its {:?}; shorten the warm-up",
+            plan.warm_up, plan.duration
+        ));
+    }
+    for Ticket { at, request } in &plan.tickets {
+        if *at >= plan.duration {
+            return Err(format!(
+                "`{}` is due at {at:?}, and the load lasts {:?}",
+                request.name, plan.duration
+            ));
+        }
+        let Some(target) = plan.targets.get(request.target) else {
+            return Err(format!(
+                "`{}` goes to target {}, and there are {}",
+                request.name,
+                request.target,
+                plan.targets.len()
+            ));
+        };
+        Url::join(target, &request.path)
+            .map_err(|error| format!("`{}` asks for the path `{}`: {error}", request.name, request.path))?;
+    }
+    Ok(())
+}
+
+/// The outcome of a request that was not answered, in one of a few words.
+fn failure(error: &reqwest::Error) -> End {
+    use std::io::ErrorKind;
+    if error.is_timeout() {
+        return End::TimedOut;
+    }
+    let mut source = error.source();
+    let mut kind = None;
+    while let Some(cause) = source {
+        kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind).or(kind);
+        source = cause.source();
+    }
+    End::Judged(Outcome::Failed(match kind {
+        Some(ErrorKind::ConnectionRefused) => "connection-refused",
+        Some(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => "connection-reset",
+        _ if error.is_connect() => "connect",
+        _ => "connection-closed",
+    }))
+}
+
+/// goose installs a logger, unless there is one, that writes a warning to stdout for each connection that breaks. The
+/// same facts are in the outcomes.
+fn keep_goose_from_logging_to_stdout() {
+    struct Nowhere;
+    impl log::Log for Nowhere {
+        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+            false
+        }
+        fn log(&self, _: &log::Record<'_>) {}
+        fn flush(&self) {}
+    }
+    static NOWHERE: Nowhere = Nowhere;
+    static ONCE: Once = Once::new();
+    // An error means that the program has installed its own, which is as good.
+    ONCE.call_once(|| drop(log::set_logger(&NOWHERE)));
+}
+
+/// While goose starts, it prints how many users it launched to stdout, where results may go. Until
+/// [`end`](Self::end), some milliseconds later, what is printed to stdout goes nowhere when that is a terminal, else to
+/// stderr.
+struct Silence {
+    stdout: Option<std::os::fd::OwnedFd>,
+}
+
+impl Silence {
+    fn begin() -> Self {
+        let redirect = || -> std::io::Result<std::os::fd::OwnedFd> {
+            let stdout = rustix::io::dup(std::io::stdout())?;
+            if std::io::stdout().is_terminal() {
+                rustix::stdio::dup2_stdout(std::fs::File::options().write(true).open("/dev/null")?)?;
+            } else {
+                rustix::stdio::dup2_stdout(std::io::stderr())?;
+            }
+            Ok(stdout)
+        };
+        Self { stdout: redirect().ok() }
+    }
+
+    fn end(&mut self) {
+        if let Some(stdout) = self.stdout.take() {
+            // Fails only for a descriptor that is not open.
+            let _ = rustix::stdio::dup2_stdout(&stdout);
+        }
+    }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

@@ -1,0 +1,357 @@
+//! What became of the tickets, as histograms and counts.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use super::plan::{Mode, Outcome};
+use super::saturation::Saturation;
+use crate::results::{LatencyStats, RequestStats, Second, Tickets};
+
+/// The histograms' bounds in microseconds, 1 µs to 60 s. What lies beyond counts as the bound, and in [`Load::clipped`].
+const BOUNDS_US: (u64, u64) = (1, 60_000_000);
+const SIGNIFICANT_DIGITS: u8 = 3;
+
+/// How a ticket ended. Times are from the start of the load.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fate {
+    /// Index into the plan's tickets.
+    pub ticket: usize,
+    /// The intended start; in a closed loop, when it was sent.
+    pub at: Duration,
+    /// When a user was free for it.
+    pub taken: Duration,
+    /// When it was sent.
+    pub sent: Option<Duration>,
+    /// When the body had been read, or when it was given up.
+    pub done: Duration,
+    /// How.
+    pub end: End,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// Answered, or the connection broke.
+    Judged(Outcome),
+    /// Not answered within the timeout.
+    TimedOut,
+    /// Cut off: in flight when it was sent, else never sent.
+    Cut,
+}
+
+impl Fate {
+    pub(super) fn class(&self) -> Class {
+        match self.end {
+            End::Judged(Outcome::Ok) => Class::Ok,
+            End::Judged(Outcome::Expected(_)) => Class::Expected,
+            End::Judged(Outcome::Failed(_)) => Class::Failed,
+            End::TimedOut => Class::TimedOut,
+            End::Cut if self.sent.is_some() => Class::InFlight,
+            End::Cut => Class::NeverSent,
+        }
+    }
+
+    fn label(&self) -> &'static str {
+        match self.end {
+            End::Judged(Outcome::Expected(word) | Outcome::Failed(word)) => word,
+            _ => self.class().word(),
+        }
+    }
+
+    pub(super) fn response(&self) -> Duration {
+        self.done.saturating_sub(self.at)
+    }
+
+    pub(super) fn service(&self) -> Option<Duration> {
+        self.sent.map(|sent| self.done.saturating_sub(sent))
+    }
+
+    /// How long it waited for a free user.
+    pub(super) fn queued(&self) -> Duration {
+        self.taken.saturating_sub(self.at)
+    }
+
+    /// How late a waiting user sent it.
+    fn timer_lag(&self) -> Option<Duration> {
+        (self.taken <= self.at).then(|| self.sent.map(|sent| sent.saturating_sub(self.at))).flatten()
+    }
+}
+
+/// What kind of end an outcome is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// What the request asked for.
+    Ok,
+    /// A refusal that the scenario expects.
+    Expected,
+    /// Answered otherwise, or the connection broke.
+    Failed,
+    /// No answer within the timeout; recorded at the timeout or more.
+    TimedOut,
+    /// Sent, and cut off at the end of the load; recorded at the time of the cut, so its true time is longer.
+    InFlight,
+    /// Not sent before the end of the load; its response and lag are recorded at that time, and it has no service time.
+    NeverSent,
+}
+
+impl Class {
+    /// Whether it counts against the server.
+    pub fn failed(self) -> bool {
+        !matches!(self, Class::Ok | Class::Expected)
+    }
+
+    /// The outcome's name, where the judge gave none.
+    fn word(self) -> &'static str {
+        match self {
+            Class::Ok => "ok",
+            Class::Expected => "expected",
+            Class::Failed => "failed",
+            Class::TimedOut => "timeout",
+            Class::InFlight => "in-flight",
+            Class::NeverSent => "never-sent",
+        }
+    }
+
+    fn count(self, tickets: &mut Tickets) -> &mut u64 {
+        match self {
+            Class::Ok | Class::Expected => &mut tickets.ok,
+            Class::Failed => &mut tickets.failed,
+            Class::TimedOut => &mut tickets.timed_out,
+            Class::InFlight => &mut tickets.in_flight,
+            Class::NeverSent => &mut tickets.never_sent,
+        }
+    }
+}
+
+/// Latencies of one request name and outcome, in microseconds.
+#[derive(Debug, Clone)]
+pub struct Latencies {
+    /// The outcome's kind.
+    pub class: Class,
+    /// Done minus the intended start.
+    pub response: Histogram<u64>,
+    /// Done minus sent.
+    pub service: Histogram<u64>,
+    /// Sent minus the intended start.
+    pub lag: Histogram<u64>,
+}
+
+/// What a load measured. Loads of several rounds, or of several generators, merge without loss.
+#[derive(Debug, Clone)]
+pub struct Load {
+    /// Open or closed.
+    pub mode: Mode,
+    /// Time from the end of the warm-up to the end of the schedule; the sum of all, in a merged load.
+    pub measured: Duration,
+    /// Tickets due after the warm-up: these are in the latencies.
+    pub tickets: Tickets,
+    /// Tickets due in the warm-up.
+    pub warm_up: Tickets,
+    /// By request name and outcome: `ok`, the judge's word, `timeout`, `in-flight` or `never-sent`.
+    pub latencies: BTreeMap<(&'static str, &'static str), Latencies>,
+    /// How late a waiting user was woken, in microseconds: the generator's own fault.
+    pub timer_lag: Histogram<u64>,
+    /// How long tickets waited for a free user, in microseconds. Tickets that found one at once are not in it.
+    pub queued: Histogram<u64>,
+    /// One-second series of the first load merged, warm-up included. Latency is by the second in which the request was
+    /// *intended* to start, counts by the second in which it *completed*.
+    pub series: Vec<Second>,
+    /// Times beyond the histograms' bounds.
+    pub clipped: u64,
+    /// Set when the generator, not the server, shaped the numbers.
+    pub saturation: Option<Saturation>,
+}
+
+impl Load {
+    /// `name` gives the request name of a ticket.
+    pub(super) fn new(
+        mode: Mode,
+        warm_up: Duration,
+        duration: Duration,
+        fates: &[Fate],
+        name: impl Fn(usize) -> &'static str,
+    ) -> Self {
+        let mut load = Self {
+            mode,
+            measured: duration.saturating_sub(warm_up),
+            tickets: Tickets::default(),
+            warm_up: Tickets::default(),
+            latencies: BTreeMap::new(),
+            timer_lag: histogram(),
+            queued: histogram(),
+            series: series(fates, &name),
+            clipped: 0,
+            saturation: None,
+        };
+        for fate in fates {
+            let tickets = if fate.at < warm_up { &mut load.warm_up } else { &mut load.tickets };
+            tickets.scheduled += 1;
+            *fate.class().count(tickets) += 1;
+            if fate.at >= warm_up {
+                load.record(name(fate.ticket), fate);
+            }
+        }
+        load
+    }
+
+    fn record(&mut self, name: &'static str, fate: &Fate) {
+        let clipped = &mut self.clipped;
+        let mut record = |histogram: &mut Histogram<u64>, time: Duration| {
+            let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+            *clipped += u64::from(micros > BOUNDS_US.1);
+            histogram.saturating_record(micros);
+        };
+        let latencies = self.latencies.entry((name, fate.label())).or_insert_with(|| Latencies {
+            class: fate.class(),
+            response: histogram(),
+            service: histogram(),
+            lag: histogram(),
+        });
+        record(&mut latencies.response, fate.response());
+        if let Some(service) = fate.service() {
+            record(&mut latencies.service, service);
+        }
+        record(&mut latencies.lag, fate.sent.unwrap_or(fate.done).saturating_sub(fate.at));
+        if let Some(late) = fate.timer_lag() {
+            record(&mut self.timer_lag, late);
+        }
+        if !fate.queued().is_zero() {
+            record(&mut self.queued, fate.queued());
+        }
+    }
+
+    /// Adds another load of the same mode. The series stays that of the first; a saturation of either stays.
+    pub fn merge(&mut self, other: &Load) {
+        self.measured += other.measured;
+        add_tickets(&mut self.tickets, &other.tickets);
+        add_tickets(&mut self.warm_up, &other.warm_up);
+        for (key, theirs) in &other.latencies {
+            match self.latencies.get_mut(key) {
+                Some(ours) => {
+                    add(&mut ours.response, &theirs.response);
+                    add(&mut ours.service, &theirs.service);
+                    add(&mut ours.lag, &theirs.lag);
+                }
+                None => {
+                    self.latencies.insert(*key, theirs.clone());
+                }
+            }
+        }
+        add(&mut self.timer_lag, &other.timer_lag);
+        add(&mut self.queued, &other.queued);
+        self.clipped += other.clipped;
+        if self.saturation.is_none() {
+            self.saturation.clone_from(&other.saturation);
+        }
+    }
+
+    /// Response times of a request name, whatever became of it, in microseconds: no failure makes these look better.
+    pub fn response(&self, name: &str) -> Histogram<u64> {
+        self.merged(name, |_| true)
+    }
+
+    /// Response times of a request name's successes, in microseconds.
+    pub fn ok_response(&self, name: &str) -> Histogram<u64> {
+        self.merged(name, |class| class == Class::Ok)
+    }
+
+    fn merged(&self, name: &str, wanted: impl Fn(Class) -> bool) -> Histogram<u64> {
+        let mut all = histogram();
+        for ((_, _), latencies) in self.latencies.iter().filter(|((n, _), l)| *n == name && wanted(l.class)) {
+            add(&mut all, &latencies.response);
+        }
+        all
+    }
+
+    /// How many tickets with a request name had an outcome.
+    pub fn count(&self, name: &str, outcome: &str) -> u64 {
+        self.latencies
+            .iter()
+            .filter(|((n, o), _)| *n == name && *o == outcome)
+            .map(|(_, l)| l.response.len())
+            .sum()
+    }
+
+    /// Successes of a request name a second, over the time measured.
+    pub fn throughput(&self, name: &str) -> f64 {
+        self.count(name, Class::Ok.word()) as f64 / self.measured.as_secs_f64()
+    }
+
+    /// One row for each name and outcome, sorted by both.
+    pub fn request_stats(&self) -> Vec<RequestStats> {
+        self.latencies
+            .iter()
+            .map(|((name, outcome), latencies)| RequestStats {
+                name: (*name).to_owned(),
+                outcome: (*outcome).to_owned(),
+                failed: latencies.class.failed(),
+                count: latencies.response.len(),
+                response: latency_stats(&latencies.response),
+                service: latency_stats(&latencies.service),
+                lag: latency_stats(&latencies.lag),
+            })
+            .collect()
+    }
+}
+
+/// The percentiles of a histogram of microseconds; all zero when it is empty.
+pub fn latency_stats(histogram: &Histogram<u64>) -> LatencyStats {
+    const CURVE: [f64; 17] = [
+        0.0, 10.0, 25.0, 40.0, 50.0, 60.0, 70.0, 75.0, 80.0, 85.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.99, 100.0,
+    ];
+    if histogram.is_empty() {
+        return LatencyStats::default();
+    }
+    let at = |percentile| histogram.value_at_percentile(percentile);
+    LatencyStats {
+        p50_us: at(50.0),
+        p90_us: at(90.0),
+        p99_us: at(99.0),
+        p999_us: at(99.9),
+        max_us: histogram.max(),
+        curve: CURVE.iter().map(|percentile| (*percentile, at(*percentile))).collect(),
+    }
+}
+
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(BOUNDS_US.0, BOUNDS_US.1, SIGNIFICANT_DIGITS).expect("the bounds are valid")
+}
+
+fn add(to: &mut Histogram<u64>, from: &Histogram<u64>) {
+    to.add(from).expect("all histograms have the same bounds");
+}
+
+fn add_tickets(to: &mut Tickets, from: &Tickets) {
+    to.scheduled += from.scheduled;
+    to.ok += from.ok;
+    to.failed += from.failed;
+    to.timed_out += from.timed_out;
+    to.in_flight += from.in_flight;
+    to.never_sent += from.never_sent;
+}
+
+fn series(fates: &[Fate], name: impl Fn(usize) -> &'static str) -> Vec<Second> {
+    let seconds = fates.iter().map(|fate| fate.at.max(fate.done).as_secs() + 1).max().unwrap_or(0);
+    let mut series: Vec<Second> =
+        (0..seconds).map(|second| Second { second: second as u32, ..Second::default() }).collect();
+    let mut responses: BTreeMap<(u64, &'static str), Vec<u64>> = BTreeMap::new();
+    for fate in fates {
+        let name = name(fate.ticket);
+        responses.entry((fate.at.as_secs(), name)).or_default().push(fate.response().as_micros() as u64);
+        let second = &mut series[fate.done.as_secs() as usize];
+        let counts = if fate.class().failed() { &mut second.failed } else { &mut second.completed };
+        match counts.get_mut(name) {
+            Some(count) => *count += 1,
+            None => {
+                counts.insert(name.to_owned(), 1);
+            }
+        }
+    }
+    for ((second, name), mut responses) in responses {
+        let rank = (responses.len() * 99).div_ceil(100) - 1;
+        let (_, p99, _) = responses.select_nth_unstable(rank);
+        series[second as usize].p99_us.insert(name.to_owned(), *p99);
+    }
+    series
+}
