@@ -1,5 +1,7 @@
 //! The questions that every report asks of the results.
 
+use chrono::DateTime;
+
 use super::format::{self, ABSENT};
 use crate::results::{CheckResult, ExerciseResult, RequestStats, Results, Tickets, VariantResult, Verdict};
 
@@ -179,8 +181,12 @@ impl Results {
         if generator.repeated_rounds > 0 {
             rounds.push_str(&format!(", {} repeated", generator.repeated_rounds));
         }
+        let started = DateTime::parse_from_rfc3339(&self.started_at).map_or_else(
+            |_| self.started_at.clone(),
+            |at| at.to_utc().format("%Y-%m-%d %H:%M UTC").to_string(),
+        );
         vec![
-            ("Started", self.started_at.clone()),
+            ("Started", started),
             ("Took", format::wall_time(self.duration_seconds)),
             ("Load", format!("{} loop", generator.mode)),
             ("Rounds", rounds),

@@ -47,7 +47,7 @@ fn page_header(results: &Results) -> Markup {
             p.eyebrow { "Stampede" }
             h1 .(class(results.outcome())) {
                 span.mark aria-hidden="true" { (mark(results.outcome())) }
-                (results.headline())
+                span.text { (results.headline()) }
             }
             @for warning in results.warnings() { p.warning role="alert" { (warning) } }
             p.command { code { (results.command) } }
@@ -182,8 +182,11 @@ fn variants(exercise: &ExerciseResult) -> Markup {
             tbody {
                 @for variant in &exercise.variants {
                     tr {
-                        th scope="row" title=(variant.claim) { (variant.name) " " span.kind { (variant.kind) } }
-                        td .(class(variant.outcome())) {
+                        th scope="row" title=(variant.claim) {
+                        (variant.name)
+                        @if variant.name != variant.kind { " " span.kind { (variant.kind) } }
+                    }
+                        td.words .(class(variant.outcome())) {
                             span.verdict { span.mark aria-hidden="true" { (mark(variant.outcome())) } " " (variant.verdict_words()) }
                         }
                         td.words { (variant.failed_names()) }
@@ -193,7 +196,7 @@ fn variants(exercise: &ExerciseResult) -> Markup {
                         td.n { (variant.headline_latency(|latency| latency.p999_us)) }
                         td.n { (exercise.p99_to_buggy(variant)) }
                         td.n { (variant.errors()) }
-                        td.words { (variant.audit) }
+                        td.words.long[variant.audit.chars().count() > 80] { (variant.audit) }
                     }
                 }
             }

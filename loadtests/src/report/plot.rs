@@ -18,7 +18,7 @@ use crate::results::{ExerciseResult, SignalValue, VariantResult};
 /// Plotters places everything on whole pixels: four to one of the page keep curves smooth.
 const FINE: f64 = 4.0;
 /// Size of labels in pixels of the page, where a plot is as wide as it was drawn.
-const LABEL: f64 = 13.5;
+const LABEL: f64 = 14.0;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
@@ -55,8 +55,8 @@ const DONE: Ink = Ink { variable: "plot-done", light: (0x8F, 0xB8, 0xDE), dark: 
 const FAILED: Ink = Ink { variable: "plot-failed", light: (0xC2, 0x33, 0x0D), dark: "#ff8a5c", dash: "none" };
 const BUGGY: Ink = Ink { variable: "series-buggy", light: (0xC8, 0x4A, 0x0C), dark: "#f58b4c", dash: "none" };
 const FIXED: Ink = Ink { variable: "series-fixed", light: (0x0B, 0x63, 0xB0), dark: "#5fb0f5", dash: "none" };
-/// In the order in which tempting variants take them.
-const TEMPTING: [Ink; 5] = [
+/// For the variants between buggy and fixed, in their order.
+const OTHERS: [Ink; 5] = [
     Ink { variable: "series-1", light: (0x8A, 0x4F, 0xA3), dark: "#c997e0", dash: "36 20" },
     Ink { variable: "series-2", light: (0x0E, 0x84, 0x78), dark: "#4cc7b8", dash: "10 18" },
     Ink { variable: "series-3", light: (0x9A, 0x71, 0x00), dark: "#dcb43a", dash: "48 16 10 16" },
@@ -66,7 +66,7 @@ const TEMPTING: [Ink; 5] = [
 
 /// The variables of all colours, and the rules that put them over what plotters wrote.
 pub(super) fn stylesheet() -> String {
-    let inks = || [&TEXT, &GRID, &AXIS, &LIMIT, &DONE, &FAILED, &BUGGY, &FIXED].into_iter().chain(&TEMPTING);
+    let inks = || [&TEXT, &GRID, &AXIS, &LIMIT, &DONE, &FAILED, &BUGGY, &FIXED].into_iter().chain(&OTHERS);
     let light: String = inks().map(|ink| format!("--{}:{};", ink.variable, ink.hex())).collect();
     let dark: String = inks().map(|ink| format!("--{}:{};", ink.variable, ink.dark)).collect();
     let rules: String = inks()
@@ -95,15 +95,18 @@ impl Look {
     /// One look per variant, in their order.
     fn of(exercise: &ExerciseResult) -> Vec<Look> {
         const MARKERS: [(usize, f64); 5] = [(4, 0.125), (3, -0.25), (4, 0.0), (3, 0.25), (5, -0.25)];
-        let mut tempting = TEMPTING.iter().zip(MARKERS).cycle();
+        let mut others = OTHERS.iter().zip(MARKERS).cycle();
+        let of_kind = |kind| move |variant: &&VariantResult| variant.kind == kind;
+        let buggy = exercise.variants.iter().find(of_kind("buggy")).map(|variant| &variant.name);
+        let fixed = exercise.variants.iter().rfind(of_kind("fixed")).map(|variant| &variant.name);
         exercise
             .variants
             .iter()
-            .map(|variant| match variant.kind.as_str() {
-                "buggy" => Look { ink: &BUGGY, marker: (20, 0.0), width: 2.5 },
-                "fixed" => Look { ink: &FIXED, marker: (6, 0.0), width: 3.0 },
+            .map(|variant| match Some(&variant.name) {
+                name if name == buggy => Look { ink: &BUGGY, marker: (20, 0.0), width: 2.5 },
+                name if name == fixed => Look { ink: &FIXED, marker: (6, 0.0), width: 3.0 },
                 _ => {
-                    let (ink, marker) = tempting.next().expect("a cycle has no end");
+                    let (ink, marker) = others.next().expect("a cycle has no end");
                     Look { ink, marker, width: 2.25 }
                 }
             })
@@ -185,11 +188,14 @@ pub(super) fn percentiles(exercise: &ExerciseResult) -> Option<Figure> {
     let (bottom, top) = (bottom - 0.08, top.max(bottom + 0.6) + 0.08);
 
     let headline = &exercise.variants.first()?.headline;
-    let p99 = |variant: &VariantResult| {
-        format!("{} {}", variant.name, variant.headline_latency(|latency| latency.p99_us))
-    };
-    let p99s: Vec<_> = curves.iter().map(|(variant, ..)| p99(variant)).collect();
-    let finding = format!("{headline} p99: {}", ends(exercise, |variant| Some(p99(variant))));
+    let p99 = |variant: &VariantResult| Some(variant.headline_stats()?.response.p99_us as f64);
+    let finding = format!("{headline} p99: {}", finding(exercise, p99, tick_micros));
+    let p99s: Vec<_> = curves
+        .iter()
+        .map(|(variant, ..)| {
+            format!("{} {}", variant.name, variant.headline_latency(|latency| latency.p99_us))
+        })
+        .collect();
     let description = format!("Latency of {headline} by percentile. 99th percentile: {}.", p99s.join(", "));
 
     let svg = draw((480.0, 320.0), Some((&finding, &description)), |area| {
@@ -197,7 +203,7 @@ pub(super) fn percentiles(exercise: &ExerciseResult) -> Option<Figure> {
             .margin_top(fine(10.0))
             .margin_right(fine(14.0))
             .x_label_area_size(fine(28.0))
-            .y_label_area_size(fine(58.0))
+            .y_label_area_size(fine(66.0))
             .build_cartesian_2d(
                 Axis::new(0.0..right * 1.02, percentile_ticks(right), |x| {
                     format!("{} %", format::number(100.0 - 100.0 / 10f64.powf(x)))
@@ -206,6 +212,7 @@ pub(super) fn percentiles(exercise: &ExerciseResult) -> Option<Figure> {
             )?;
         chart
             .configure_mesh()
+            .set_all_tick_mark_size(fine(4.0))
             .bold_line_style(GRID.line(1.0))
             .axis_style(AXIS.line(1.0))
             .label_style(label(HPos::Center, VPos::Top))
@@ -237,16 +244,17 @@ struct Curve {
 impl Curve {
     fn of(variant: &VariantResult) -> Option<Curve> {
         let stats = variant.headline_stats()?;
-        // Beyond one request in `count` there is nothing but the maximum again.
-        let end = (stats.count as f64).log10().max(tail(50.0));
-        let points = stats
-            .response
-            .curve
+        // The slowest of `count` requests stands for the last half of one in `count`; beyond it nothing was seen.
+        let end = (2.0 * stats.count as f64).log10();
+        let height = |us: u64| (us.max(1) as f64).log10();
+        let curve = &stats.response.curve;
+        let mut points: Vec<_> = curve
             .iter()
-            .map(|(percentile, us)| (tail(*percentile).min(end), (*us).max(1) as f64))
-            .map(|(x, us)| (x, us.log10()))
-            .collect::<Vec<_>>();
-        (!points.is_empty()).then_some(Curve { points })
+            .map(|(percentile, us)| (tail(*percentile), height(*us)))
+            .filter(|(x, _)| *x < end)
+            .collect();
+        points.push((end, height(stats.response.max_us)));
+        Some(Curve { points })
     }
 
     /// Height of the curve at `x`, between its points.
@@ -279,15 +287,23 @@ fn log_ticks(bottom: f64, top: f64) -> Vec<f64> {
         .collect()
 }
 
-/// What is to be said of the buggy and of the fixed variant, or of all where neither was run.
-fn ends(exercise: &ExerciseResult, words: impl Fn(&VariantResult) -> Option<String>) -> String {
-    let of = |kind| exercise.variants.iter().find(|variant| variant.kind == kind).and_then(&words);
-    let ends: Vec<_> = ["buggy", "fixed"].into_iter().filter_map(of).collect();
-    if ends.is_empty() {
-        exercise.variants.iter().filter_map(words).collect::<Vec<_>>().join(", ")
-    } else {
-        ends.join(", ")
-    }
+/// The finding of a plot in words: the buggy variant, the fixed one, and between them whichever is worse than both.
+fn finding(
+    exercise: &ExerciseResult,
+    value: impl Fn(&VariantResult) -> Option<f64>,
+    words: impl Fn(f64) -> String,
+) -> String {
+    let valued: Vec<_> =
+        exercise.variants.iter().filter_map(|variant| Some((variant, value(variant)?))).collect();
+    let buggy = valued.iter().position(|(variant, _)| variant.kind == "buggy");
+    let fixed = valued.iter().rposition(|(variant, _)| variant.kind == "fixed");
+    let worst = (0..valued.len()).reduce(|worst, at| if valued[at].1 > valued[worst].1 { at } else { worst });
+    let mut shown: Vec<_> = [buggy, worst, fixed].into_iter().flatten().collect();
+    shown.sort_unstable();
+    shown.dedup();
+    let said: Vec<_> =
+        shown.into_iter().map(|at| format!("{} {}", valued[at].0.name, words(valued[at].1))).collect();
+    said.join(", ")
 }
 
 /// One plot per signal: a bar for each variant, and the limit as a line.
@@ -315,19 +331,24 @@ fn signal(exercise: &ExerciseResult, name: &str) -> Option<Figure> {
     let limit = bars.iter().find_map(|(.., signal)| signal.limit);
     let scale = Scale::of(bars.iter().map(|(.., signal)| signal.value).chain(limit));
 
-    let said = |variant: &VariantResult| {
-        let signal = variant.signals.iter().find(|signal| signal.name == name)?;
-        Some(format!("{} {}", variant.name, format::quantity(signal.value, unit)))
+    // "units sold: 137" needs no unit again.
+    let words = |value: f64| match unit.as_str() {
+        "" => format::quantity(value, unit),
+        unit if name.contains(unit) => format::number(value),
+        unit => format::quantity(value, unit),
     };
-    let words: Vec<_> = bars.iter().filter_map(|(variant, ..)| said(variant)).collect();
-    let finding = format!("{name}: {}", ends(exercise, said));
-    let limit_words = limit.map(|limit| format!("limit {}", format::quantity(limit, unit)));
+    let value =
+        |variant: &VariantResult| Some(variant.signals.iter().find(|signal| signal.name == name)?.value);
+    let finding = format!("{name}: {}", finding(exercise, value, words));
+    let values: Vec<_> = bars.iter().map(|(.., signal)| words(signal.value)).collect();
+    let all: Vec<_> =
+        bars.iter().zip(&values).map(|((variant, ..), value)| format!("{} {value}", variant.name)).collect();
+    let limit_words = limit.map(|limit| format!("limit {}", words(limit)));
     let description = match &limit_words {
-        Some(limit) => format!("{name}: {}; {limit}.", words.join(", ")),
-        None => format!("{name}: {}.", words.join(", ")),
+        Some(limit) => format!("{name}: {}; {limit}.", all.join(", ")),
+        None => format!("{name}: {}.", all.join(", ")),
     };
 
-    let values: Vec<_> = bars.iter().map(|(.., signal)| format::quantity(signal.value, unit)).collect();
     let widest = |texts: &mut dyn Iterator<Item = &str>| {
         texts.map(|text| text.chars().count()).max().unwrap_or(0) as f64 * LABEL * 0.58 + 10.0
     };
@@ -429,7 +450,7 @@ pub(super) fn seconds(exercise: &ExerciseResult) -> Vec<Figure> {
             let title = format!("{}: {note}", variant.name);
             let description =
                 format!("Requests per second over the first round of {}, {end} seconds.", variant.name);
-            let svg = draw((300.0, 150.0), Some((&title, &description)), |area| {
+            let svg = draw((250.0, 150.0), Some((&title, &description)), |area| {
                 let mut chart = ChartBuilder::on(area)
                     .margin_top(fine(9.0))
                     .margin_right(fine(8.0))
@@ -441,6 +462,8 @@ pub(super) fn seconds(exercise: &ExerciseResult) -> Vec<Figure> {
                     )?;
                 chart
                     .configure_mesh()
+                    .set_all_tick_mark_size(fine(4.0))
+                    .set_all_tick_mark_size(fine(4.0))
                     .disable_x_mesh()
                     .bold_line_style(GRID.line(1.0))
                     .axis_style(AXIS.line(1.0))
