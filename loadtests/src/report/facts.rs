@@ -112,10 +112,10 @@ impl Results {
             .flat_map(|exercise| exercise.variants.iter().map(move |variant| (exercise, variant)))
     }
 
-    /// The worst that happened: invalid before unexpected before as expected.
+    /// The worst that happened: invalid before unexpected before as expected. A run cut short is invalid as a whole.
     pub fn outcome(&self) -> Outcome {
         let any = |outcome| self.variants().any(|(_, variant)| variant.outcome() == outcome);
-        if any(Outcome::Invalid) {
+        if !self.complete || any(Outcome::Invalid) {
             Outcome::Invalid
         } else if any(Outcome::Unexpected) {
             Outcome::Unexpected
@@ -138,6 +138,9 @@ impl Results {
                 0 => {}
                 some => line.push_str(&format!(", {some} {word}")),
             }
+        }
+        if !self.complete {
+            line.push_str(", interrupted");
         }
         line
     }

@@ -3,6 +3,7 @@
 //! Plotters writes fixed colours as presentation attributes. CSS rules win over those, so [`stylesheet`] maps each
 //! colour to a variable of the page, which changes with the reader's colour scheme; dashes come the same way.
 
+use std::collections::BTreeMap;
 use std::f64::consts::TAU;
 use std::ops::Range;
 
@@ -51,7 +52,7 @@ const TEXT: Ink = Ink { variable: "plot-text", light: (0x4A, 0x52, 0x60), dark: 
 const GRID: Ink = Ink { variable: "plot-grid", light: (0xE3, 0xE6, 0xEB), dark: "#2b313b", dash: "none" };
 const AXIS: Ink = Ink { variable: "plot-axis", light: (0xB4, 0xBA, 0xC4), dark: "#4a5361", dash: "none" };
 const LIMIT: Ink = Ink { variable: "plot-limit", light: (0x1A, 0x1D, 0x23), dark: "#f2f4f8", dash: "20 14" };
-const DONE: Ink = Ink { variable: "plot-done", light: (0x8F, 0xB8, 0xDE), dark: "#3f6f9f", dash: "none" };
+const DONE: Ink = Ink { variable: "plot-done", light: (0x5E, 0x96, 0xCB), dark: "#3f6f9f", dash: "none" };
 const FAILED: Ink = Ink { variable: "plot-failed", light: (0xC2, 0x33, 0x0D), dark: "#ff8a5c", dash: "none" };
 const BUGGY: Ink = Ink { variable: "series-buggy", light: (0xC8, 0x4A, 0x0C), dark: "#f58b4c", dash: "none" };
 const FIXED: Ink = Ink { variable: "series-fixed", light: (0x0B, 0x63, 0xB0), dark: "#5fb0f5", dash: "none" };
@@ -429,59 +430,73 @@ impl Scale {
 
 /// Requests completed and failed in each second of the first round: one plot per variant, all on the same axes.
 pub(super) fn seconds(exercise: &ExerciseResult) -> Vec<Figure> {
-    let totals = |variant: &VariantResult| -> Vec<(u32, u64, u64)> {
-        let second = |second: &crate::results::Second| {
-            (second.second, second.completed.values().sum(), second.failed.values().sum())
-        };
-        variant.series.iter().map(second).collect()
-    };
-    let drawn: Vec<_> = exercise.variants.iter().map(|variant| (variant, totals(variant))).collect();
-    let all = || drawn.iter().flat_map(|(_, seconds)| seconds);
-    let Some(end) = all().map(|(second, ..)| second + 1).max() else { return Vec::new() };
-    let top = nice_ceiling(all().map(|(_, done, failed)| done + failed).max().unwrap_or(0).max(1) as f64);
-    let gap = if end > 60 { 0.0 } else { 0.08 };
+    let all = || exercise.variants.iter().flat_map(|variant| &variant.series);
+    let Some(end) = all().map(|second| second.second + 1).max() else { return Vec::new() };
+    let top = all().map(|second| sum(&second.completed) + sum(&second.failed)).max().unwrap_or(0);
+    let top = nice_ceiling(top.max(1) as f64);
+    exercise.variants.iter().map(|variant| seconds_of(variant, end, top)).collect()
+}
 
-    drawn
-        .iter()
-        .map(|(variant, seconds)| {
-            let done: u64 = seconds.iter().map(|(_, done, _)| done).sum();
-            let failed: u64 = seconds.iter().map(|(.., failed)| failed).sum();
-            let note = format!("{} completed, {} failed", format::count(done), format::count(failed));
-            let title = format!("{}: {note}", variant.name);
-            let description =
-                format!("Requests per second over the first round of {}, {end} seconds.", variant.name);
-            let svg = draw((250.0, 150.0), Some((&title, &description)), |area| {
-                let mut chart = ChartBuilder::on(area)
-                    .margin_top(fine(9.0))
-                    .margin_right(fine(8.0))
-                    .x_label_area_size(fine(24.0))
-                    .y_label_area_size(fine(46.0))
-                    .build_cartesian_2d(
-                        Axis::new(0.0..f64::from(end), time_ticks(end), |x| format!("{x:.0} s")),
-                        Axis::new(0.0..top, vec![0.0, top / 2.0, top], format::number),
-                    )?;
-                chart
-                    .configure_mesh()
-                    .set_all_tick_mark_size(fine(4.0))
-                    .set_all_tick_mark_size(fine(4.0))
-                    .disable_x_mesh()
-                    .bold_line_style(GRID.line(1.0))
-                    .axis_style(AXIS.line(1.0))
-                    .label_style(label(HPos::Center, VPos::Top))
-                    .draw()?;
-                let bars = seconds.iter().flat_map(|(second, done, failed)| {
-                    let (left, right) = (f64::from(*second) + gap, f64::from(*second) + 1.0 - gap);
-                    let (done, all) = (*done as f64, (done + failed) as f64);
-                    [
-                        Rectangle::new([(left, 0.0), (right, done)], DONE.color().filled()),
-                        Rectangle::new([(left, done), (right, all)], FAILED.color().filled()),
-                    ]
-                });
-                chart.draw_series(bars).map(drop)
-            });
-            Figure { finding: variant.name.clone(), note, svg, legend: Vec::new() }
-        })
-        .collect()
+/// Completed requests from the ground up, and the failed ones on top of them, as steps of a second.
+fn seconds_of(variant: &VariantResult, end: u32, top: f64) -> Figure {
+    let mut done = vec![0; end as usize];
+    let mut failed = vec![0; end as usize];
+    for second in &variant.series {
+        done[second.second as usize] += sum(&second.completed);
+        failed[second.second as usize] += sum(&second.failed);
+    }
+    let both: Vec<_> = done.iter().zip(&failed).map(|(done, failed)| done + failed).collect();
+    let ground = vec![0; end as usize];
+
+    let note = format!(
+        "{} completed, {} failed",
+        format::count(done.iter().sum()),
+        format::count(failed.iter().sum())
+    );
+    let title = format!("{}: {note}", variant.name);
+    let description = format!("Requests per second over the first round of {}, {end} seconds.", variant.name);
+    let svg = draw((250.0, 150.0), Some((&title, &description)), |area| {
+        let mut chart = ChartBuilder::on(area)
+            .margin_top(fine(9.0))
+            .margin_right(fine(8.0))
+            .x_label_area_size(fine(24.0))
+            .y_label_area_size(fine(46.0))
+            .build_cartesian_2d(
+                Axis::new(0.0..f64::from(end), time_ticks(end), |x| format!("{x:.0} s")),
+                Axis::new(0.0..top, vec![0.0, top / 2.0, top], format::number),
+            )?;
+        chart
+            .configure_mesh()
+            .set_all_tick_mark_size(fine(4.0))
+            .disable_x_mesh()
+            .bold_line_style(GRID.line(1.0))
+            .axis_style(AXIS.line(1.0))
+            .label_style(label(HPos::Center, VPos::Top))
+            .draw()?;
+        chart
+            .draw_series([
+                Polygon::new(band(&ground, &done), DONE.color().filled()),
+                Polygon::new(band(&done, &both), FAILED.color().filled()),
+            ])
+            .map(drop)
+    });
+    Figure { finding: variant.name.clone(), note, svg, legend: Vec::new() }
+}
+
+fn sum(counts: &BTreeMap<String, u64>) -> u64 {
+    counts.values().sum()
+}
+
+/// The outline of what lies between two rows of steps.
+fn band(bottom: &[u64], top: &[u64]) -> Vec<(f64, f64)> {
+    let steps = |heights: &[u64]| -> Vec<(f64, f64)> {
+        let sides = heights
+            .iter()
+            .enumerate()
+            .flat_map(|(at, height)| [(at as f64, *height as f64), (at as f64 + 1.0, *height as f64)]);
+        sides.collect()
+    };
+    steps(top).into_iter().chain(steps(bottom).into_iter().rev()).collect()
 }
 
 /// The key to the plots of [`seconds`].
@@ -632,6 +647,15 @@ mod tests {
     fn a_scale_of_nothing_has_no_bars() {
         assert_eq!(Scale::of([0.0, f64::NAN].into_iter()).share(0.0), 0.0);
         assert_eq!(Scale::of([].into_iter()).share(f64::NAN), 0.0);
+    }
+
+    #[test]
+    fn a_band_goes_along_its_top_and_back_along_its_bottom() {
+        let outline = band(&[0, 1], &[3, 4]);
+        assert_eq!(
+            outline,
+            [(0.0, 3.0), (1.0, 3.0), (1.0, 4.0), (2.0, 4.0), (2.0, 1.0), (1.0, 1.0), (1.0, 0.0), (0.0, 0.0)]
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The table on the terminal.
 
-use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table};
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table};
 
 use super::facts::Outcome;
 use super::format;
@@ -43,7 +43,8 @@ pub fn terminal(results: &Results, color: bool, width: u16) -> String {
         Outcome::Unexpected => "1;31",
         Outcome::Invalid => "1;33",
     };
-    let closing = format!("{} {}", results.outcome().mark(), results.headline());
+    let closing =
+        wrap(&format!("{} {}", results.outcome().mark(), results.headline()), usize::from(width), "", "  ");
     let manner =
         format!("in {}, seed {}", format::wall_time(results.duration_seconds), results.generator.seed);
     let fits = closing.chars().count() + 1 + manner.chars().count() <= usize::from(width);
@@ -151,6 +152,8 @@ fn table(exercise: &ExerciseResult, color: bool, width: u16) -> Table {
             })
             .collect::<Vec<_>>()
     }));
+    // Names are what one types next: they never break.
+    table.set_constraints([ColumnConstraint::ContentWidth]);
     table
 }
 
