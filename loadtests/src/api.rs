@@ -65,7 +65,8 @@ pub const HEAVY_USER: &str = "heavy.user@example.com";
 impl Api {
     /// The servers at `targets`; `operators` are their operator ports, or empty.
     pub fn new(targets: Vec<Url>, operators: Vec<Url>) -> anyhow::Result<Self> {
-        let client = Client::builder().timeout(TIMEOUT).no_proxy().build().context("the HTTP client failed")?;
+        let client =
+            Client::builder().timeout(TIMEOUT).no_proxy().build().context("the HTTP client failed")?;
         Ok(Api { client, targets, operators })
     }
 
@@ -77,7 +78,8 @@ impl Api {
     /// Makes sure that something that looks like this API answers.
     pub async fn probe(&self) -> anyhow::Result<()> {
         for target in &self.targets {
-            let base = Api { client: self.client.clone(), targets: vec![target.clone()], operators: Vec::new() };
+            let base =
+                Api { client: self.client.clone(), targets: vec![target.clone()], operators: Vec::new() };
             base.bytes("/health", None).await?;
             let page: anyhow::Result<ProductPage> = base.get("/products?page=1&limit=1", None).await;
             page.with_context(|| format!("{target} is not this API"))?;
@@ -103,7 +105,8 @@ impl Api {
     /// The JSON of a `GET`.
     pub async fn get<T: DeserializeOwned>(&self, path: &str, tenant: Option<&str>) -> anyhow::Result<T> {
         let body = self.bytes(path, tenant).await?;
-        serde_json::from_slice(&body).with_context(|| format!("GET {path} did not answer with the JSON that it should"))
+        serde_json::from_slice(&body)
+            .with_context(|| format!("GET {path} did not answer with the JSON that it should"))
     }
 
     /// The first hundred products.
@@ -119,7 +122,10 @@ impl Api {
     /// The user of the seeded data with this address.
     pub async fn user(&self, email: &str) -> anyhow::Result<User> {
         let users: Vec<User> = self.get(&format!("/users?email={email}"), None).await?;
-        users.into_iter().next().with_context(|| format!("the server has no user {email}; it needs the seeded data"))
+        users
+            .into_iter()
+            .next()
+            .with_context(|| format!("the server has no user {email}; it needs the seeded data"))
     }
 
     /// All of a user's orders.
@@ -132,7 +138,14 @@ impl Api {
         let mut total = (0.0, 0.0);
         for operator in &self.operators {
             let url = operator.join("/metrics")?;
-            let text = self.client.get(url.clone()).send().await.map_err(|error| explain(error, &url))?.text().await?;
+            let text = self
+                .client
+                .get(url.clone())
+                .send()
+                .await
+                .map_err(|error| explain(error, &url))?
+                .text()
+                .await?;
             let value = |suffix: &str| {
                 let series = format!("stampede_db_queries_per_request_{suffix}{{http_route=\"{route}\"}} ");
                 text.lines().find_map(|line| line.strip_prefix(&series)?.parse::<f64>().ok()).unwrap_or(0.0)

@@ -55,7 +55,8 @@ impl From<ChoiceError> for Usage {
 
 /// Parses the command line, does what it says, and gives the process its exit code.
 pub fn main() -> ExitCode {
-    let color = if use_color(&std::io::stdout()) { clap::ColorChoice::Auto } else { clap::ColorChoice::Never };
+    let color =
+        if use_color(&std::io::stdout()) { clap::ColorChoice::Auto } else { clap::ColorChoice::Never };
     let matches = Cli::command().color(color).get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     // The server brings its own runtime and its own logs.
@@ -77,7 +78,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     let mut text = format!("error: {error:#}");
     let usage = error.downcast_ref::<Usage>();
     let hint = (usage.map(|usage| usage.hint.clone()))
-        .or_else(|| error.chain().find_map(|cause| cause.downcast_ref::<PostgresError>())?.hint());
+        .or_else(|| Some(error.chain().find_map(|cause| cause.downcast_ref::<PostgresError>())?.hint()));
     if let Some(hint) = hint {
         let _ = write!(text, "\n\nhint: {hint}");
     }
@@ -94,12 +95,14 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
                 [] => SCENARIOS.to_vec(),
                 ids => ids.iter().map(|id| scenario(id)).collect::<Result<_, _>>().map_err(Usage::from)?,
             };
-            let exercises = scenarios.into_iter().map(|scenario| (scenario, compare::variants_of_kind(scenario, None)));
+            let exercises =
+                scenarios.into_iter().map(|scenario| (scenario, compare::variants_of_kind(scenario, None)));
             measure(exercises.collect(), None, None, load).await
         }
         Command::Run { id, variants, load } => {
             let scenario = scenario(&id).map_err(Usage::from)?;
-            let variants = variants.iter().map(|name| scenario.exercise().variant(name)).collect::<Result<_, _>>();
+            let variants =
+                variants.iter().map(|name| scenario.exercise().variant(name)).collect::<Result<_, _>>();
             measure(vec![(scenario, variants.map_err(Usage::from)?)], None, None, load).await
         }
         Command::Check { id, url, load } => {
@@ -146,7 +149,9 @@ fn diff(id: &str, from: &str, to: &str) -> Result<String, UnknownName> {
         false => format!("{line}\n"),
     };
     let lines = TextDiff::from_lines(from.source, to.source);
-    let path = |name: &str| format!("target-app/src/exercises/{}/{}.rs", exercise.snake_id(), name.replace('-', "_"));
+    let path = |name: &str| {
+        format!("target-app/src/exercises/{}/{}.rs", exercise.snake_id(), name.replace('-', "_"))
+    };
     let mut text = paint("1", &format!("--- {}  ({}: {})", path(from.name), from.kind, from.claim));
     text += &paint("1", &format!("+++ {}  ({}: {})", path(to.name), to.kind, to.claim));
     for hunk in lines.unified_diff().context_radius(3).iter_hunks() {
@@ -187,7 +192,11 @@ async fn measure(
         rounds,
         seed: load.data.seed,
         mode: if load.closed { Mode::Closed } else { Mode::Open },
-        shape: ShapeChange { rate: load.rate, duration: load.duration, replicas: load.replicas.map(usize::from) },
+        shape: ShapeChange {
+            rate: load.rate,
+            duration: load.duration,
+            replicas: load.replicas.map(usize::from),
+        },
         command: std::env::args().collect::<Vec<_>>().join(" "),
         out,
         exercises,
@@ -221,7 +230,11 @@ async fn measure(
     }
     let color = use_color(&std::io::stdout());
     let width = comfy_table_width();
-    say(&format!("{}\nReport: {}\n", report::terminal(&results, color, width), short(&paths.html).display()))?;
+    say(&format!(
+        "{}\nReport: {}\n",
+        report::terminal(&results, color, width),
+        short(&paths.html).display()
+    ))?;
     Ok(ExitCode::from(exit_code(&results)))
 }
 
@@ -255,7 +268,8 @@ fn short(path: &Path) -> PathBuf {
 
 /// Removes the oldest results in the default directory. What cannot be removed stays; that is no reason to fail a run.
 fn prune(runs: &Path) {
-    let mut dirs: Vec<PathBuf> = std::fs::read_dir(runs).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    let mut dirs: Vec<PathBuf> =
+        std::fs::read_dir(runs).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     // Their names are times.
     dirs.sort();
     for old in dirs.iter().rev().skip(RUNS_KEPT) {
@@ -352,7 +366,9 @@ impl Progress {
             0 => "{spinner} {msg}",
             _ => "{spinner} {wide_bar} {pos}/{len} rounds, {eta} left  {msg}",
         };
-        bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_style(
+            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
         bar.enable_steady_tick(Duration::from_millis(200));
         Progress { bar, terminal }
     }

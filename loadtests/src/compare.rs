@@ -86,7 +86,12 @@ pub trait Watch {
 }
 
 /// Runs the job to its end, or to the first Ctrl-C: then the results say that they are not complete.
-pub async fn run(job: &Job, bench: &Bench<'_>, cancel: &Cancel, watch: &dyn Watch) -> anyhow::Result<Results> {
+pub async fn run(
+    job: &Job,
+    bench: &Bench<'_>,
+    cancel: &Cancel,
+    watch: &dyn Watch,
+) -> anyhow::Result<Results> {
     let start = Instant::now();
     let mut results = Results {
         schema_version: SCHEMA_VERSION,
@@ -110,7 +115,15 @@ pub async fn run(job: &Job, bench: &Bench<'_>, cancel: &Cancel, watch: &dyn Watc
 
     let mut timer_lag = Vec::new();
     for (scenario, variants) in &job.exercises {
-        let mut run = ExerciseRun { job, bench, cancel, watch, run_id: &results.run_id, scenario: *scenario, load: String::new() };
+        let mut run = ExerciseRun {
+            job,
+            bench,
+            cancel,
+            watch,
+            run_id: &results.run_id,
+            scenario: *scenario,
+            load: String::new(),
+        };
         let rounds = run.rounds(variants, &mut results.generator).await?;
         timer_lag.extend(rounds.values().flatten().map(|round| round.load.timer_lag.clone()));
         results.exercises.push(run.result(variants, rounds));
@@ -128,7 +141,8 @@ pub async fn run(job: &Job, bench: &Bench<'_>, cancel: &Cancel, watch: &dyn Watc
     }) {
         results.generator.timer_lag_p99_us = lag.value_at_quantile(0.99);
     }
-    results.generator.saturated = variants_of(&results).any(|variant| variant.verdict == Verdict::Invalid);
+    let saturated = variants_of(&results).any(|variant| variant.verdict == Verdict::Invalid);
+    results.generator.saturated = saturated;
     results.complete = !cancel.is_raised();
     Ok(results)
 }
@@ -192,7 +206,8 @@ impl ExerciseRun<'_> {
                 Some(RoundResult { load, .. }) if load.saturation.is_some() && repeat < REPEATS => {
                     generator.repeated_rounds += 1;
                     if let Some(saturation) = &load.saturation {
-                        self.watch.note(&format!("{saturation}; repeating the round (hint: {})", saturation.hint));
+                        self.watch
+                            .note(&format!("{saturation}; repeating the round (hint: {})", saturation.hint));
                     }
                 }
                 _ => return Ok(round),
@@ -246,8 +261,11 @@ impl ExerciseRun<'_> {
         };
         let round: std::sync::Arc<dyn crate::scenarios::Round> = round.into();
         let judge = round.clone();
-        let driven =
-            load::drive(plan, std::sync::Arc::new(move |request, answer| judge.judge(request, answer)), self.cancel.clone());
+        let driven = load::drive(
+            plan,
+            std::sync::Arc::new(move |request, answer| judge.judge(request, answer)),
+            self.cancel.clone(),
+        );
         let load = match driven.await {
             Ok(load) => load,
             Err(LoadError::Interrupted { .. }) => {

@@ -51,7 +51,7 @@ impl Lab {
     /// Finds or starts a database server and prepares the seeded data.
     pub async fn open(setting: Setting, progress: Progress<'_>) -> anyhow::Result<Self> {
         let Setting { scale, seed, .. } = setting;
-        let template = Template::new(seed::key(scale, seed), async move |options| {
+        let template = Template::new(seed::key(scale, seed), move |options| async move {
             let mut connection = sqlx::PgConnection::connect_with(&options).await?;
             seed::fill(&mut connection, scale, seed).await?;
             Ok(connection.close().await?)
@@ -66,8 +66,12 @@ impl Lab {
         let mut url: Url = database.url().parse().context("the database's URL cannot be read")?;
         if !self.setting.db_rtt.is_zero() {
             let address = resolve(&url)?;
-            let relay = rtt::relay(address, self.setting.db_rtt).context("the database relay could not listen")?;
-            url.set_ip_host(relay.ip()).and_then(|()| url.set_port(Some(relay.port()))).ok().context("the database's URL has no host")?;
+            let relay =
+                rtt::relay(address, self.setting.db_rtt).context("the database relay could not listen")?;
+            url.set_ip_host(relay.ip())
+                .and_then(|()| url.set_port(Some(relay.port())))
+                .ok()
+                .context("the database's URL has no host")?;
         }
         let mut replicas = Vec::new();
         for number in 0..deployment.replicas {
@@ -83,7 +87,8 @@ impl Lab {
 }
 
 fn resolve(url: &Url) -> anyhow::Result<SocketAddr> {
-    let addresses = url.socket_addrs(|| Some(5432)).with_context(|| "the database's host cannot be resolved")?;
+    let addresses =
+        url.socket_addrs(|| Some(5432)).with_context(|| "the database's host cannot be resolved")?;
     addresses.into_iter().next().context("the database's host has no address")
 }
 
@@ -115,10 +120,15 @@ pub struct Deployed {
 impl Deployed {
     /// The servers as a client sees them.
     pub fn api(&self) -> anyhow::Result<Api> {
-        let url = |address: &SocketAddr| Url::parse(&format!("http://{address}")).context("an address is a URL's host");
+        let url = |address: &SocketAddr| {
+            Url::parse(&format!("http://{address}")).context("an address is a URL's host")
+        };
         Api::new(
             self.replicas.iter().map(|replica| url(&replica.ready.public)).collect::<anyhow::Result<_>>()?,
-            self.replicas.iter().map(|replica| url(&replica.ready.operator)).collect::<anyhow::Result<_>>()?,
+            self.replicas
+                .iter()
+                .map(|replica| url(&replica.ready.operator))
+                .collect::<anyhow::Result<_>>()?,
         )
     }
 
@@ -199,7 +209,8 @@ impl Replica {
         let line = tokio::time::timeout(START, BufReader::new(output).lines().next_line()).await;
         match line {
             Ok(Ok(Some(line))) => {
-                let ready = serde_json::from_str(&line).with_context(|| format!("the server said '{line}'"))?;
+                let ready =
+                    serde_json::from_str(&line).with_context(|| format!("the server said '{line}'"))?;
                 Ok(Replica { child, ready })
             }
             Ok(_) => bail!("the server did not start{}", last_words(log)),

@@ -158,7 +158,7 @@ pub struct CheckResult {
 pub struct SignalValue {
     /// Such as `statements per analytics request`.
     pub name: String,
-    /// The figure.
+    /// The figure. Finite: JSON has no word for the others, and would not be read back.
     pub value: f64,
     /// `s`, `ms`, `units`, `statements`, or empty for a ratio.
     pub unit: String,

@@ -42,7 +42,8 @@ pub fn judge(
     checks.extend(audit.findings.checks);
     checks.extend(objectives.checks);
     // In the order of the declaration, which is the order of the argument.
-    let rank = |check: &CheckResult| scenario.exercise().checks.iter().position(|spec| spec.name == check.name);
+    let rank =
+        |check: &CheckResult| scenario.exercise().checks.iter().position(|spec| spec.name == check.name);
     checks.sort_by_key(rank);
     let mut signals = audit.findings.signals;
     signals.extend(objectives.signals);
@@ -119,7 +120,13 @@ mod tests {
     use crate::scenarios::Findings;
 
     fn check(name: &str, kind: CheckKind, held: bool) -> CheckResult {
-        CheckResult { name: name.into(), kind: kind.to_string(), held, expected: String::new(), observed: held.to_string() }
+        CheckResult {
+            name: name.into(),
+            kind: kind.to_string(),
+            held,
+            expected: String::new(),
+            observed: held.to_string(),
+        }
     }
 
     #[test]
@@ -141,7 +148,8 @@ mod tests {
                 signals: vec![crate::scenarios::signal("s", value, "", None)],
             },
         };
-        for (first, second) in [(audit(true, 1.0), audit(false, 5.0)), (audit(false, 5.0), audit(true, 1.0))] {
+        for (first, second) in [(audit(true, 1.0), audit(false, 5.0)), (audit(false, 5.0), audit(true, 1.0))]
+        {
             let merged = worse(first, second);
             assert_eq!(merged.sentence, "held: false");
             assert!(!merged.findings.checks[0].held);

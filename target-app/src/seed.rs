@@ -66,7 +66,8 @@ pub fn key(scale: Scale, seed: u64) -> String {
 
 /// Creates the schema in an empty database and fills it.
 pub async fn fill(connection: &mut PgConnection, scale: Scale, seed: u64) -> anyhow::Result<()> {
-    MIGRATIONS.run(&mut *connection).await?;
+    // `run` would ask for a connection of any lifetime, which keeps the future from being sent to another thread.
+    MIGRATIONS.run_direct(None, &mut *connection, false).await?;
     let (shop_orders, restaurant_orders) = scale.orders();
     let mut transaction = connection.begin().await?;
     for (setting, value) in [

@@ -1,1 +1,24 @@
-//! What people look at after a run.
+//! What people look at after a run, drawn from [`Results`](crate::results::Results) alone.
+//!
+//! [`facts`] holds the questions that every report asks of the results, [`format`] the way numbers are written.
+//! On them stand one module for each reader: [`html`] for people, [`markdown`] for pull requests, [`junit`] for CI
+//! and [`terminal`](mod@terminal) for the one who typed the command. [`files`] puts them on disk.
+
+mod diff;
+pub mod facts;
+pub mod files;
+pub mod format;
+mod html;
+mod junit;
+mod markdown;
+mod plot;
+mod terminal;
+
+pub use files::{Paths, point_latest, write, write_json};
+pub use html::html;
+pub use junit::junit;
+pub use markdown::markdown;
+pub use terminal::terminal;
+
+/// Looks up the source text of a variant, by exercise id and variant name.
+pub type Sources<'a> = &'a dyn Fn(&str, &str) -> Option<&'static str>;

@@ -156,7 +156,8 @@ impl super::Round for Round {
         let delivered = load.count("report", "ok");
         let refused = load.count("report", "busy");
         let offered = load.response("report").len();
-        let is_pdf = self.reference.starts_with(b"%PDF-") && self.reference.trim_ascii_end().ends_with(b"%%EOF");
+        let is_pdf =
+            self.reference.starts_with(b"%PDF-") && self.reference.trim_ascii_end().ends_with(b"%%EOF");
         let checks = vec![check(
             &EXERCISE,
             "reports-identical",

@@ -59,9 +59,10 @@ impl super::Scenario for Scenario {
                     demand / 2
                 );
             };
-            let mut buyers = vec![api.user(HEAVY_USER).await?.id];
+            let heavy = api.user(HEAVY_USER).await?.id;
             let others: anyhow::Result<Vec<crate::api::User>> = api.get("/users", None).await;
-            buyers.extend(others.into_iter().flatten().map(|user| user.id).filter(|id| *id != buyers[0]));
+            let others = others.into_iter().flatten().map(|user| user.id).filter(|id| *id != heavy);
+            let buyers: Vec<Uuid> = std::iter::once(heavy).chain(others).collect();
 
             let pair = [first.id, second.id];
             let tickets = schedule.into_iter().enumerate().map(|(n, at)| {
@@ -217,9 +218,11 @@ impl Round {
     async fn missing(&self, api: &Api, confirmed: &[Order]) -> anyhow::Result<usize> {
         let mut recorded: HashMap<Uuid, Vec<OrderItem>> = HashMap::new();
         for buyer in &self.buyers {
-            recorded.extend(api.orders(*buyer).await?.into_iter().map(|order| (order.id, sorted(order.items))));
+            recorded
+                .extend(api.orders(*buyer).await?.into_iter().map(|order| (order.id, sorted(order.items))));
         }
-        let missing = confirmed.iter().filter(|order| recorded.get(&order.id) != Some(&sorted(order.items.clone())));
+        let missing =
+            confirmed.iter().filter(|order| recorded.get(&order.id) != Some(&sorted(order.items.clone())));
         Ok(missing.count())
     }
 }

@@ -58,10 +58,12 @@ impl super::Scenario for Scenario {
             };
 
             let growth = match figures.last() {
-                Some((quiet, few)) if api.counts_statements() && few.orders < expected.orders => Some(Growth {
-                    few: (few.orders, statements(api, *quiet).await?),
-                    many: (expected.orders, statements(api, *busy).await?),
-                }),
+                Some((quiet, few)) if api.counts_statements() && few.orders < expected.orders => {
+                    Some(Growth {
+                        few: (few.orders, statements(api, *quiet).await?),
+                        many: (expected.orders, statements(api, *busy).await?),
+                    })
+                }
                 _ => None,
             };
 
@@ -127,7 +129,10 @@ async fn sum_up(api: &Api, restaurant: Uuid) -> anyhow::Result<Figures> {
             break;
         }
     }
-    let best = sold.into_iter().map(|(id, quantity)| (quantity, id)).max_by_key(|(quantity, id)| (*quantity, std::cmp::Reverse(*id)));
+    let best = sold
+        .into_iter()
+        .map(|(id, quantity)| (quantity, id))
+        .max_by_key(|(quantity, id)| (*quantity, std::cmp::Reverse(*id)));
     Ok(Figures { orders, revenue, best: best.map(|(quantity, id)| (id, quantity)) })
 }
 

@@ -1,2 +1,4 @@
-//! Tests of the crate, in one binary.
+//! The tests of this crate, in one program; they mirror its source.
+
 mod load;
+mod report;

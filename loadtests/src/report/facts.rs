@@ -1,0 +1,206 @@
+//! The questions that every report asks of the results.
+
+use chrono::DateTime;
+
+use super::format::{self, ABSENT};
+use crate::results::{CheckResult, ExerciseResult, RequestStats, Results, Tickets, VariantResult, Verdict};
+
+/// How a variant's verdict compares with what its kind demands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Exposed what had to be exposed, clean what had to be clean.
+    AsExpected,
+    /// The other one.
+    Unexpected,
+    /// The numbers mean nothing.
+    Invalid,
+}
+
+impl Outcome {
+    /// A mark for the eye; the words always stand beside it.
+    pub fn mark(self) -> &'static str {
+        match self {
+            Outcome::AsExpected => "✔",
+            Outcome::Unexpected => "✘",
+            Outcome::Invalid => "⚠",
+        }
+    }
+}
+
+impl VariantResult {
+    /// How the verdict compares with what the kind demands.
+    pub fn outcome(&self) -> Outcome {
+        match self.verdict {
+            Verdict::Invalid => Outcome::Invalid,
+            verdict if verdict == self.expected => Outcome::AsExpected,
+            _ => Outcome::Unexpected,
+        }
+    }
+
+    /// The verdict in words, with the expectation where it was not met.
+    pub fn verdict_words(&self) -> String {
+        match self.outcome() {
+            Outcome::AsExpected => self.verdict.to_string(),
+            _ => format!("{}, expected {}", self.verdict, self.expected),
+        }
+    }
+
+    /// The checks that did not hold.
+    pub fn failed_checks(&self) -> impl Iterator<Item = &CheckResult> {
+        self.checks.iter().filter(|check| !check.held)
+    }
+
+    /// Names of the checks that did not hold, or a dash.
+    pub fn failed_names(&self) -> String {
+        let names: Vec<_> = self.failed_checks().map(|check| check.name.as_str()).collect();
+        if names.is_empty() { ABSENT.into() } else { names.join(", ") }
+    }
+
+    /// Statistics of the headline request's successes; `None` when there was none.
+    pub fn headline_stats(&self) -> Option<&RequestStats> {
+        self.requests
+            .iter()
+            .find(|stats| stats.name == self.headline && stats.outcome == "ok" && stats.count > 0)
+    }
+
+    /// A latency of the headline request in words, or a dash.
+    pub fn headline_latency(&self, pick: impl Fn(&crate::results::LatencyStats) -> u64) -> String {
+        self.headline_stats().map_or(ABSENT.into(), |stats| format::micros(pick(&stats.response) as f64))
+    }
+
+    /// Failures and timeouts of all requests, as a count and a share of the schedule.
+    pub fn errors(&self) -> String {
+        match self.tickets.errors() {
+            0 => "0".into(),
+            errors => {
+                format!("{} ({})", format::count(errors), format::percent(errors, self.tickets.scheduled))
+            }
+        }
+    }
+}
+
+impl Tickets {
+    /// Requests that did not get the answer that the scenario expects.
+    pub fn errors(&self) -> u64 {
+        self.failed + self.timed_out
+    }
+
+    /// Whether every scheduled request is accounted for.
+    pub fn balanced(&self) -> bool {
+        self.scheduled == self.ok + self.failed + self.timed_out + self.in_flight + self.never_sent
+    }
+}
+
+impl ExerciseResult {
+    /// The p99 of a variant's headline request as a multiple of the buggy variant's, or a dash.
+    pub fn p99_to_buggy(&self, variant: &VariantResult) -> String {
+        let p99 =
+            |variant: &VariantResult| variant.headline_stats().map(|stats| stats.response.p99_us as f64);
+        let buggy = self.variants.iter().find(|variant| variant.kind == "buggy").and_then(p99);
+        match (p99(variant), buggy) {
+            (Some(p99), Some(buggy)) if buggy > 0.0 => format::ratio(p99 / buggy),
+            _ => ABSENT.into(),
+        }
+    }
+}
+
+impl Results {
+    /// All variants, each with its exercise.
+    pub fn variants(&self) -> impl Iterator<Item = (&ExerciseResult, &VariantResult)> {
+        self.exercises
+            .iter()
+            .flat_map(|exercise| exercise.variants.iter().map(move |variant| (exercise, variant)))
+    }
+
+    /// The worst that happened: invalid before unexpected before as expected. A run cut short is invalid as a whole.
+    pub fn outcome(&self) -> Outcome {
+        let any = |outcome| self.variants().any(|(_, variant)| variant.outcome() == outcome);
+        if !self.complete || any(Outcome::Invalid) {
+            Outcome::Invalid
+        } else if any(Outcome::Unexpected) {
+            Outcome::Unexpected
+        } else {
+            Outcome::AsExpected
+        }
+    }
+
+    /// The run in one line: `11 of 11 variants as expected`.
+    pub fn headline(&self) -> String {
+        let of = |outcome| self.variants().filter(|(_, variant)| variant.outcome() == outcome).count();
+        let total = self.variants().count();
+        let mut line = format!(
+            "{} of {total} variant{} as expected",
+            of(Outcome::AsExpected),
+            if total == 1 { "" } else { "s" }
+        );
+        for (outcome, word) in [(Outcome::Unexpected, "unexpected"), (Outcome::Invalid, "invalid")] {
+            match of(outcome) {
+                0 => {}
+                some => line.push_str(&format!(", {some} {word}")),
+            }
+        }
+        if !self.complete {
+            line.push_str(", interrupted");
+        }
+        line
+    }
+
+    /// What makes the numbers doubtful, in sentences to be shown loudly.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if !self.complete {
+            warnings.push("Interrupted: partial numbers, of the rounds that ended.".into());
+        }
+        if self.generator.saturated {
+            warnings.push(format!(
+                "Generator saturated: its own timer was up to {} late (p99), so the rounds concerned are invalid. \
+                 Lower the rate, stop other work on this machine, or run the load from another one.",
+                format::micros(self.generator.timer_lag_p99_us as f64)
+            ));
+        }
+        let lost: Vec<_> = self
+            .variants()
+            .filter(|(_, variant)| !variant.tickets.balanced())
+            .map(|(exercise, variant)| format!("{}/{}", exercise.id, variant.name))
+            .collect();
+        if !lost.is_empty() {
+            warnings.push(format!("Not every scheduled request is accounted for: {}.", lost.join(", ")));
+        }
+        warnings
+    }
+
+    /// Where and how the run took place, as pairs of a label and a value.
+    pub fn circumstances(&self) -> Vec<(&'static str, String)> {
+        let Results { environment, generator, .. } = self;
+        let database = match &environment.postgres {
+            Some(version) => format!("PostgreSQL {version}, {}", environment.database),
+            None => environment.database.clone(),
+        };
+        let mut machine = format!("{}, {} CPUs", environment.os, environment.cpus);
+        if let Some(load) = environment.load_average {
+            machine.push_str(&format!(", load average {load:.2} at the start"));
+        }
+        let mut rounds = format!("{} per variant", generator.rounds);
+        if generator.repeated_rounds > 0 {
+            rounds.push_str(&format!(", {} repeated", generator.repeated_rounds));
+        }
+        let started = DateTime::parse_from_rfc3339(&self.started_at).map_or_else(
+            |_| self.started_at.clone(),
+            |at| at.to_utc().format("%Y-%m-%d %H:%M UTC").to_string(),
+        );
+        vec![
+            ("Started", started),
+            ("Took", format::wall_time(self.duration_seconds)),
+            ("Load", format!("{} loop", generator.mode)),
+            ("Rounds", rounds),
+            ("Seed", generator.seed.to_string()),
+            ("Scale", environment.scale.clone()),
+            ("Database", database),
+            ("Added database RTT", format::micros(environment.db_rtt_us as f64)),
+            ("Machine", machine),
+            ("Generator lateness p99", format::micros(generator.timer_lag_p99_us as f64)),
+            ("Stampede", environment.stampede.clone()),
+            ("Run", self.run_id.clone()),
+        ]
+    }
+}
