@@ -1,8 +1,8 @@
 //! What people look at after a run, drawn from [`Results`](crate::results::Results) alone.
 //!
-//! [`facts`] holds the questions that every report asks of the results, [`format`] the way numbers are written.
-//! On them stand one module for each reader: [`html`] for people, [`markdown`] for pull requests, [`junit`] for CI
-//! and [`terminal`](mod@terminal) for the one who typed the command. [`files`] puts them on disk.
+//! [`facts`] holds the questions that every report asks of the results, [`format`](mod@format) the way numbers are
+//! written. On them stands one function for each reader: [`html()`] for people, [`markdown()`] for pull requests,
+//! [`junit()`] for CI and [`terminal()`] for the one who typed the command. [`files`] puts them on disk.
 
 mod diff;
 pub mod facts;
