@@ -18,7 +18,7 @@ use crate::scenarios::{Scenario, Shape, TIMEOUT, WARM_UP};
 use crate::verdict::{self, RoundResult};
 
 /// What requests in flight get at the end of a schedule.
-const DRAIN: Duration = Duration::from_millis(300);
+const DRAIN: Duration = Duration::from_millis(1_000);
 
 /// Requests in flight at most. More than any scenario has unless its server stands still.
 const USERS: usize = 400;

@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use reqwest::Url;
-use sqlx::Connection;
 use target_app::catalogue::Variants;
-use target_app::postgres::{Database, Options, Postgres, Progress, Template};
+use target_app::postgres::{Database, Options, Postgres, Progress};
 use target_app::seed::{self, Scale};
 use target_app::server::Ready;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -50,12 +49,7 @@ pub struct Lab {
 impl Lab {
     /// Finds or starts a database server and prepares the seeded data.
     pub async fn open(setting: Setting, progress: Progress<'_>) -> anyhow::Result<Self> {
-        let Setting { scale, seed, .. } = setting;
-        let template = Template::new(seed::key(scale, seed), move |options| async move {
-            let mut connection = sqlx::PgConnection::connect_with(&options).await?;
-            seed::fill(&mut connection, scale, seed).await?;
-            Ok(connection.close().await?)
-        });
+        let template = seed::template(setting.scale, setting.seed);
         let postgres = Postgres::obtain(&Options::from_env(), &template, progress).await?;
         Ok(Lab { postgres, setting })
     }

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use sqlx::{Connection, PgConnection};
 
+use crate::postgres::Template;
+
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 
 /// How much data a database starts with.
@@ -53,8 +55,17 @@ impl FromStr for Scale {
     }
 }
 
+/// The database that every run clones: schema and data at this scale, from this seed.
+pub fn template(scale: Scale, seed: u64) -> Template {
+    Template::new(key(scale, seed), move |options| async move {
+        let mut connection = PgConnection::connect_with(&options).await?;
+        fill(&mut connection, scale, seed).await?;
+        Ok(connection.close().await?)
+    })
+}
+
 /// Names the content that [`fill`] makes, so that a prepared database is reused exactly as long as it is right.
-pub fn key(scale: Scale, seed: u64) -> String {
+fn key(scale: Scale, seed: u64) -> String {
     let schema = MIGRATIONS.iter().flat_map(|migration| migration.checksum.iter());
     let text = schema.chain(include_bytes!("seed.sql"));
     // FNV-1a: a cache key that must be the same in every build, which the standard hasher does not promise.
@@ -65,7 +76,7 @@ pub fn key(scale: Scale, seed: u64) -> String {
 }
 
 /// Creates the schema in an empty database and fills it.
-pub async fn fill(connection: &mut PgConnection, scale: Scale, seed: u64) -> anyhow::Result<()> {
+async fn fill(connection: &mut PgConnection, scale: Scale, seed: u64) -> anyhow::Result<()> {
     // `run` would ask for a connection of any lifetime, which keeps the future from being sent to another thread.
     MIGRATIONS.run_direct(None, &mut *connection, false).await?;
     let (shop_orders, restaurant_orders) = scale.orders();

@@ -141,6 +141,12 @@ fn no_failures(exercise: &Exercise, name: &str, expected: &str, load: &Load) -> 
     check(exercise, name, failures.is_empty(), expected, observed)
 }
 
+/// What an objective of one answer allows for the machine: an answer takes about four wake-ups (server, database, server,
+/// client), and each can be as late as the generator's own timer was on the same processors. In microseconds.
+fn allowance(load: &Load) -> u64 {
+    4 * load.timer_lag.value_at_quantile(0.99)
+}
+
 /// Microseconds as milliseconds, in words.
 fn ms(micros: u64) -> String {
     format!("{:.1} ms", micros as f64 / 1000.0)

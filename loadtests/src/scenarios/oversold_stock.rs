@@ -1,10 +1,9 @@
-//! `oversold-stock`: many buyers, two products, more demand than stock.
+//! `oversold-stock`: a rush at one product, then at a bundle of two, with more demand than stock.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use anyhow::bail;
 use futures::future::{BoxFuture, FutureExt};
 use rand::RngExt;
 use rand_pcg::Pcg64;
@@ -14,11 +13,14 @@ use target_app::exercises::oversold_stock::EXERCISE;
 use uuid::Uuid;
 
 use super::{Audit, Findings, Shape, check, no_failures, signal};
-use crate::api::{Api, HEAVY_USER, Order, OrderItem};
+use crate::api::{Api, HEAVY_USER, Order, OrderItem, Product};
 use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, status_reason};
 
 /// Checkouts a second.
 const RATE: f64 = 300.0;
+
+/// Share of the schedule that rushes at one product; the rest wants a bundle of two others.
+const RUSH_SHARE: f64 = 0.7;
 
 pub struct Scenario;
 
@@ -45,33 +47,29 @@ impl super::Scenario for Scenario {
         async move {
             let rate = shape.rate.unwrap_or(RATE);
             let schedule = arrivals::poisson(&mut rng, rate, shape.duration);
-            let demand = schedule.len() as i64;
+            let bundle_from = shape.duration.mul_f64(RUSH_SHARE);
+            let rush = schedule.partition_point(|at| *at < bundle_from);
+            let bundles = schedule.len() - rush;
 
-            let mut products = api.products().await?;
-            products.sort_by_key(|product| (product.inventory, product.id));
-            // Half the demand at most: the sale must sell out, or nothing is learned.
-            let stocked: Vec<_> =
-                products.iter().filter(|product| (1..=demand / 2).contains(&product.inventory)).rev().take(2).collect();
-            let [first, second] = stocked.as_slice() else {
-                bail!(
-                    "no two products have between 1 and {} pieces in stock, and a sale of {demand} carts needs them; \
-                     raise --rate or --duration, or seed the server anew",
-                    demand / 2
-                );
-            };
+            let products = api.products().await?;
+            // Half the demand at most: each sale must sell out, or nothing is learned.
+            let [rushed] = pick(&products, rush / 2, &[])?;
+            let [left, right] = pick(&products, bundles / 2, &[rushed.0])?;
+
             let heavy = api.user(HEAVY_USER).await?.id;
             let others: anyhow::Result<Vec<crate::api::User>> = api.get("/users", None).await;
             let others = others.into_iter().flatten().map(|user| user.id).filter(|id| *id != heavy);
             let buyers: Vec<Uuid> = std::iter::once(heavy).chain(others).collect();
 
-            let pair = [first.id, second.id];
             let tickets = schedule.into_iter().enumerate().map(|(n, at)| {
-                // Both sequences of the same two products, as two people fill their carts.
-                let [a, b] = if rng.random() { pair } else { [pair[1], pair[0]] };
-                let cart = json!({
-                    "userId": buyers[rng.random_range(0..buyers.len())],
-                    "items": [{ "productId": a, "quantity": 1 }, { "productId": b, "quantity": 1 }],
-                });
+                let cart = match (n < rush, rng.random()) {
+                    (true, _) => vec![rushed.0],
+                    // Two people put the same two products into their carts in different sequences.
+                    (false, true) => vec![left.0, right.0],
+                    (false, false) => vec![right.0, left.0],
+                };
+                let items: Vec<_> = cart.iter().map(|id| json!({ "productId": id, "quantity": 1 })).collect();
+                let cart = json!({ "userId": buyers[rng.random_range(0..buyers.len())], "items": items });
                 let mut request = Request::post("checkout", "/orders/checkout", cart.to_string());
                 request.target = n % api.targets.len();
                 Ticket { at, request }
@@ -81,7 +79,7 @@ impl super::Scenario for Scenario {
                 rate,
                 replicas: api.targets.len(),
                 buyers,
-                stock: [(first.id, first.inventory), (second.id, second.inventory)],
+                stock: [rushed, left, right],
                 confirmed: Mutex::default(),
             }) as Box<dyn super::Round>)
         }
@@ -106,22 +104,21 @@ struct Round {
     rate: f64,
     replicas: usize,
     buyers: Vec<Uuid>,
-    /// The two products and their stock before the sale.
-    stock: [(Uuid, i64); 2],
+    /// The product of the rush and the two of the bundle, with their stock before the sale.
+    stock: [(Uuid, i64); 3],
     /// Orders that were answered with 201.
     confirmed: Mutex<Vec<Order>>,
 }
 
 impl super::Round for Round {
     fn describe(&self) -> String {
+        let [(_, rushed), (_, left), (_, right)] = self.stock;
         format!(
-            "Poisson arrivals, {:.0} checkouts a second over {} server{}; each cart holds one piece of the same two products, \
-             {} and {} in stock, in either sequence",
+            "Poisson arrivals, {:.0} checkouts a second over {} server{}: first a rush at one product with {rushed} in stock, \
+             then at a bundle of two with {left} and {right}, put into the cart in either sequence",
             self.rate,
             self.replicas,
             if self.replicas == 1 { "" } else { "s" },
-            self.stock[0].1,
-            self.stock[1].1,
         )
     }
 
@@ -153,17 +150,17 @@ impl super::Round for Round {
 
             let mut oversold = 0;
             let mut unaccounted = 0;
-            let mut scarcest = i64::MAX;
+            let mut left = 0;
             let mut stories = Vec::new();
             for (product, before) in self.stock {
                 let after = api.product(product).await?.inventory;
                 let sold = sold.get(&product).copied().unwrap_or(0);
                 oversold += (sold - before).max(0);
                 unaccounted += (before - sold - after).abs().max(-after);
-                scarcest = scarcest.min(after);
+                left += after.max(0);
                 stories.push(format!("{sold} of {before}"));
             }
-            let stories = stories.join(" and ");
+            let stories = stories.join(", ");
             let missing = self.missing(api, &confirmed).await?;
             // What failed or was cut off may have taken stock without a confirmation: those are the objective's to judge.
             let uncertain = (load.tickets.failed + load.tickets.timed_out + load.tickets.in_flight) as i64
@@ -194,9 +191,9 @@ impl super::Round for Round {
                 check(
                     &EXERCISE,
                     "sells-out",
-                    scarcest <= 0,
-                    "none left of the scarcer product",
-                    format!("{scarcest} left"),
+                    left <= 0,
+                    "none left of any of the three products",
+                    format!("{left} left"),
                 ),
             ];
             let signals = vec![
@@ -211,6 +208,29 @@ impl super::Round for Round {
         }
         .boxed()
     }
+}
+
+/// The best-stocked products with at most `most` pieces, and their stock.
+fn pick<const N: usize>(
+    products: &[Product],
+    most: usize,
+    taken: &[Uuid],
+) -> anyhow::Result<[(Uuid, i64); N]> {
+    let mut fit: Vec<_> = products
+        .iter()
+        .filter(|product| {
+            product.inventory > 0 && product.inventory <= most as i64 && !taken.contains(&product.id)
+        })
+        .map(|product| (product.id, product.inventory))
+        .collect();
+    fit.sort_by_key(|(id, inventory)| (-inventory, *id));
+    fit.truncate(N);
+    fit.try_into().map_err(|_| {
+        anyhow::anyhow!(
+            "fewer than {N} products have between 1 and {most} pieces in stock, and a sale that sells out needs them; \
+             raise --rate or --duration, or seed the server anew"
+        )
+    })
 }
 
 impl Round {

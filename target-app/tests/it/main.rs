@@ -1,3 +1,7 @@
 //! The tests of this crate, in one program; they mirror its source.
 
+mod exercises;
 mod postgres;
+mod routes;
+mod server;
+mod support;

@@ -1,0 +1,5 @@
+//! For each exercise: all variants answer one client alike, and only buggy and tempting show the symptom.
+
+mod frozen_health;
+mod oversold_stock;
+mod slow_analytics;

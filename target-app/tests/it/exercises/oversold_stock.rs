@@ -1,0 +1,160 @@
+use sqlx::{Connection, PgConnection};
+use target_app::domain::orders::{Cart, CartItem};
+use target_app::exercises::oversold_stock::{CheckoutError, Variant, place_order};
+use uuid::Uuid;
+
+use crate::support::{TestServer, database, pool};
+
+async fn product_with_stock(connection: &mut PgConnection, stock: i32) -> Uuid {
+    let sql = "INSERT INTO products (id, name, price_cents, stock) VALUES ($1, 'Test', 250, $2) RETURNING id";
+    sqlx::query_scalar(sql).bind(Uuid::now_v7()).bind(stock).fetch_one(connection).await.unwrap()
+}
+
+async fn stock(connection: &mut PgConnection, product: Uuid) -> i32 {
+    sqlx::query_scalar("SELECT stock FROM products WHERE id = $1")
+        .bind(product)
+        .fetch_one(connection)
+        .await
+        .unwrap()
+}
+
+async fn any_user(connection: &mut PgConnection) -> Uuid {
+    sqlx::query_scalar("SELECT id FROM users ORDER BY id LIMIT 1").fetch_one(connection).await.unwrap()
+}
+
+#[tokio::test]
+async fn all_variants_answer_one_client_alike() {
+    for variant in Variant::ALL.iter().copied() {
+        let database = database().await;
+        let pool = pool(&database).await;
+        let mut connection = pool.acquire().await.unwrap();
+        let user_id = any_user(&mut connection).await;
+        let plenty = product_with_stock(&mut connection, 10).await;
+        let scarce = product_with_stock(&mut connection, 1).await;
+        let buy = async |items: &[(Uuid, i32)], user_id| {
+            let items = items
+                .iter()
+                .map(|(product_id, quantity)| CartItem { product_id: *product_id, quantity: *quantity });
+            place_order(variant, &pool, &Cart { user_id, items: items.collect() }).await
+        };
+
+        let order = buy(&[(scarce, 1), (plenty, 3)], user_id).await.unwrap();
+        assert_eq!(
+            (order.total.0, order.status.as_str(), order.items.len()),
+            (1000, "pending", 2),
+            "{variant:?}"
+        );
+        let recorded = target_app::domain::orders::of_user(&mut connection, user_id, 1).await.unwrap();
+        assert_eq!(recorded, [order], "{variant:?}");
+
+        let refused = buy(&[(plenty, 1), (scarce, 1)], user_id).await;
+        assert!(
+            matches!(refused, Err(CheckoutError::ShortStock { product, wanted: 1 }) if product == scarce),
+            "{variant:?}"
+        );
+        let unknown = Uuid::now_v7();
+        let refused = buy(&[(plenty, 1), (unknown, 1)], user_id).await;
+        assert!(
+            matches!(refused, Err(CheckoutError::UnknownProduct(product)) if product == unknown),
+            "{variant:?}"
+        );
+        let refused = buy(&[(plenty, 1)], Uuid::now_v7()).await;
+        assert!(matches!(refused, Err(CheckoutError::Database(_))), "{variant:?}");
+
+        // What was refused took nothing.
+        assert_eq!(
+            (stock(&mut connection, plenty).await, stock(&mut connection, scarce).await),
+            (7, 0),
+            "{variant:?}"
+        );
+    }
+}
+
+/// What two checkouts on two replicas came to, when both were under way before either could write.
+struct Race {
+    created: usize,
+    refused: usize,
+    errors: usize,
+    left: Vec<i32>,
+}
+
+/// Sends one cart to each of two replicas while this test holds the products' rows, and lets go when both wait for them.
+async fn race(variant: Variant, stocks: &[i32], carts: [&[usize]; 2]) -> Race {
+    let database = database().await;
+    let mut setup = PgConnection::connect_with(&database.connect_options()).await.unwrap();
+    let user = any_user(&mut setup).await.to_string();
+    let mut products = Vec::new();
+    for pieces in stocks {
+        products.push(product_with_stock(&mut setup, *pieces).await);
+    }
+    let option = format!("oversold-stock={}", variant.entry().name);
+    let servers = [
+        TestServer::start(&database, &["--variant", &option]).await,
+        TestServer::start(&database, &["--variant", &option]).await,
+    ];
+
+    let mut holder = PgConnection::connect_with(&database.connect_options()).await.unwrap();
+    let mut held = holder.begin().await.unwrap();
+    sqlx::query("SELECT FROM products WHERE id = ANY($1) FOR NO KEY UPDATE")
+        .bind(&products)
+        .execute(&mut *held)
+        .await
+        .unwrap();
+
+    let answers: Vec<_> = servers
+        .iter()
+        .zip(carts)
+        .map(|(server, cart)| {
+            let ids: Vec<String> = cart.iter().map(|index| products[*index].to_string()).collect();
+            let items: Vec<(&str, i64)> = ids.iter().map(|id| (id.as_str(), 1)).collect();
+            tokio::spawn(server.checkout(&user, &items).send())
+        })
+        .collect();
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+                   WHERE datname = current_database() AND application_name = 'target-app' AND wait_event_type = 'Lock'";
+    while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut setup).await.unwrap() < 2 {
+        tokio::task::yield_now().await;
+    }
+    held.commit().await.unwrap();
+
+    let mut race = Race { created: 0, refused: 0, errors: 0, left: Vec::new() };
+    for answer in answers {
+        match answer.await.unwrap().unwrap().status().as_u16() {
+            201 => race.created += 1,
+            409 => race.refused += 1,
+            _ => race.errors += 1,
+        }
+    }
+    for product in products {
+        race.left.push(stock(&mut setup, product).await);
+    }
+    race
+}
+
+#[tokio::test]
+async fn two_replicas_sell_the_last_piece_twice_unless_the_database_decides() {
+    for variant in Variant::ALL.iter().copied() {
+        let race = race(variant, &[1], [&[0], &[0]]).await;
+        let protected = matches!(variant, Variant::RowLock | Variant::Fixed);
+        let expected = if protected { (1, 1, 0) } else { (2, 0, 0) };
+        assert_eq!((race.created, race.refused, race.errors), expected, "{variant:?}");
+        assert_eq!(race.left, [0], "{variant:?}");
+    }
+}
+
+#[tokio::test]
+async fn carts_in_opposite_order_deadlock_unless_the_products_are_sorted() {
+    for variant in Variant::ALL.iter().copied() {
+        let race = race(variant, &[5, 5], [&[0, 1], &[1, 0]]).await;
+        match variant {
+            // Without a transaction no lock outlives its statement; what goes wrong is the count.
+            Variant::Buggy => {
+                assert_eq!((race.created, race.errors, race.left), (2, 0, vec![4, 4]), "{variant:?}")
+            }
+            Variant::Fixed => {
+                assert_eq!((race.created, race.errors, race.left), (2, 0, vec![3, 3]), "{variant:?}")
+            }
+            _ => assert_eq!((race.created, race.errors), (1, 1), "{variant:?}"),
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! A database and servers for tests: one private PostgreSQL for the whole program, a clone of the data for each test.
+
+use std::process::Stdio;
+
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use serde_json::Value;
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
+use target_app::postgres::{Database, Options, Postgres};
+use target_app::seed::{Scale, template};
+use target_app::server::Ready;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::OnceCell;
+
+pub const HEAVY_USER: &str = "heavy.user@example.com";
+
+/// A clone of the small data set.
+pub async fn database() -> Database {
+    static POSTGRES: OnceCell<Postgres> = OnceCell::const_new();
+    let options = Options { database_url: None, ..Options::from_env() };
+    let start =
+        async || Postgres::obtain(&options, &template(Scale::Small, 42), &|_| ()).await.expect("PostgreSQL");
+    POSTGRES.get_or_init(start).await.create_database().await.expect("a clone of the data")
+}
+
+/// Connections to it.
+pub async fn pool(database: &Database) -> PgPool {
+    let options = PgPoolOptions::new().max_connections(10);
+    options.connect_with(database.connect_options()).await.expect("a connection")
+}
+
+/// A process of its own, as in production: what one process holds in memory protects nothing in another.
+pub struct TestServer {
+    child: Child,
+    ready: Ready,
+    client: Client,
+}
+
+impl TestServer {
+    /// A server on this database, with these options.
+    pub async fn start(database: &Database, options: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_target-app"))
+            .args(["--listen", "127.0.0.1:0", "--exit-with-parent"])
+            .args(options)
+            .env("DATABASE_URL", database.url())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the server");
+        let output = child.stdout.take().expect("its standard output");
+        let line = BufReader::new(output).lines().next_line().await.expect("a line").expect("it is ready");
+        TestServer {
+            child,
+            ready: serde_json::from_str(&line).expect("where it listens"),
+            client: Client::builder().no_proxy().build().expect("a client"),
+        }
+    }
+
+    /// Its process, to send signals to.
+    pub fn child(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    pub fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    pub fn get(&self, path: &str) -> RequestBuilder {
+        self.client.get(format!("http://{}{path}", self.ready.public))
+    }
+
+    pub fn post(&self, path: &str) -> RequestBuilder {
+        self.client.post(format!("http://{}{path}", self.ready.public))
+    }
+
+    /// A checkout by the heavy user: `(product, quantity)`.
+    pub fn checkout(&self, user: &str, items: &[(&str, i64)]) -> RequestBuilder {
+        let items: Vec<Value> = items
+            .iter()
+            .map(|(product, quantity)| serde_json::json!({ "productId": product, "quantity": quantity }))
+            .collect();
+        self.post("/orders/checkout").json(&serde_json::json!({ "userId": user, "items": items }))
+    }
+
+    /// The JSON of a `GET` that must succeed.
+    pub async fn json(&self, path: &str) -> Value {
+        json(
+            self.get(path).header("X-Tenant-ID", "tenant-1").send().await.expect("an answer"),
+            StatusCode::OK,
+        )
+        .await
+    }
+
+    /// The id of the heavy user.
+    pub async fn heavy_user(&self) -> String {
+        text(&self.json(&format!("/users?email={HEAVY_USER}")).await[0]["id"])
+    }
+
+    /// The restaurants of the first tenant, busiest first.
+    pub async fn restaurants(&self) -> Vec<String> {
+        self.json("/restaurants")
+            .await
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|one| text(&one["id"]))
+            .collect()
+    }
+
+    /// What the operator port exports.
+    pub async fn metrics(&self) -> String {
+        let url = format!("http://{}/metrics", self.ready.operator);
+        self.client.get(url).send().await.expect("an answer").text().await.expect("text")
+    }
+
+    /// A sample of the metrics, 0 when there is none.
+    pub async fn metric(&self, series: &str) -> f64 {
+        let metrics = self.metrics().await;
+        let value = metrics.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
+        value.unwrap_or(0.0)
+    }
+}
+
+/// The JSON of an answer that must have this status.
+pub async fn json(response: Response, status: StatusCode) -> Value {
+    let seen = response.status();
+    let body = response.text().await.expect("a body");
+    assert_eq!(seen, status, "{body}");
+    serde_json::from_str(&body).expect("JSON")
+}
+
+pub fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("a string, not {value}")).into()
+}
