@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use super::cpu::Cpu;
 use super::measure::Fate;
 
 /// A later wake-up than this of a waiting user, for more than one ticket in a hundred, makes a load invalid.
@@ -33,7 +34,7 @@ impl std::fmt::Display for Saturation {
 }
 
 /// Judges an open load by its tickets due after the warm-up. `fates` are all its tickets in order of arrival, `timer_lag` is
-/// of the measured ones, in microseconds.
+/// of the measured ones, in microseconds; `cpu` is only told in the hint.
 ///
 /// Late timers are always the generator's fault. Tickets that had to wait for a free user are so only sometimes: when the
 /// server is slow, every user waits for it, and that the next ticket is late is the server's doing, which its response
@@ -47,6 +48,7 @@ pub(super) fn assess(
     warm_up: Duration,
     users: usize,
     timer_lag: &Histogram<u64>,
+    cpu: Option<Cpu>,
 ) -> Option<Saturation> {
     let timer_lag_p99 = Duration::from_micros(timer_lag.value_at_percentile(99.0));
     if timer_lag_p99 > TIMER_LAG_BOUND {
@@ -54,7 +56,7 @@ pub(super) fn assess(
             reason: format!(
                 "the 99th percentile of its own timer's lag is {timer_lag_p99:?}, and {TIMER_LAG_BOUND:?} is the most that is valid"
             ),
-            hint: "leave the processors to this run, or lower the rate".to_owned(),
+            hint: hint(cpu),
         });
     }
     let measured = fates.iter().filter(|fate| fate.at >= warm_up);
@@ -81,8 +83,22 @@ pub(super) fn assess(
             queued * 100.0,
             explained * 100.0
         ),
-        hint: "leave the processors to this run, or lower the rate".to_owned(),
+        hint: hint(cpu),
     })
+}
+
+/// What to do about a generator that is late. Its waits for a processor are told here, and are no reason of their own: a
+/// server on the same machine that is busy makes the generator wait too, and harms the numbers only when that shows above.
+fn hint(cpu: Option<Cpu>) -> String {
+    let remedy = "leave the processors to this run, or lower the rate";
+    match cpu {
+        Some(cpu) => format!(
+            "{remedy}: the generator's threads ran for {:.1} s, and waited {:.1} s for a processor",
+            cpu.running.as_secs_f64(),
+            cpu.waiting.as_secs_f64()
+        ),
+        None => remedy.to_owned(),
+    }
 }
 
 /// How many tickets due after the warm-up would have been sent late, had `service` of their answers' times been all that
