@@ -1,7 +1,7 @@
 //! What the generator's threads had of the processors.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Processor time of this process's threads, as Linux's scheduler accounts for it (`/proc/self/task/*/schedstat`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -10,12 +10,14 @@ pub struct Cpu {
     pub running: Duration,
     /// Time ready to run, and waiting for a processor.
     pub waiting: Duration,
+    /// Time that passed meanwhile.
+    pub wall: Duration,
 }
 
 impl Cpu {
-    /// The threads' time until now; none where the system does not tell.
-    pub(super) fn now() -> Option<Self> {
-        let mut all = Self::default();
+    /// The threads' time until now, and the wall's since `start`; none where the system does not tell.
+    pub(super) fn now(start: Instant) -> Option<Self> {
+        let mut all = Self { wall: start.elapsed(), ..Self::default() };
         for task in fs::read_dir("/proc/self/task").ok()? {
             // A thread that has just ended has no file any more.
             let Ok(text) = fs::read_to_string(task.ok()?.path().join("schedstat")) else { continue };
@@ -32,11 +34,19 @@ impl Cpu {
         Self {
             running: self.running.saturating_sub(earlier.running),
             waiting: self.waiting.saturating_sub(earlier.waiting),
+            wall: self.wall.saturating_sub(earlier.wall),
         }
+    }
+
+    /// The part of all the machine's processor time that the threads used, 0 to 1.
+    pub fn share(self) -> f64 {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        self.running.as_secs_f64() / (self.wall.as_secs_f64() * processors as f64).max(f64::MIN_POSITIVE)
     }
 
     pub(super) fn add(&mut self, other: Self) {
         self.running += other.running;
         self.waiting += other.waiting;
+        self.wall += other.wall;
     }
 }

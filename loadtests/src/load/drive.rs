@@ -61,7 +61,7 @@ pub enum LoadError {
     /// It was cancelled.
     #[error("the load was interrupted")]
     Interrupted {
-        /// What was measured until then: only the tickets that were due.
+        /// What was measured until then. Tickets that were not due yet are in it as never sent.
         partial: Box<Load>,
     },
 }
@@ -93,7 +93,8 @@ pub async fn drive(plan: Plan, judge: Judge, cancel: Cancel) -> Result<Load, Loa
         ended = &mut goose => Some(ended),
     };
     silence.end();
-    let cpu_before = Cpu::now();
+    let began = Instant::now();
+    let cpu_before = Cpu::now(began);
     let metrics = match early {
         Some(ended) => ended,
         None => {
@@ -107,7 +108,7 @@ pub async fn drive(plan: Plan, judge: Judge, cancel: Cancel) -> Result<Load, Loa
     }
     .map_err(|error| LoadError::Goose(Box::new(error)))?;
 
-    let cpu = Cpu::now().zip(cpu_before).map(|(after, before)| after.since(before));
+    let cpu = Cpu::now(began).zip(cpu_before).map(|(after, before)| after.since(before));
     let load = attack.result(&metrics, cpu)?;
     if cancel.is_raised() || interrupt.is_raised() {
         return Err(LoadError::Interrupted { partial: Box::new(load) });
@@ -197,7 +198,6 @@ impl Attack {
         configuration.host = Some(self.plan.targets[0].to_string());
         configuration.quiet = 1;
         configuration.no_telnet = true;
-        configuration.no_websocket = true;
         configuration.no_print_metrics = true;
         configuration.no_transaction_metrics = true;
         configuration.no_scenario_metrics = true;
