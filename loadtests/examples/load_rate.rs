@@ -37,7 +37,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let overhead = began.elapsed().saturating_sub(duration);
         let response = load.response("health");
         println!(
-            "{mode} {rate}/s: {:.0}/s ok, {:?}\n  response p50 {} p99 {} max {} µs; timer lag p50 {} p99 {} max {} µs; queued {}; overhead {overhead:?}\n  {}",
+            "{mode} {rate}/s: {:.0}/s ok, {:?}\n  response p50 {} p99 {} max {} µs; timer lag p50 {} p99 {} max {} µs; queued {}; overhead {overhead:?}\n  {:?}\n  {}",
             load.throughput("health"),
             load.tickets,
             response.value_at_quantile(0.5),
@@ -47,6 +47,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             load.timer_lag.value_at_quantile(0.99),
             load.timer_lag.max(),
             load.queued.len(),
+            load.cpu,
             load.saturation.map_or_else(|| "valid".to_owned(), |saturation| saturation.to_string()),
         );
     }

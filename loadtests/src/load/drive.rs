@@ -19,6 +19,7 @@ use reqwest::{Client, RequestBuilder, Url, redirect};
 use tokio::sync::watch;
 
 use super::cancel::Cancel;
+use super::cpu::Cpu;
 use super::measure::{End, Fate, Load};
 use super::pacer::Pacer;
 use super::plan::{Answer, Judge, Mode, Outcome, Plan, Request, Ticket};
@@ -60,7 +61,7 @@ pub enum LoadError {
     /// It was cancelled.
     #[error("the load was interrupted")]
     Interrupted {
-        /// What was measured until then: only the tickets that were due.
+        /// What was measured until then. Tickets that were not due yet are in it as never sent.
         partial: Box<Load>,
     },
 }
@@ -92,6 +93,8 @@ pub async fn drive(plan: Plan, judge: Judge, cancel: Cancel) -> Result<Load, Loa
         ended = &mut goose => Some(ended),
     };
     silence.end();
+    let began = Instant::now();
+    let cpu_before = Cpu::now(began);
     let metrics = match early {
         Some(ended) => ended,
         None => {
@@ -105,7 +108,8 @@ pub async fn drive(plan: Plan, judge: Judge, cancel: Cancel) -> Result<Load, Loa
     }
     .map_err(|error| LoadError::Goose(Box::new(error)))?;
 
-    let load = attack.result(&metrics)?;
+    let cpu = Cpu::now(began).zip(cpu_before).map(|(after, before)| after.since(before));
+    let load = attack.result(&metrics, cpu)?;
     if cancel.is_raised() || interrupt.is_raised() {
         return Err(LoadError::Interrupted { partial: Box::new(load) });
     }
@@ -117,6 +121,8 @@ struct Attack {
     plan: Plan,
     judge: Judge,
     client: Client,
+    /// One for each ticket: parsing costs more than the rest of the generator's own work on a request.
+    urls: Vec<Url>,
     /// Index of the next ticket; in a closed loop it goes round.
     next: AtomicUsize,
     pacer: Arc<Pacer>,
@@ -156,8 +162,8 @@ impl Current {
 
 impl Attack {
     fn new(mut plan: Plan, judge: Judge) -> Result<Self, LoadError> {
-        check(&plan).map_err(LoadError::Plan)?;
         plan.tickets.sort_by_key(|ticket| ticket.at);
+        let urls = check(&plan).map_err(LoadError::Plan)?;
         // One pool for all users, as every browser of a household would not have: connections are not what is measured.
         let client = Client::builder()
             .http1_only()
@@ -171,6 +177,7 @@ impl Attack {
         Ok(Self {
             judge,
             client,
+            urls,
             next: AtomicUsize::new(0),
             pacer: Arc::new(Pacer::new(plan.tickets.len())),
             arrived: AtomicUsize::new(0),
@@ -191,7 +198,6 @@ impl Attack {
         configuration.host = Some(self.plan.targets[0].to_string());
         configuration.quiet = 1;
         configuration.no_telnet = true;
-        configuration.no_websocket = true;
         configuration.no_print_metrics = true;
         configuration.no_transaction_metrics = true;
         configuration.no_scenario_metrics = true;
@@ -263,7 +269,7 @@ impl Attack {
                 lock(journal).current = Some(current);
             }
             // Built before the intended start, so that the work is not part of the lag.
-            let built = self.build(request);
+            let built = self.build(index);
             match self.plan.mode {
                 Mode::Open => self.pacer.due(index).await,
                 Mode::Closed => {
@@ -303,9 +309,9 @@ impl Attack {
         }
     }
 
-    fn build(&self, request: &Request) -> RequestBuilder {
-        let target = &self.plan.targets[request.target];
-        let url = target.join(&request.path).expect("`check` joined it");
+    fn build(&self, ticket: usize) -> RequestBuilder {
+        let request = &self.plan.tickets[ticket].request;
+        let url = self.urls[ticket].clone();
         let mut builder = self.client.request(request.method.clone(), url).timeout(self.plan.timeout);
         if let Some(body) = &request.body {
             builder =
@@ -375,7 +381,7 @@ impl Attack {
     }
 
     /// Accounts for every ticket, and compares with goose's counts.
-    fn result(&self, metrics: &GooseMetrics) -> Result<Load, LoadError> {
+    fn result(&self, metrics: &GooseMetrics, cpu: Option<Cpu>) -> Result<Load, LoadError> {
         let users = self.plan.users;
         let mut fates = Vec::with_capacity(self.plan.tickets.len());
         let mut counted: BTreeMap<String, u64> = BTreeMap::new();
@@ -415,8 +421,9 @@ impl Attack {
                 tickets.ok + tickets.failed + tickets.timed_out + tickets.in_flight + tickets.never_sent;
             assert_eq!(tickets.scheduled, ended, "every ticket has exactly one fate");
         }
+        load.cpu = cpu;
         if mode == Mode::Open {
-            load.saturation = saturation::assess(&fates, warm_up, users, &load.timer_lag);
+            load.saturation = saturation::assess(&fates, warm_up, users, &load.timer_lag, cpu);
         }
         Ok(load)
     }
@@ -446,7 +453,8 @@ fn lock(journal: &Mutex<Journal>) -> MutexGuard<'_, Journal> {
     journal.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn check(plan: &Plan) -> Result<(), String> {
+/// The URLs of the tickets, in their order, or why the plan cannot be driven.
+fn check(plan: &Plan) -> Result<Vec<Url>, String> {
     if plan.users == 0 {
         return Err("it has no users; one request in flight needs one".to_owned());
     }
@@ -459,7 +467,7 @@ fn check(plan: &Plan) -> Result<(), String> {
             plan.warm_up, plan.duration
         ));
     }
-    for Ticket { at, request } in &plan.tickets {
+    let url = |Ticket { at, request }: &Ticket| {
         if *at >= plan.duration {
             return Err(format!(
                 "`{}` is due at {at:?}, and the load lasts {:?}",
@@ -474,10 +482,11 @@ fn check(plan: &Plan) -> Result<(), String> {
                 plan.targets.len()
             ));
         };
-        Url::join(target, &request.path)
-            .map_err(|error| format!("`{}` asks for the path `{}`: {error}", request.name, request.path))?;
-    }
-    Ok(())
+        target
+            .join(&request.path)
+            .map_err(|error| format!("`{}` asks for the path `{}`: {error}", request.name, request.path))
+    };
+    plan.tickets.iter().map(url).collect()
 }
 
 /// The outcome of a request that was not answered, in one of a few words.

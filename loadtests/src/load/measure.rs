@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use super::cpu::Cpu;
 use super::plan::{Mode, Outcome};
 use super::saturation::Saturation;
 use crate::results::{LatencyStats, RequestStats, Second, Tickets};
@@ -157,6 +158,8 @@ pub struct Load {
     /// One-second series of the first load merged, warm-up included. Latency is by the second in which the request was
     /// *intended* to start, counts by the second in which it *completed*.
     pub series: Vec<Second>,
+    /// What the generator had of the processors, warm-up included; none where the system does not tell.
+    pub cpu: Option<Cpu>,
     /// Times beyond the histograms' bounds.
     pub clipped: u64,
     /// Set when the generator, not the server, shaped the numbers.
@@ -181,6 +184,7 @@ impl Load {
             timer_lag: histogram(),
             queued: histogram(),
             series: series(fates, &name),
+            cpu: None,
             clipped: 0,
             saturation: None,
         };
@@ -240,6 +244,9 @@ impl Load {
         }
         add(&mut self.timer_lag, &other.timer_lag);
         add(&mut self.queued, &other.queued);
+        if let (Some(ours), Some(theirs)) = (&mut self.cpu, other.cpu) {
+            ours.add(theirs);
+        }
         self.clipped += other.clipped;
         if self.saturation.is_none() {
             self.saturation.clone_from(&other.saturation);

@@ -15,6 +15,7 @@
 
 pub mod arrivals;
 mod cancel;
+mod cpu;
 mod drive;
 mod measure;
 mod pacer;
@@ -22,6 +23,7 @@ mod plan;
 mod saturation;
 
 pub use cancel::Cancel;
+pub use cpu::Cpu;
 pub use drive::{LoadError, drive};
 pub use measure::{Class, Latencies, Load};
 pub use plan::{Answer, Judge, Mode, Outcome, Plan, Request, Ticket, judge_status, status_reason};
