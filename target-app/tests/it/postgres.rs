@@ -1,7 +1,7 @@
 //! Servers that need no set-up: they start, keep out of each other's way, say what is wrong, and leave nothing.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,8 @@ fn skip(name: &str, why: &str) {
         std::env::var("STAMPEDE_REQUIRE").as_deref() != Ok("all"),
         "{name} could not run, and STAMPEDE_REQUIRE=all: {why}"
     );
-    eprintln!("SKIPPED {name}: {why}");
+    // Not `eprintln!`, which the test harness hides when a test passes.
+    writeln!(std::io::stderr(), "SKIPPED {name}: {why}").unwrap();
 }
 
 /// A home of the test's own. Others may look into it: as root, the server runs as somebody else.
