@@ -53,6 +53,10 @@ impl Binaries {
         Self::portable(&options.search_path, area, progress, looked).await
     }
 
+    pub(super) fn major(&self) -> u32 {
+        major(&self.version)
+    }
+
     /// Looks at `dir` by running what is in it, as the user who will run it later.
     async fn inspect(dir: &Path, area: &Area) -> Result<Self, String> {
         for program in ["postgres", "initdb"] {
@@ -65,12 +69,10 @@ impl Binaries {
         let said = output(command).await?;
         let version =
             version_in(&said).ok_or_else(|| format!("`postgres --version` says {:?}", said.trim()))?;
-        match major(version) {
-            Some(major) if major >= OLDEST_MAJOR => {
-                Ok(Self { dir: dir.to_path_buf(), version: version.to_owned() })
-            }
-            _ => Err(format!("it holds PostgreSQL {version}, and {OLDEST_MAJOR} is the oldest supported")),
+        if major(version) < OLDEST_MAJOR {
+            return Err(format!("it holds PostgreSQL {version}, and {OLDEST_MAJOR} is the oldest supported"));
         }
+        Ok(Self { dir: dir.to_path_buf(), version: version.to_owned() })
     }
 
     /// The newest server on this machine, among the versions that Stampede is tested with if there is one.
@@ -85,10 +87,9 @@ impl Binaries {
         if found.is_empty() && looked.is_empty() {
             looked.push("no `initdb` in PATH or where packages install it".to_owned());
         }
-        found.into_iter().min_by_key(|binaries| {
-            let major = major(&binaries.version);
-            (major > Some(NEWEST_MAJOR), Reverse(numbers(&binaries.version)))
-        })
+        found
+            .into_iter()
+            .min_by_key(|binaries| (binaries.major() > NEWEST_MAJOR, Reverse(numbers(&binaries.version))))
     }
 
     async fn portable(
@@ -327,8 +328,9 @@ fn numbers(version: &str) -> Vec<u32> {
     version.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
 }
 
-fn major(version: &str) -> Option<u32> {
-    numbers(version).first().copied()
+/// Zero for what is no version.
+fn major(version: &str) -> u32 {
+    numbers(version).first().copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -343,7 +345,7 @@ mod tests {
             ("postgres (PostgreSQL) 19beta1\n", "19beta1", 19),
         ] {
             assert_eq!(version_in(said), Some(version));
-            assert_eq!(major(version), Some(number));
+            assert_eq!(major(version), number);
         }
         assert_eq!(version_in("initdb: command not found"), None);
     }

@@ -118,12 +118,12 @@ pub enum PostgresError {
         user: String,
     },
     /// The server refused a statement, or the connection broke.
-    #[error("could not {action}: {source}")]
+    #[error("could not {action}: {reason}")]
     Sql {
         /// What was being done.
         action: String,
         /// What the driver said.
-        source: sqlx::Error,
+        reason: sqlx::Error,
     },
 }
 
@@ -197,6 +197,6 @@ impl PostgresError {
 
     /// For `map_err`: the statement that did `action` failed.
     pub(super) fn sql(action: impl Into<String>) -> impl FnOnce(sqlx::Error) -> Self {
-        |source| Self::Sql { action: action.into(), source }
+        |reason| Self::Sql { action: action.into(), reason }
     }
 }

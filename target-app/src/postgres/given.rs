@@ -199,9 +199,10 @@ fn mask(url: &str) -> String {
     let (address, query) = url.split_once('?').unwrap_or((url, ""));
     let mut masked = match address.rsplit_once('@') {
         Some((login, host)) => {
-            let (scheme, login) = login.split_once("://").unwrap_or_default();
-            let (user, secret) = login.split_once(':').map_or((login, ""), |(user, _)| (user, ":***"));
-            format!("{scheme}://{user}{secret}@{host}")
+            let (scheme, user) = login.split_once("://").unwrap_or(("", login));
+            let separator = if scheme.is_empty() { "" } else { "://" };
+            let (user, secret) = user.split_once(':').map_or((user, ""), |(user, _)| (user, ":***"));
+            format!("{scheme}{separator}{user}{secret}@{host}")
         }
         None => address.to_owned(),
     };
@@ -226,7 +227,7 @@ mod tests {
             ("postgres://me@db/x", "postgres://me@db/x"),
             ("postgres://db/x?user=me&password=secret", "postgres://db/x?***"),
             ("localhost", "localhost"),
-            ("me:secret@db", "://@db"),
+            ("me:secret@db", "me:***@db"),
         ] {
             assert_eq!(mask(url), shown);
         }

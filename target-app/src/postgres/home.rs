@@ -19,7 +19,7 @@ const ROOM_BYTES: u64 = 128 << 20;
 
 /// How many prepared clusters are kept. One is used per template and server version; older keys are leftovers of
 /// edited seeds.
-const PREPARED_KEPT: usize = 6;
+const PREPARED_KEPT: usize = 4;
 
 /// How long a server may take to stop at once. PostgreSQL itself kills what has not obeyed after five seconds.
 pub(super) const STOP_DEADLINE: Duration = Duration::from_secs(15);

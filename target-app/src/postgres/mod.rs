@@ -5,12 +5,12 @@
 //! loopback port: prepared once for each [`Template`], copied for each run, and gone with the process that asked for
 //! it, however that ends.
 //!
-//! - [`home`]: directories, their locks, and what killed runs left in them
-//! - [`process`]: programs, and the user they run as
-//! - [`binaries`]: finding and fetching a server
-//! - [`cluster`]: a private server; `supervisor.sh` runs beside it
-//! - [`given`]: a server named by `DATABASE_URL`
-//! - [`template`]: the template database and its clones
+//! - `home`: directories, their locks, and what killed runs left in them
+//! - `process`: programs, and the user they run as
+//! - `binaries`: finding and fetching a server
+//! - `cluster`: a private server; `supervisor.sh` runs beside it
+//! - `given`: a server named by `DATABASE_URL`
+//! - `template`: the template database and its clones
 
 mod binaries;
 mod cluster;
@@ -36,7 +36,7 @@ pub use error::PostgresError;
 pub use home::default_home;
 pub use template::{Database, Template};
 
-/// The exercises use `MERGE`, and a template whose locale provider is named: both came with this version.
+/// With this version came clones that choose how they are copied, and databases that name their locale provider.
 const OLDEST_MAJOR: u32 = 15;
 
 /// The newest version that Stampede is tested with. A newer one is used where there is no other.

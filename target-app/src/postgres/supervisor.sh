@@ -15,12 +15,13 @@ trap 'released=yes' USR1
 "$@" 3<&- 4>&- &
 server=$!
 
-# Repeated, because a server that has not yet installed its handlers ignores the signal.
+# Repeated, because a server that has not yet installed its handlers ignores the signal. The last `sleep` outlives this
+# script by a moment, and must not keep anything of the run open.
 {
     read -r _ <&3
     kill -USR1 $$
     while kill -QUIT "$server"; do sleep 1; done
-} 2>/dev/null 4>&- &
+} >/dev/null 2>&1 4>&- &
 watcher=$!
 
 wait "$server"
@@ -29,8 +30,5 @@ status=$?
 if [ -n "$released" ]; then wait "$server"; fi
 kill -KILL "$watcher" 2>/dev/null
 # A server that ended by itself leaves its log for the owner to read.
-if [ -n "$released" ]; then
-    cd /
-    rm -rf "$run" "$lock"
-fi
+if [ -n "$released" ]; then rm -rf "$run" "$lock"; fi
 exit "$status"
