@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -59,11 +59,11 @@ pub fn public(state: AppState, config: &Config) -> Router {
             ApiError::NotFound(format!("there is nothing at {}", request.uri().path()))
         })
         .method_not_allowed_fallback(async |request: Request| {
-            let message = format!("{} is not allowed at {}", request.method(), request.uri().path());
-            (
-                StatusCode::METHOD_NOT_ALLOWED,
-                Json(serde_json::json!({ "title": "Method Not Allowed", "error": message })),
-            )
+            ApiError::MethodNotAllowed(format!(
+                "{} is not allowed at {}",
+                request.method(),
+                request.uri().path()
+            ))
         })
         .layer(DefaultBodyLimit::max(config.body_limit))
         .layer(CatchPanicLayer::custom(answer_panic))
