@@ -22,7 +22,10 @@ fn skip(name: &str, why: &str) {
         std::env::var("STAMPEDE_REQUIRE").as_deref() != Ok("all"),
         "{name} could not run, and STAMPEDE_REQUIRE=all: {why}"
     );
-    // Not `eprintln!`, which the test harness hides when a test passes.
+    #[expect(
+        clippy::explicit_write,
+        reason = "the test harness hides what `eprintln!` says in a test that passes"
+    )]
     writeln!(std::io::stderr(), "SKIPPED {name}: {why}").unwrap();
 }
 
