@@ -66,10 +66,21 @@ pub fn public(state: AppState, config: &Config) -> Router {
             ))
         })
         .layer(DefaultBodyLimit::max(config.body_limit))
+        .layer(middleware::from_fn_with_state(config.body_limit, announced_size))
         .layer(CatchPanicLayer::custom(answer_panic))
         .layer(middleware::from_fn_with_state(config.request_timeout(), deadline))
         .layer(middleware::from_fn_with_state(state.metrics.clone(), crate::telemetry::observe))
         .with_state(state)
+}
+
+/// Refuses a body that is announced as too large before any of it is read; one that is not announced, axum cuts off.
+async fn announced_size(State(limit): State<usize>, request: Request, next: Next) -> Response {
+    let announced: Option<usize> =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    match announced {
+        Some(length) if length > limit => ApiError::TooLarge { limit }.into_response(),
+        _ => next.run(request).await,
+    }
 }
 
 /// Refuses what takes too long: a client that still waits learns it, one that has left costs nothing more.

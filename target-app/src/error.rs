@@ -25,6 +25,12 @@ pub enum ApiError {
     /// 409.
     #[error("{0}")]
     Conflict(String),
+    /// 413.
+    #[error("the body is larger than {limit} bytes, which is the most that is read")]
+    TooLarge {
+        /// Bytes.
+        limit: usize,
+    },
     /// 422: understood, and wrong.
     #[error("{0}")]
     Invalid(String),
@@ -67,6 +73,7 @@ impl ApiError {
             ApiError::NotFound(_) => StatusCode::NOT_FOUND,
             ApiError::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             ApiError::Conflict(_) => StatusCode::CONFLICT,
+            ApiError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             ApiError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             ApiError::Json(rejection) => rejection.status(),
             ApiError::Path(_) => StatusCode::NOT_FOUND,

@@ -34,9 +34,11 @@ async fn it_ends_with_the_process_that_started_it() {
     assert!(server.child().wait().await.unwrap().success());
 }
 
+const FREE: &[&str] = &["--listen", "127.0.0.1:0"];
+
 async fn refused(url: &str, options: &[&str]) -> String {
     let output: Output = Command::new(env!("CARGO_BIN_EXE_target-app"))
-        .args(["--listen", "127.0.0.1:0", "--acquire-timeout-ms", "2000"])
+        .args(["--acquire-timeout-ms", "2000"])
         .args(options)
         .env("DATABASE_URL", url)
         .stdin(Stdio::null())
@@ -56,9 +58,9 @@ async fn what_it_cannot_use_is_named_with_the_remedy() {
 
     let error = refused(&url, &["--listen", &address]).await;
     assert!(error.contains(&address) && error.contains("choose another"), "{error}");
-    let error = refused("postgres://nobody@127.0.0.1:1/none", &[]).await;
+    let error = refused("postgres://nobody@127.0.0.1:1/none", FREE).await;
     assert!(error.contains("DATABASE_URL"), "{error}");
-    let error = refused("mysql://x", &[]).await;
+    let error = refused("mysql://x", FREE).await;
     assert!(error.contains("postgres://"), "{error}");
     let error = refused(&url, &["--variant", "oversold-stok=fixed"]).await;
     assert!(error.contains("oversold-stok") && error.contains("did you mean oversold-stock"), "{error}");

@@ -103,15 +103,12 @@ async fn only_the_fix_keeps_rendering_off_the_async_workers() {
 }
 
 #[tokio::test]
-async fn only_the_fix_refuses_what_would_only_wait() {
-    for variant in Variant::ALL.iter().copied() {
-        // Far more work than fits into the patience of the last in line, on any machine.
-        let reports = (0..60).map(|_| render(variant, history(150)));
-        let answers = futures::future::join_all(reports).await;
-        let refused = answers.iter().filter(|answer| matches!(answer, Err(RenderError::Busy { .. }))).count();
-        let delivered = answers.iter().filter(|answer| answer.is_ok()).count();
-        assert_eq!(refused + delivered, 60, "{variant:?}");
-        assert!(delivered > 0, "{variant:?}");
-        assert_eq!(refused > 0, variant == Variant::Fixed, "{variant:?}: {refused} refused");
-    }
+async fn the_fix_refuses_what_would_only_wait() {
+    // Far more work than fits into the patience of the last in line, on a machine of any size.
+    let reports = 30 * std::thread::available_parallelism().map_or(2, usize::from);
+    let answers = futures::future::join_all((0..reports).map(|_| render(Variant::Fixed, history(60)))).await;
+    let refused = answers.iter().filter(|answer| matches!(answer, Err(RenderError::Busy { .. }))).count();
+    let delivered = answers.iter().filter(|answer| answer.is_ok()).count();
+    assert_eq!(refused + delivered, reports);
+    assert!(delivered > 0 && refused > 0, "{delivered} delivered, {refused} refused");
 }

@@ -1,4 +1,4 @@
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 use target_app::domain::orders::{Cart, CartItem};
 use target_app::exercises::oversold_stock::{CheckoutError, Variant, place_order};
 use uuid::Uuid;
@@ -78,10 +78,12 @@ struct Race {
     left: Vec<i32>,
 }
 
-/// Sends one cart to each of two replicas while this test holds the products' rows, and lets go when both wait for them.
-async fn race(variant: Variant, stocks: &[i32], carts: [&[usize]; 2]) -> Race {
+/// Sends one cart to each of two replicas while this test holds the rows of some products, and lets go of one row after
+/// the other, each time when every cart either waits for somebody or is through.
+async fn race(variant: Variant, stocks: &[i32], carts: [&[usize]; 2], hold: &[usize]) -> Race {
     let database = database().await;
-    let mut setup = PgConnection::connect_with(&database.connect_options()).await.unwrap();
+    let pool = pool(&database).await;
+    let mut setup = pool.acquire().await.unwrap();
     let user = any_user(&mut setup).await.to_string();
     let mut products = Vec::new();
     for pieces in stocks {
@@ -93,13 +95,14 @@ async fn race(variant: Variant, stocks: &[i32], carts: [&[usize]; 2]) -> Race {
         TestServer::start(&database, &["--variant", &option]).await,
     ];
 
-    let mut holder = PgConnection::connect_with(&database.connect_options()).await.unwrap();
-    let mut held = holder.begin().await.unwrap();
-    sqlx::query("SELECT FROM products WHERE id = ANY($1) FOR NO KEY UPDATE")
-        .bind(&products)
-        .execute(&mut *held)
-        .await
-        .unwrap();
+    let mut held = Vec::new();
+    for product in hold.iter().map(|index| products[*index]) {
+        let mut holder = pool.begin().await.unwrap();
+        // References to the product stay possible, as beside any other checkout.
+        let lock = "SELECT FROM products WHERE id = $1 FOR NO KEY UPDATE";
+        sqlx::query(lock).bind(product).execute(&mut *holder).await.unwrap();
+        held.push(holder);
+    }
 
     let answers: Vec<_> = servers
         .iter()
@@ -111,11 +114,17 @@ async fn race(variant: Variant, stocks: &[i32], carts: [&[usize]; 2]) -> Race {
         })
         .collect();
     let waiting = "SELECT count(*) FROM pg_stat_activity
-                   WHERE datname = current_database() AND application_name = 'target-app' AND wait_event_type = 'Lock'";
-    while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut setup).await.unwrap() < 2 {
-        tokio::task::yield_now().await;
+                   WHERE datname = current_database() AND application_name = 'target-app'
+                     AND cardinality(pg_blocking_pids(pid)) > 0";
+    for holder in held {
+        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut *setup).await.unwrap()
+            + (answers.iter().filter(|answer| answer.is_finished()).count() as i64)
+            < 2
+        {
+            tokio::task::yield_now().await;
+        }
+        holder.commit().await.unwrap();
     }
-    held.commit().await.unwrap();
 
     let mut race = Race { created: 0, refused: 0, errors: 0, left: Vec::new() };
     for answer in answers {
@@ -134,7 +143,7 @@ async fn race(variant: Variant, stocks: &[i32], carts: [&[usize]; 2]) -> Race {
 #[tokio::test]
 async fn two_replicas_sell_the_last_piece_twice_unless_the_database_decides() {
     for variant in Variant::ALL.iter().copied() {
-        let race = race(variant, &[1], [&[0], &[0]]).await;
+        let race = race(variant, &[1], [&[0], &[0]], &[0]).await;
         let protected = matches!(variant, Variant::RowLock | Variant::Fixed);
         let expected = if protected { (1, 1, 0) } else { (2, 0, 0) };
         assert_eq!((race.created, race.refused, race.errors), expected, "{variant:?}");
@@ -145,14 +154,15 @@ async fn two_replicas_sell_the_last_piece_twice_unless_the_database_decides() {
 #[tokio::test]
 async fn carts_in_opposite_order_deadlock_unless_the_products_are_sorted() {
     for variant in Variant::ALL.iter().copied() {
-        let race = race(variant, &[5, 5], [&[0, 1], &[1, 0]]).await;
+        // One has 0 and waits for 2 before it wants 1; the other has 1 and waits for 3 before it wants 0.
+        let race = race(variant, &[5, 5, 5, 5], [&[0, 2, 1], &[1, 3, 0]], &[2, 3]).await;
         match variant {
             // Without a transaction no lock outlives its statement; what goes wrong is the count.
             Variant::Buggy => {
-                assert_eq!((race.created, race.errors, race.left), (2, 0, vec![4, 4]), "{variant:?}")
+                assert_eq!((race.created, race.errors, race.left), (2, 0, vec![4; 4]), "{variant:?}")
             }
             Variant::Fixed => {
-                assert_eq!((race.created, race.errors, race.left), (2, 0, vec![3, 3]), "{variant:?}")
+                assert_eq!((race.created, race.errors, race.left), (2, 0, vec![3, 3, 4, 4]), "{variant:?}")
             }
             _ => assert_eq!((race.created, race.errors), (1, 1), "{variant:?}"),
         }
