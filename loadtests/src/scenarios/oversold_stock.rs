@@ -150,17 +150,19 @@ impl super::Round for Round {
 
             let mut oversold = 0;
             let mut unaccounted = 0;
-            let mut left = 0;
+            let mut left = Vec::new();
             let mut stories = Vec::new();
             for (product, before) in self.stock {
                 let after = api.product(product).await?.inventory;
                 let sold = sold.get(&product).copied().unwrap_or(0);
                 oversold += (sold - before).max(0);
                 unaccounted += (before - sold - after).abs().max(-after);
-                left += after.max(0);
+                left.push(after.max(0));
                 stories.push(format!("{sold} of {before}"));
             }
             let stories = stories.join(", ");
+            // A bundle is sold out with its scarcer half.
+            let unsold = left[0] + left[1].min(left[2]);
             let missing = self.missing(api, &confirmed).await?;
             // What failed or was cut off may have taken stock without a confirmation: those are the objective's to judge.
             let uncertain = (load.tickets.failed + load.tickets.timed_out + load.tickets.in_flight) as i64
@@ -191,9 +193,9 @@ impl super::Round for Round {
                 check(
                     &EXERCISE,
                     "sells-out",
-                    left <= 0,
-                    "none left of any of the three products",
-                    format!("{left} left"),
+                    unsold == 0,
+                    "none left of the product of the rush, nor of the scarcer one of the bundle",
+                    format!("{unsold} left"),
                 ),
             ];
             let signals = vec![

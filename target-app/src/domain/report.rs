@@ -5,7 +5,6 @@ use miniz_oxide::deflate::compress_to_vec_zlib;
 use pdf_writer::{Content, Filter, Finish, Name, Pdf, Rect, Ref, Str};
 use qrcodegen::{QrCode, QrCodeEcc};
 
-use super::money::Cents;
 use super::orders::Order;
 use super::users::User;
 
@@ -53,7 +52,7 @@ impl ReportWriter {
         sheet.resources().fonts().pair(FONT_NAME, FONT);
         sheet.finish();
 
-        let drawing = compress_to_vec_zlib(&self.draw(order), 9);
+        let drawing = compress_to_vec_zlib(&self.draw(order), 6);
         self.pdf.stream(contents, &drawing).filter(Filter::FlateDecode);
         tracing::trace!(target: "stampede::report", order = %order.id, "page rendered");
     }
@@ -101,19 +100,27 @@ fn text(page: &mut Content, size: f32, x: f32, y: f32, line: &str) {
 fn returns_code(page: &mut Content, order: &Order) {
     let mut label = format!("RETURN {}", order.id.simple());
     for item in &order.items {
-        label.push_str(&format!(
-            ";{}*{}@{}",
-            item.product_id.simple(),
-            item.quantity,
-            Cents::to_string(&item.unit_price)
-        ));
+        // The end of the id is the part that differs.
+        let product = item.product_id.simple().to_string();
+        label.push_str(&format!(";{}*{}", &product[24..], item.quantity));
     }
     // Longer than any code can hold: the returns desk types the order's number in.
     let Ok(code) = QrCode::encode_text(&label, QrCodeEcc::Medium) else { return };
     let module = 200.0 / code.size() as f32;
     for row in 0..code.size() {
-        for column in (0..code.size()).filter(|column| code.get_module(*column, row)) {
-            page.rect(50.0 + column as f32 * module, 250.0 - row as f32 * module, module, module);
+        let mut column = 0;
+        while column < code.size() {
+            // Dark modules side by side are one rectangle.
+            let run = (column..code.size()).take_while(|column| code.get_module(*column, row)).count() as i32;
+            if run > 0 {
+                page.rect(
+                    50.0 + column as f32 * module,
+                    250.0 - row as f32 * module,
+                    run as f32 * module,
+                    module,
+                );
+            }
+            column += run.max(1);
         }
     }
     page.fill_nonzero();

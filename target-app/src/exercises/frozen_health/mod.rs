@@ -31,7 +31,7 @@ pub static EXERCISE: Exercise = Exercise {
             name: "health-p99",
             kind: CheckKind::Objective,
             promise: "The health check is answered during reports nearly as quickly as without: p99 at most twice the idle \
-                      one, or within 25 ms.",
+                      one, or within 10 ms.",
         },
         CheckSpec {
             name: "only-clean-refusals",
