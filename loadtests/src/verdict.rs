@@ -3,7 +3,7 @@
 use target_app::catalogue::{CheckKind, Kind, Variant};
 
 use crate::load::Load;
-use crate::results::{CheckResult, SignalValue, VariantResult, Verdict};
+use crate::results::{CheckResult, VariantResult, Verdict};
 use crate::scenarios::{Audit, Scenario};
 
 /// What one round of a variant measured and found.
@@ -93,25 +93,25 @@ fn kept_up(load: &Load) -> CheckResult {
     }
 }
 
-/// The audits of two rounds as one: each check as it was in the round where it failed, each figure at its worst.
-fn worse(mut audit: Audit, other: Audit) -> Audit {
-    let failures = |audit: &Audit| audit.findings.checks.iter().filter(|check| !check.held).count();
-    if failures(&other) > failures(&audit) {
-        audit.sentence = other.sentence;
-    }
-    for (check, other) in audit.findings.checks.iter_mut().zip(other.findings.checks) {
+/// The audits of two rounds as one: that of the worse round, with what failed only in the other, and each figure at its
+/// worst.
+fn worse(audit: Audit, other: Audit) -> Audit {
+    let rank = |audit: &Audit| {
+        let failures = audit.findings.checks.iter().filter(|check| !check.held).count();
+        (failures, audit.findings.signals.first().map_or(0.0, |signal| signal.value))
+    };
+    let (mut worse, better) = if rank(&other) > rank(&audit) { (other, audit) } else { (audit, other) };
+    for (check, other) in worse.findings.checks.iter_mut().zip(better.findings.checks) {
         if check.held && !other.held {
             *check = other;
         }
     }
-    for (signal, other) in audit.findings.signals.iter_mut().zip(other.findings.signals) {
-        *signal = worse_signal(signal, other);
+    for (signal, other) in worse.findings.signals.iter_mut().zip(better.findings.signals) {
+        if other.value > signal.value {
+            *signal = other;
+        }
     }
-    audit
-}
-
-fn worse_signal(signal: &SignalValue, other: SignalValue) -> SignalValue {
-    if other.value > signal.value { other } else { signal.clone() }
+    worse
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ impl VariantResult {
         self.headline_stats().map_or(ABSENT.into(), |stats| format::micros(pick(&stats.response) as f64))
     }
 
-    /// Failures and timeouts of all requests, as a count and a share of the schedule.
+    /// Requests without the answer that the scenario expects, as a count and a share of the schedule.
     pub fn errors(&self) -> String {
         match self.tickets.errors() {
             0 => "0".into(),
@@ -80,9 +80,9 @@ impl VariantResult {
 }
 
 impl Tickets {
-    /// Requests that did not get the answer that the scenario expects.
+    /// Requests that did not get the answer that the scenario expects: a wrong one, a late one, or none at all.
     pub fn errors(&self) -> u64 {
-        self.failed + self.timed_out
+        self.failed + self.timed_out + self.in_flight + self.never_sent
     }
 
     /// Whether every scheduled request is accounted for.

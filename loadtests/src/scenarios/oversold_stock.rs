@@ -187,8 +187,8 @@ impl super::Round for Round {
                     &EXERCISE,
                     "orders-recorded",
                     missing == 0,
-                    format!("all {} confirmed orders can be read back", confirmed.len()),
-                    format!("{missing} missing or altered"),
+                    "every confirmed order can be read back, line by line",
+                    format!("{missing} of {} missing or altered", confirmed.len()),
                 ),
                 check(
                     &EXERCISE,
@@ -200,7 +200,7 @@ impl super::Round for Round {
             ];
             let signals = vec![
                 signal("pieces oversold", oversold as f64, "pieces", Some(0.0)),
-                signal("checkouts that failed", uncertain as f64, "requests", Some(0.0)),
+                signal("checkouts failed or unanswered", uncertain as f64, "requests", Some(0.0)),
             ];
             let sentence = match oversold {
                 0 => format!("sold {stories} in stock"),

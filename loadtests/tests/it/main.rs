@@ -2,3 +2,4 @@
 
 mod load;
 mod report;
+mod rooms;

@@ -2,7 +2,7 @@ use super::*;
 
 pub async fn analytics(pool: &PgPool, restaurant: Uuid) -> sqlx::Result<Analytics> {
     // The database holds the rows, so the sums are made there: one round trip, however many orders there are.
-    let dishes: Vec<(i64, Cents, Option<Uuid>, Option<String>, Option<i64>, Option<Cents>)> = sqlx::query_as(
+    let dishes: Vec<Row> = sqlx::query_as(
         "WITH counted AS (
              SELECT id, total_cents FROM restaurant_orders WHERE restaurant_id = $1 AND status <> 'cancelled'
          ), sold AS (
@@ -25,3 +25,6 @@ pub async fn analytics(pool: &PgPool, restaurant: Uuid) -> sqlx::Result<Analytic
     });
     Ok(Analytics::new(orders, revenue, items.collect()))
 }
+
+/// The totals, and one of the best sellers, which are absent where nothing was sold.
+type Row = (i64, Cents, Option<Uuid>, Option<String>, Option<i64>, Option<Cents>);

@@ -1,0 +1,124 @@
+//! Every exercise has its rooms, each found by its id, and no room is left over.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use loadtests::scenarios::SCENARIOS;
+use target_app::catalogue::{EXERCISES, Exercise, Kind};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_path_buf()
+}
+
+/// Names in a folder without their endings; none when there is no folder.
+fn names(folder: &str) -> BTreeSet<String> {
+    let entries = fs::read_dir(root().join(folder)).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned()).collect()
+}
+
+fn set(names: impl IntoIterator<Item = impl Into<String>>) -> BTreeSet<String> {
+    names.into_iter().map(Into::into).collect()
+}
+
+fn without(mut names: BTreeSet<String>, other: &str) -> BTreeSet<String> {
+    names.remove(other);
+    names
+}
+
+fn snake_ids() -> BTreeSet<String> {
+    set(EXERCISES.iter().map(|exercise| exercise.snake_id()))
+}
+
+fn ids() -> BTreeSet<String> {
+    set(EXERCISES.iter().map(|exercise| exercise.id))
+}
+
+#[test]
+fn every_exercise_has_its_code_one_file_a_variant() {
+    assert_eq!(without(names("target-app/src/exercises"), "mod"), snake_ids());
+    for exercise in EXERCISES {
+        let files = names(&format!("target-app/src/exercises/{}", exercise.snake_id()));
+        let variants = exercise.variants.iter().map(|variant| variant.name.replace('-', "_"));
+        assert_eq!(without(files, "mod"), set(variants), "{}", exercise.id);
+    }
+}
+
+#[test]
+fn every_exercise_has_its_scenario_in_the_same_order() {
+    assert_eq!(without(names("loadtests/src/scenarios"), "mod"), snake_ids());
+    let scenarios: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.exercise().id).collect();
+    assert_eq!(scenarios, EXERCISES.iter().map(|exercise| exercise.id).collect::<Vec<_>>());
+}
+
+#[test]
+fn every_exercise_has_its_tests() {
+    assert_eq!(without(names("target-app/tests/it/exercises"), "mod"), snake_ids());
+}
+
+#[test]
+fn every_exercise_has_its_page_which_speaks_of_every_variant_and_check() {
+    assert_eq!(names("docs/exercises"), ids());
+    for exercise in EXERCISES {
+        let page = fs::read_to_string(root().join(format!("docs/exercises/{}.md", exercise.id))).unwrap();
+        let named = exercise
+            .variants
+            .iter()
+            .map(|variant| variant.name)
+            .chain(exercise.checks.iter().map(|check| check.name));
+        for name in named {
+            assert!(
+                page.contains(&format!("`{name}`")),
+                "the page of {} does not mention `{name}`",
+                exercise.id
+            );
+        }
+    }
+}
+
+/// Rooms that are built exercise by exercise: none has one, or all have.
+#[test]
+fn benchmarks_and_dashboards_are_there_for_all_exercises_or_for_none() {
+    for (folder, wanted) in [("benches/benches", snake_ids()), ("dashboards/grafana", ids())] {
+        let found: BTreeSet<_> = names(folder).intersection(&wanted).cloned().collect();
+        assert!(found.is_empty() || found == wanted, "{folder} has {found:?}");
+    }
+}
+
+fn is_kebab(name: &str) -> bool {
+    name.split('-')
+        .all(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()))
+}
+
+#[test]
+fn every_declaration_is_complete() {
+    for Exercise { id, title, symptom, cause, routes, variants, checks, signals } in EXERCISES.iter().copied()
+    {
+        assert!(is_kebab(id) && variants.iter().all(|variant| is_kebab(variant.name)), "{id}");
+        assert!(checks.iter().all(|check| is_kebab(check.name)), "{id}");
+        assert!([title, symptom, cause].iter().all(|text| !text.is_empty()), "{id}");
+        assert!(!routes.is_empty() && !checks.is_empty() && !signals.is_empty(), "{id}");
+
+        let kinds: Vec<Kind> = variants.iter().map(|variant| variant.kind).collect();
+        let tempting = &kinds[1..kinds.len() - 1];
+        assert_eq!((kinds[0], kinds[kinds.len() - 1]), (Kind::Buggy, Kind::Fixed), "{id}");
+        assert!(!tempting.is_empty() && tempting.iter().all(|kind| *kind == Kind::Tempting), "{id}");
+        assert_eq!((variants[0].name, variants[variants.len() - 1].name), ("buggy", "fixed"), "{id}");
+    }
+    assert_eq!(ids().len(), EXERCISES.len(), "ids are unique");
+}
+
+/// The diff is the lesson, so it has to stay small enough to be read as one.
+#[test]
+fn every_fix_is_a_small_change() {
+    for exercise in EXERCISES {
+        let source = |name| exercise.variant(name).unwrap().source;
+        for variant in &exercise.variants[1..] {
+            let diff = similar::TextDiff::from_lines(source("buggy"), variant.source);
+            let added =
+                diff.iter_all_changes().filter(|change| change.tag() == similar::ChangeTag::Insert).count();
+            assert!(added <= 45, "{} {}: {added} lines added", exercise.id, variant.name);
+            assert!(!variant.source.contains("BUG"), "{} {}", exercise.id, variant.name);
+        }
+    }
+}
