@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
-use std::io::IsTerminal;
+use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
@@ -527,30 +527,37 @@ fn keep_goose_from_logging_to_stdout() {
 }
 
 /// While goose starts, it prints how many users it launched to stdout, where results may go. Until
-/// [`end`](Self::end), some milliseconds later, what is printed to stdout goes nowhere when that is a terminal, else to
-/// stderr.
-struct Silence {
-    stdout: Option<std::os::fd::OwnedFd>,
+/// [`end`](Self::end), some milliseconds later, what is printed to stdout is held back; then all but goose's line is
+/// printed.
+struct Silence(Option<HeldBack>);
+
+struct HeldBack {
+    stdout: std::os::fd::OwnedFd,
+    printed: std::io::PipeReader,
 }
 
 impl Silence {
     fn begin() -> Self {
-        let redirect = || -> std::io::Result<std::os::fd::OwnedFd> {
+        let hold_back = || -> std::io::Result<HeldBack> {
             let stdout = rustix::io::dup(std::io::stdout())?;
-            if std::io::stdout().is_terminal() {
-                rustix::stdio::dup2_stdout(std::fs::File::options().write(true).open("/dev/null")?)?;
-            } else {
-                rustix::stdio::dup2_stdout(std::io::stderr())?;
-            }
-            Ok(stdout)
+            let (printed, writer) = std::io::pipe()?;
+            rustix::stdio::dup2_stdout(writer)?;
+            Ok(HeldBack { stdout, printed })
         };
-        Self { stdout: redirect().ok() }
+        Self(hold_back().ok())
     }
 
     fn end(&mut self) {
-        if let Some(stdout) = self.stdout.take() {
-            // Fails only for a descriptor that is not open.
-            let _ = rustix::stdio::dup2_stdout(&stdout);
+        let Some(HeldBack { stdout, mut printed }) = self.0.take() else { return };
+        // Fails only for a descriptor that is not open. It also closes the pipe's last writer, so that reading ends.
+        if rustix::stdio::dup2_stdout(&stdout).is_err() {
+            return;
+        }
+        let mut text = String::new();
+        let _ = printed.read_to_string(&mut text);
+        for line in text.split_inclusive('\n').filter(|line| !line.trim_end().ends_with("users launched.")) {
+            // A reader who has left is no reason to end the load.
+            let _ = std::io::stdout().write_all(line.as_bytes());
         }
     }
 }

@@ -34,6 +34,20 @@ pub fn terminal(results: &Results, color: bool, width: u16) -> String {
         }
         text.push('\n');
     }
+    for (exercise, variant) in
+        results.variants().filter(|(_, variant)| variant.outcome() != Outcome::AsExpected)
+    {
+        let heading = format!("{} {} was {}:", exercise.id, variant.name, variant.verdict_words());
+        text.push_str(&wrap(&heading, usize::from(width), "", "  "));
+        text.push('\n');
+        for check in variant.failed_checks() {
+            let (name, kind) = (&check.name, &check.kind);
+            let line = format!("{name} ({kind}): expected {}; saw {}", check.expected, check.observed);
+            text.push_str(&wrap(&line, usize::from(width), "  ✘ ", "    "));
+            text.push('\n');
+        }
+        text.push('\n');
+    }
     for warning in results.warnings() {
         text.push_str(&pen.paint("1;33", &wrap(&format!("⚠ {warning}"), usize::from(width), "", "  ")));
         text.push('\n');
