@@ -20,6 +20,9 @@ use crate::verdict::{self, RoundResult};
 /// What requests in flight get at the end of a schedule.
 const DRAIN: Duration = Duration::from_millis(1_000);
 
+/// Folder of the servers' logs in that of the results.
+const LOGS: &str = "logs";
+
 /// Requests in flight at most. More than any scenario has unless its server stands still.
 const USERS: usize = 400;
 
@@ -111,7 +114,8 @@ pub async fn run(
         },
         exercises: Vec::new(),
     };
-    std::fs::create_dir_all(&job.out).with_context(|| format!("could not create {}", job.out.display()))?;
+    let logs = job.out.join(LOGS);
+    std::fs::create_dir_all(&logs).with_context(|| format!("could not create {}", logs.display()))?;
 
     let mut timer_lag = Vec::new();
     for (scenario, variants) in &job.exercises {
@@ -230,7 +234,7 @@ impl ExerciseRun<'_> {
                         port: 0,
                         operator_port: 0,
                         run_id: self.run_id,
-                        logs: Some(&self.job.out),
+                        logs: Some(&self.job.out.join(LOGS)),
                         name: &format!("{}-{}-{number}", self.scenario.exercise().id, variant.name),
                     })
                     .await?;

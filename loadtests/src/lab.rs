@@ -16,7 +16,6 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::api::Api;
-use crate::rtt;
 
 /// The hidden subcommand under which this binary is the server under test.
 pub const SERVER: &str = "target-app";
@@ -57,19 +56,9 @@ impl Lab {
     /// Starts servers on a fresh clone of the data and waits until they answer.
     pub async fn deploy(&self, deployment: &Deployment<'_>) -> anyhow::Result<Deployed> {
         let database = self.postgres.create_database().await?;
-        let mut url: Url = database.url().parse().context("the database's URL cannot be read")?;
-        if !self.setting.db_rtt.is_zero() {
-            let address = resolve(&url)?;
-            let relay =
-                rtt::relay(address, self.setting.db_rtt).context("the database relay could not listen")?;
-            url.set_ip_host(relay.ip())
-                .and_then(|()| url.set_port(Some(relay.port())))
-                .ok()
-                .context("the database's URL has no host")?;
-        }
         let mut replicas = Vec::new();
         for number in 0..deployment.replicas {
-            replicas.push(Replica::start(deployment, url.as_str(), number).await?);
+            replicas.push(Replica::start(deployment, self.setting.db_rtt, &database.url(), number).await?);
         }
         Ok(Deployed { database, replicas })
     }
@@ -78,12 +67,6 @@ impl Lab {
     pub async fn close(self) -> anyhow::Result<()> {
         Ok(self.postgres.stop().await?)
     }
-}
-
-fn resolve(url: &Url) -> anyhow::Result<SocketAddr> {
-    let addresses =
-        url.socket_addrs(|| Some(5432)).with_context(|| "the database's host cannot be resolved")?;
-    addresses.into_iter().next().context("the database's host has no address")
 }
 
 /// Servers to be started together.
@@ -145,6 +128,12 @@ impl Deployed {
         for replica in &mut self.replicas {
             // It may have ended already; then there is nothing to kill.
             let _ = replica.child.kill().await;
+            // Most servers have nothing to say, and a folder of empty files hides the ones that had.
+            if let Some(log) =
+                replica.log.as_ref().filter(|log| log.metadata().is_ok_and(|log| log.len() == 0))
+            {
+                let _ = std::fs::remove_file(log);
+            }
         }
         Ok(self.database.drop().await?)
     }
@@ -166,10 +155,16 @@ impl Deployed {
 struct Replica {
     child: Child,
     ready: Ready,
+    log: Option<PathBuf>,
 }
 
 impl Replica {
-    async fn start(deployment: &Deployment<'_>, database: &str, number: usize) -> anyhow::Result<Self> {
+    async fn start(
+        deployment: &Deployment<'_>,
+        db_rtt: Duration,
+        database: &str,
+        number: usize,
+    ) -> anyhow::Result<Self> {
         let port = |first: u16| match first {
             0 => Ok(0),
             first => first.checked_add(number as u16).context("the ports of the replicas go beyond 65535"),
@@ -184,6 +179,7 @@ impl Replica {
             .arg(SERVER)
             .args(["--listen", &listen.to_string(), "--operator-listen", &operator.to_string()])
             .args(["--run-id", deployment.run_id, "--nice", NICE, "--exit-with-parent"])
+            .args(["--db-rtt", &format!("{}us", db_rtt.as_micros())])
             // Not an argument: it holds a password, and everybody can list arguments.
             .env("DATABASE_URL", database)
             .stdin(Stdio::piped())
@@ -205,7 +201,7 @@ impl Replica {
             Ok(Ok(Some(line))) => {
                 let ready =
                     serde_json::from_str(&line).with_context(|| format!("the server said '{line}'"))?;
-                Ok(Replica { child, ready })
+                Ok(Replica { child, ready, log })
             }
             Ok(_) => bail!("the server did not start{}", last_words(log)),
             Err(_) => bail!("the server did not start within {} s{}", START.as_secs(), last_words(log)),

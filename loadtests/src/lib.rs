@@ -13,6 +13,5 @@ pub mod lab;
 pub mod load;
 pub mod report;
 pub mod results;
-pub mod rtt;
 pub mod scenarios;
 pub mod verdict;

@@ -45,6 +45,10 @@ pub struct Config {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub worker_threads: Option<u16>,
 
+    /// Latency to add to every exchange with the database, such as 500us or 2ms
+    #[arg(long, default_value = "0s", value_name = "TIME", value_parser = db_rtt)]
+    pub db_rtt: Duration,
+
     /// Leaves the processors to others first, as `nice` does; a load generator on the same machine then keeps its clock
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(i32).range(0..=19))]
     pub nice: i32,
@@ -67,6 +71,15 @@ impl Config {
     /// [`Config::request_timeout_ms`] as a duration.
     pub fn request_timeout(&self) -> Duration {
         Duration::from_millis(self.request_timeout_ms)
+    }
+}
+
+/// Parses a round trip's time.
+pub fn db_rtt(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(rtt) if rtt <= Duration::from_secs(1) => Ok(rtt),
+        Ok(_) => Err("a round trip takes at most 1s".into()),
+        Err(error) => Err(format!("{error}; write for example 500us or 2ms")),
     }
 }
 

@@ -13,6 +13,7 @@ pub mod domain;
 pub mod error;
 pub mod exercises;
 pub mod postgres;
+pub mod relay;
 mod routes;
 pub mod seed;
 pub mod server;

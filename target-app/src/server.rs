@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use crate::app::{self, AppState};
 use crate::config::Config;
+use crate::relay;
 use crate::telemetry::{self, Metrics};
 
 /// How long requests in flight may go on after the signal to stop.
@@ -60,7 +61,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     // sqlx reads the address of any URL; one of another kind of server should not end in a failed look-up.
     let is_postgres =
         ["postgres://", "postgresql://"].iter().any(|scheme| config.database_url.starts_with(scheme));
-    let database = PgConnectOptions::from_str(&config.database_url)
+    let mut database = PgConnectOptions::from_str(&config.database_url)
         .ok()
         .filter(|_| is_postgres)
         .context("DATABASE_URL cannot be read; it looks like postgres://user:password@host:5432/name")?
@@ -68,6 +69,16 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         .log_statements(log::LevelFilter::Debug)
         // Slow statements are logged like the others: the count of statements rests on their events.
         .log_slow_statements(log::LevelFilter::Debug, Duration::MAX);
+    if !config.db_rtt.is_zero() {
+        let address = tokio::net::lookup_host((database.get_host(), database.get_port()))
+            .await
+            .ok()
+            .and_then(|mut addresses| addresses.next())
+            .with_context(|| format!("the database's host {} has no address", database.get_host()))?;
+        let relay =
+            relay::relay(address, config.db_rtt).context("the relay to the database could not listen")?;
+        database = database.host(&relay.ip().to_string()).port(relay.port());
+    }
     let pool = PgPoolOptions::new()
         .max_connections(config.pool_size)
         .acquire_timeout(config.acquire_timeout())

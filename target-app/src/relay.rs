@@ -63,3 +63,40 @@ fn pump(mut from: TcpStream, mut to: TcpStream) {
     let _ = io::copy(&mut from, &mut to);
     let _ = to.shutdown(Shutdown::Both);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_is_answered_not_before_the_round_trip_is_over() {
+        let database = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = database.local_addr().unwrap();
+        thread::spawn(move || {
+            let (mut stream, _) = database.accept().unwrap();
+            let mut question = [0; 4];
+            while stream.read_exact(&mut question).is_ok() {
+                question.reverse();
+                stream.write_all(&question).unwrap();
+            }
+        });
+
+        let rtt = Duration::from_millis(3);
+        let mut client = TcpStream::connect(relay(address, rtt).unwrap()).unwrap();
+        for _ in 0..3 {
+            let asked = Instant::now();
+            client.write_all(b"abcd").unwrap();
+            let mut answer = [0; 4];
+            client.read_exact(&mut answer).unwrap();
+            assert_eq!(&answer, b"dcba");
+            assert!(asked.elapsed() >= rtt);
+        }
+    }
+
+    #[test]
+    fn a_database_that_is_down_closes_the_connection() {
+        let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        let mut client = TcpStream::connect(relay(nobody, Duration::from_millis(1)).unwrap()).unwrap();
+        assert_eq!(client.read(&mut [0; 1]).unwrap_or(0), 0);
+    }
+}
