@@ -13,7 +13,7 @@ use target_app::postgres::{Database, Options, Postgres, Progress};
 use target_app::seed::{self, Scale};
 use target_app::server::Ready;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 
 use crate::api::Api;
 
@@ -154,6 +154,8 @@ impl Deployed {
 
 struct Replica {
     child: Child,
+    /// Held open: the server ends when it closes, and waiting for a child would close it.
+    _lifeline: ChildStdin,
     ready: Ready,
     log: Option<PathBuf>,
 }
@@ -195,13 +197,14 @@ impl Replica {
         }
         let mut child = command.spawn().context("the server could not be started")?;
         let output = child.stdout.take().context("the server has no standard output")?;
+        let lifeline = child.stdin.take().context("the server has no standard input")?;
 
         let line = tokio::time::timeout(START, BufReader::new(output).lines().next_line()).await;
         match line {
             Ok(Ok(Some(line))) => {
                 let ready =
                     serde_json::from_str(&line).with_context(|| format!("the server said '{line}'"))?;
-                Ok(Replica { child, ready, log })
+                Ok(Replica { child, _lifeline: lifeline, ready, log })
             }
             Ok(_) => bail!("the server did not start{}", last_words(log)),
             Err(_) => bail!("the server did not start within {} s{}", START.as_secs(), last_words(log)),
