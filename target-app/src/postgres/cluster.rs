@@ -11,7 +11,7 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{ConnectOptions, Connection};
 
 use super::binaries::Binaries;
-use super::home::{Area, POLL, Run, STOP_DEADLINE, Sharing, hash};
+use super::home::{Area, POLL, Run, STOP_DEADLINE, Sharing, check_room, explain, hash};
 use super::process::{last_lines, output};
 use super::template::Template;
 use super::{PostgresError, Progress};
@@ -33,7 +33,7 @@ const SUPERVISOR: &str = include_str!("supervisor.sh");
 
 /// Makes the directory $1 with a data directory, and a password that only its owner can read. Locale C sorts and
 /// compares by code point, the same on every system. Nothing is synced: a cluster that a power cut damages is made
-/// anew.
+/// anew. Small WAL segments make a small cluster to copy.
 ///
 /// The password keeps other users of this machine out. It travels in the clear, on loopback, where only root could
 /// listen: sqlx's half of scram costs 40 ms of CPU a connection in a debug build. It is 128 random bits, which need no
@@ -43,7 +43,7 @@ umask 077
 mkdir "$1" && printf %s "$PASSWORD" >"$1/password" || exit
 unset PASSWORD
 exec "$2/initdb" --pgdata="$1/data" --username="$3" --pwfile="$1/password" --auth=password \
-    --encoding=UTF8 --locale=C --no-sync --no-instructions $4
+    --encoding=UTF8 --locale=C --wal-segsize=4 --no-sync --no-instructions $4
 "#;
 
 /// The server's settings, where they are not PostgreSQL's own. Autovacuum, `synchronous_commit` and
@@ -55,6 +55,8 @@ const SETTINGS: &[(&str, &str)] = &[
     // The data is thrown away after the run, so none of it must survive a power cut.
     ("fsync", "off"),
     ("full_page_writes", "off"),
+    // A run's files may be in memory, and without fsync a checkpoint is cheap.
+    ("max_wal_size", "256MB"),
     // Enough for several replicas with a pool each, and for an exercise that leaks connections.
     ("max_connections", "200"),
     // Explicit, because initdb chooses less where it finds little shared memory.
@@ -86,13 +88,17 @@ impl Cluster {
         template: &Template,
         progress: Progress<'_>,
     ) -> Result<Self, PostgresError> {
-        let run = area.new_run().await?;
+        // Servers of one version may still be built to read different files.
+        let key = hash((&template.key, &binaries.version, &binaries.dir, INITDB));
+        let name = format!("{}-{key:016x}", binaries.version);
+        let run = area.new_run(&area.prepared_cluster(&name)).await?;
+        let place = run.place().to_path_buf();
         let cluster = async {
-            let run = copy_prepared(area, run, binaries, template, progress).await?;
+            let run = copy_prepared(area, run, &name, binaries, template, progress).await?;
             area.prune_prepared(&run);
             Self::start(run, binaries, area).await
         };
-        cluster.await.map_err(|error| area.explain(error))
+        cluster.await.map_err(|error| explain(&place, error))
     }
 
     /// Names this server among all of this home.
@@ -166,7 +172,7 @@ impl Cluster {
                 let log = fs::read_to_string(cluster.run.log()).unwrap_or_default();
                 let log = last_lines(&log, 12);
                 // Before the run's directory goes, and with it the reason.
-                let error = area.explain(PostgresError::Start { reason, log });
+                let error = explain(cluster.run.place(), PostgresError::Start { reason, log });
                 Err((error, cluster.halt().await))
             }
         }
@@ -228,29 +234,29 @@ impl Cluster {
 async fn copy_prepared(
     area: &Area,
     mut run: Run,
+    name: &str,
     binaries: &Binaries,
     template: &Template,
     progress: Progress<'_>,
 ) -> Result<Run, PostgresError> {
-    // Servers of one version may still be built to read different files.
-    let key = hash((&template.key, &binaries.version, &binaries.dir, INITDB));
-    let name = format!("{}-{key:016x}", binaries.version);
-    let prepared = area.prepared_cluster(&name);
-    let mut lock = area.lock(&name, Sharing::WithReaders).await?;
+    let prepared = area.prepared_cluster(name);
+    let mut lock = area.lock(name, Sharing::WithReaders).await?;
     if !prepared.exists() {
         drop(lock);
-        lock = area.lock(&name, Sharing::Alone).await?;
+        lock = area.lock(name, Sharing::Alone).await?;
     }
     if !prepared.exists() {
         progress(&format!("preparing PostgreSQL {}, once for this template", binaries.version));
+        check_room(prepared.parent().unwrap_or(&prepared))?;
         run = prepare(area, run, binaries, template).await?;
-        fs::rename(run.cluster(), &prepared).map_err(|error| PostgresError::io(&prepared, error))?;
+        area.keep_prepared(&run, &prepared).await?;
     }
     // The time of the last use decides which prepared clusters are kept.
     lock.set_modified(SystemTime::now()).map_err(|error| PostgresError::io(&prepared, error))?;
-    let mut copy = area.user.command("cp");
-    copy.arg("-R").arg(&prepared).arg(run.cluster());
-    program("cp", copy).await?;
+    // What was prepared in memory is still there.
+    if !run.cluster().exists() {
+        area.copy(&prepared, &run.cluster()).await?;
+    }
     Ok(run)
 }
 
@@ -265,21 +271,15 @@ async fn prepare(
     initdb.args(["-c", INITDB, "sh"]).arg(run.cluster()).arg(&binaries.dir).arg(USER);
     initdb.arg(if binaries.major() >= 16 { "--set=scram_iterations=1" } else { "" });
     initdb.env("PASSWORD", format!("{:032x}", rand::random::<u128>()));
-    program("initdb", initdb).await?;
+    let failed = |reason| PostgresError::Program { program: "initdb".into(), reason };
+    output(initdb).await.map_err(failed)?;
 
     let cluster = Cluster::start(run, binaries, area).await?;
     let built = template.build(&cluster.door, "stampede_unfinished", TEMPLATE).await;
     // Before the run's directory goes, and with it the reason.
-    let built = built.map_err(|error| area.explain(error));
+    let built = built.map_err(|error| explain(cluster.run.place(), error));
     let run = cluster.halt().await;
     built.map(|()| run)
-}
-
-async fn program(name: &str, command: std::process::Command) -> Result<(), PostgresError> {
-    match output(command).await {
-        Ok(_) => Ok(()),
-        Err(reason) => Err(PostgresError::Program { program: name.into(), reason }),
-    }
 }
 
 async fn cluster_name(door: &PgConnectOptions) -> Result<String, sqlx::Error> {

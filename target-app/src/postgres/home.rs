@@ -1,11 +1,12 @@
 //! Where clusters and caches live, who owns them, and who still uses them.
 
+use std::collections::BTreeSet;
 use std::collections::hash_map::DefaultHasher;
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::hash::{Hash, Hasher};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -16,6 +17,12 @@ use super::{PostgresError, run_id};
 
 /// Room that a cluster needs: the copy, its first WAL segments, and some to work with.
 const ROOM_BYTES: u64 = 128 << 20;
+
+/// Where Linux keeps a file system in memory that everybody may use.
+const MEMORY: &str = "/dev/shm";
+
+/// Memory that must be free beside a cluster and one clone of it. Containers often have 64 MB there.
+const MEMORY_MARGIN_BYTES: u64 = 2 << 30;
 
 /// How many prepared clusters are kept. One is used per template and server version; older keys are leftovers of
 /// edited seeds.
@@ -54,8 +61,11 @@ pub(super) fn hash(key: impl Hash) -> u64 {
 ///
 /// - `binaries/`: portable servers, and `locks/`: who works on what, both the caller's;
 /// - `prepared/`: clusters to copy from, in the caller's hand too, each owned by the server's user;
-/// - `runs/`: one directory and one lock file for each running cluster, owned by the server's user, whose supervisor
-///   must be able to remove them.
+/// - `runs/`: one lock file for each running cluster, and its directory where that is not in memory, owned by the
+///   server's user, whose supervisor must be able to remove them.
+///
+/// A run's directory is in memory where there is ample room: copies and clones of databases are many small files, which
+/// some disks take ten times as long to write.
 #[derive(Debug)]
 pub(super) struct Area {
     dir: PathBuf,
@@ -144,6 +154,17 @@ impl Area {
         self.dir.join("runs")
     }
 
+    /// The directory in memory of the run called `id`. The name tells apart whose it is and of which home. There is no
+    /// directory around them all, so that nothing is left when they are gone; that of the system is one where nobody
+    /// can move or remove what is another's.
+    fn in_memory(&self, id: &str) -> PathBuf {
+        Path::new(MEMORY).join(self.memory_prefix() + id)
+    }
+
+    fn memory_prefix(&self) -> String {
+        format!("stampede-{:016x}-", hash(&self.dir))
+    }
+
     /// The prepared cluster called `name`, which exists only when it is complete.
     pub(super) fn prepared_cluster(&self, name: &str) -> PathBuf {
         self.prepared().join(name)
@@ -167,67 +188,79 @@ impl Area {
         }
     }
 
-    /// Makes the directory of a new run, after clearing away what killed runs left.
-    pub(super) async fn new_run(&self) -> Result<Run, PostgresError> {
-        self.check_room()?;
+    /// Makes the directory of a new run of the prepared cluster at `prepared`, after clearing away what killed runs
+    /// left.
+    pub(super) async fn new_run(&self, prepared: &Path) -> Result<Run, PostgresError> {
         // A new run's lock file must not be collected before it is locked.
         let _exclusive = self.lock("runs", Sharing::Alone).await?;
         self.collect_runs().await;
-        let dir = self.runs().join(run_id(rand::random()));
+        let id = run_id(rand::random());
+        let on_disk = self.runs().join(&id);
+        let ample = MEMORY_MARGIN_BYTES.saturating_add(2 * size(prepared));
+        let dir = if free_memory().is_some_and(|free| free >= ample) {
+            self.in_memory(&id)
+        } else {
+            on_disk.clone()
+        };
         let failed = |error| PostgresError::io(&dir, error);
-        let lock_file = lock_file_of(&dir);
+        let lock_file = lock_file_of(&on_disk);
         let lock = OpenOptions::new().write(true).create_new(true).open(&lock_file).map_err(failed)?;
-        let run = Run { dir: dir.clone(), lock, supervised: false };
+        let run = Run { dir: dir.clone(), on_disk, lock, supervised: false };
         run.lock.try_lock().map_err(|error| failed(error.into()))?;
-        fs::create_dir(&dir).map_err(failed)?;
-        self.user.give(&dir).map_err(failed)?;
+        check_room(run.place())?;
+        self.make_for_server(&dir).map_err(failed)?;
         Ok(run)
     }
 
-    /// Disk space is looked at first: a server on a full disk cannot even write into its log why it ends.
-    pub(super) fn check_room(&self) -> Result<(), PostgresError> {
-        let room =
-            rustix::fs::statvfs(&self.dir).map_err(|error| PostgresError::io(&self.dir, error.into()))?;
-        let free = room.f_bavail.saturating_mul(room.f_frsize);
-        if free >= ROOM_BYTES {
-            return Ok(());
-        }
-        Err(PostgresError::DiskFull {
-            path: self.dir.clone(),
-            reason: format!("{} MB are free, and a cluster needs {}", free >> 20, ROOM_BYTES >> 20),
-        })
+    /// Makes a directory that is the server's alone. What is there already is no such thing.
+    fn make_for_server(&self, dir: &Path) -> io::Result<()> {
+        DirBuilder::new().mode(0o700).create(dir)?;
+        self.user.give(dir)
     }
 
-    /// Explains a failure on a full disk by the full disk.
-    pub(super) fn explain(&self, error: PostgresError) -> PostgresError {
-        if matches!(error, PostgresError::DiskFull { .. }) {
-            return error;
-        }
-        let reason = format!("{error:#}");
-        let said_so = reason.contains("No space left on device");
-        match self.check_room() {
-            Err(full) if !said_so => full,
-            Ok(()) if !said_so => error,
-            _ => PostgresError::DiskFull { path: self.dir.clone(), reason },
-        }
+    /// Copies a cluster, as the server's user.
+    pub(super) async fn copy(&self, from: &Path, to: &Path) -> Result<(), PostgresError> {
+        let mut copy = self.user.command("cp");
+        copy.arg("-R").arg(from).arg(to);
+        let failed = |reason| PostgresError::Program { program: "cp".into(), reason };
+        output(copy).await.map(|_| ()).map_err(failed)
     }
 
-    /// Removes the directories of runs that nobody owns any more. What cannot be removed is left for the next time.
-    async fn collect_runs(&self) {
-        let Ok(entries) = fs::read_dir(self.runs()) else { return };
-        for dir in entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_none()) {
-            let lock_file = lock_file_of(&dir);
-            let lock = OpenOptions::new().create(true).append(true).open(&lock_file);
-            if lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
-                tracing::debug!(dir = %dir.display(), "collecting the directory of a run that was killed");
-                remove_run(&dir).await;
+    /// Makes the complete cluster of `run` a prepared one. It is there at once or not at all: what is copied from
+    /// memory, which may be interrupted, becomes a prepared cluster by being renamed.
+    pub(super) async fn keep_prepared(&self, run: &Run, prepared: &Path) -> Result<(), PostgresError> {
+        let complete = run.on_disk.join("cluster");
+        let kept = async {
+            if run.dir != run.on_disk {
+                self.make_for_server(&run.on_disk).map_err(|error| PostgresError::io(&run.on_disk, error))?;
+                self.copy(&run.cluster(), &complete).await?;
             }
-        }
-        let Ok(entries) = fs::read_dir(self.runs()) else { return };
-        for lock_file in entries.flatten().map(|entry| entry.path()) {
-            if lock_file.extension().is_some() && !lock_file.with_extension("").exists() {
-                // A supervisor that ended between two removals leaves only this.
-                let _ = fs::remove_file(lock_file);
+            fs::rename(&complete, prepared).map_err(|error| PostgresError::io(prepared, error))
+        };
+        kept.await.map_err(|error| explain(&self.dir, error))
+    }
+
+    /// Removes what is left of runs that nobody owns any more. What cannot be removed is left for the next time.
+    async fn collect_runs(&self) {
+        let names = |dir: &Path| {
+            let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+            entries.filter_map(|entry| Some((entry.path().file_stem()?.to_str()?.to_owned(), entry)))
+        };
+        let prefix = self.memory_prefix();
+        // Anybody may put something under such a name; only the server's user and this one are believed.
+        let owners = [Some(geteuid().as_raw()), self.user.id()];
+        let in_memory = names(Path::new(MEMORY)).filter_map(|(name, entry)| {
+            let id = name.strip_prefix(&prefix)?;
+            let found = entry.metadata().ok()?;
+            (found.is_dir() && owners.contains(&Some(found.uid()))).then(|| id.to_owned())
+        });
+        let ids: BTreeSet<String> = names(&self.runs()).map(|(id, _)| id).chain(in_memory).collect();
+        for id in ids {
+            let on_disk = self.runs().join(&id);
+            let lock = OpenOptions::new().create(true).append(true).open(lock_file_of(&on_disk));
+            if lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
+                tracing::debug!(run = id, "collecting what a killed run left");
+                remove_run([&self.in_memory(&id), &on_disk], &lock_file_of(&on_disk)).await;
             }
         }
     }
@@ -249,13 +282,70 @@ impl Area {
             let lock_file = self.locks().join(&name);
             let Ok(lock) = OpenOptions::new().create(true).append(true).open(&lock_file) else { continue };
             if lock.try_lock().is_ok() {
-                let doomed = run.dir.join("pruned");
+                // It may be there: as the run's own directory, or since it made a prepared cluster.
+                let _ = self.make_for_server(&run.on_disk);
+                let doomed = run.on_disk.join("pruned");
                 if fs::rename(self.prepared().join(&name), &doomed).is_ok() {
                     let _ = fs::remove_dir_all(&doomed);
                 }
             }
         }
     }
+}
+
+/// Room on a disk is looked at first: a server on a full one cannot even write into its log why it ends.
+pub(super) fn check_room(path: &Path) -> Result<(), PostgresError> {
+    let free = free_bytes(path).map_err(|error| PostgresError::io(path, error))?;
+    if free >= ROOM_BYTES {
+        return Ok(());
+    }
+    Err(PostgresError::DiskFull {
+        path: path.to_path_buf(),
+        reason: format!("{} MB are free, and a cluster needs {}", free >> 20, ROOM_BYTES >> 20),
+    })
+}
+
+/// Explains a failure while writing below `path` by a full disk, where it is full.
+pub(super) fn explain(path: &Path, error: PostgresError) -> PostgresError {
+    if matches!(error, PostgresError::DiskFull { .. }) {
+        return error;
+    }
+    let reason = format!("{error:#}");
+    let said_so = reason.contains("No space left on device");
+    match check_room(path) {
+        Err(full) if !said_so => full,
+        Ok(()) if !said_so => error,
+        _ => PostgresError::DiskFull { path: path.to_path_buf(), reason },
+    }
+}
+
+fn free_bytes(path: &Path) -> io::Result<u64> {
+    let found = rustix::fs::statvfs(path)?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+/// How much can be kept in memory, where that is to be had by everybody, each safe from the others.
+#[cfg(target_os = "linux")]
+fn free_memory() -> Option<u64> {
+    const TMPFS: u32 = 0x0102_1994;
+    let shared = fs::metadata(MEMORY).is_ok_and(|found| found.is_dir() && found.mode() & 0o1777 == 0o1777);
+    let in_memory = rustix::fs::statfs(MEMORY).is_ok_and(|found| found.f_type as u32 == TMPFS);
+    if shared && in_memory { free_bytes(Path::new(MEMORY)).ok() } else { None }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn free_memory() -> Option<u64> {
+    None
+}
+
+/// What the files below `path` hold, in bytes; zero where there is nothing.
+fn size(path: &Path) -> u64 {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let sizes = entries.map(|entry| match entry.metadata() {
+        Ok(found) if found.is_dir() => size(&entry.path()),
+        found => found.map_or(0, |found| found.len()),
+    });
+    sizes.sum()
 }
 
 /// Who else may hold a lock at the same time.
@@ -269,6 +359,9 @@ pub(super) enum Sharing {
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) dir: PathBuf,
+    /// The same, or where it would be if it were not in memory: what passes between a run and the prepared clusters is
+    /// put there for as long as that takes, since renaming works within one file system only.
+    on_disk: PathBuf,
     /// Held by this process and by the supervisor: the directory is a leftover once both are gone.
     pub(super) lock: File,
     pub(super) supervised: bool,
@@ -276,11 +369,16 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn id(&self) -> String {
-        self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
+        self.on_disk.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// The directory that holds the run's, which is there when that is gone.
+    pub(super) fn place(&self) -> &Path {
+        self.dir.parent().unwrap_or(Path::new("/"))
     }
 
     pub(super) fn lock_file(&self) -> PathBuf {
-        lock_file_of(&self.dir)
+        lock_file_of(&self.on_disk)
     }
 
     /// The cluster: `data` (PostgreSQL's data directory) and `password`.
@@ -299,14 +397,16 @@ impl Run {
 
     /// Ends a server whose supervisor is gone, and removes the directory.
     pub(super) async fn remove(&self) {
-        remove_run(&self.dir).await;
+        remove_run([&self.dir, &self.on_disk], &self.lock_file()).await;
     }
 }
 
 impl Drop for Run {
     fn drop(&mut self) {
         if !self.supervised {
-            let _ = fs::remove_dir_all(&self.dir);
+            for dir in [&self.dir, &self.on_disk] {
+                let _ = fs::remove_dir_all(dir);
+            }
             let _ = fs::remove_file(self.lock_file());
         }
     }
@@ -330,16 +430,18 @@ fn server_of(run: &Path) -> Option<Pid> {
     command_line.contains(data.to_str()?).then_some(pid)
 }
 
-async fn remove_run(dir: &Path) {
-    if let Some(server) = server_of(dir) {
-        let _ = kill_process(server, Signal::QUIT);
-        if !ends_by(server, Instant::now() + STOP_DEADLINE).await {
-            return;
+async fn remove_run(dirs: [&Path; 2], lock_file: &Path) {
+    for dir in dirs {
+        if let Some(server) = server_of(dir) {
+            let _ = kill_process(server, Signal::QUIT);
+            if !ends_by(server, Instant::now() + STOP_DEADLINE).await {
+                return;
+            }
         }
+        let _ = fs::remove_dir_all(dir);
     }
-    let _ = fs::remove_dir_all(dir);
-    if !dir.exists() {
-        let _ = fs::remove_file(lock_file_of(dir));
+    if dirs.iter().all(|dir| !dir.exists()) {
+        let _ = fs::remove_file(lock_file);
     }
 }
 

@@ -1,5 +1,5 @@
-# Runs the server until whoever started it is gone: $1 is the run's directory, $2 its lock file, the rest the
-# server's command line. Standard input is a pipe that the owner holds open; its end means that the owner stopped,
+# Runs the server until whoever started it is gone: $1 is the run's directory, $2 its lock file (beside which is what
+# the run has on disk if $1 is in memory), the rest the server's command line. Standard input is a pipe that the owner holds open; its end means that the owner stopped,
 # was interrupted or was killed. Standard output is the locked lock file, held so that nobody collects the directory
 # while this script still works on it.
 run=$1 lock=$2
@@ -30,5 +30,5 @@ status=$?
 if [ -n "$released" ]; then wait "$server"; fi
 kill -KILL "$watcher" 2>/dev/null
 # A server that ended by itself leaves its log for the owner to read.
-if [ -n "$released" ]; then rm -rf "$run" "$lock"; fi
+if [ -n "$released" ]; then rm -rf "$run" "${lock%.lock}" "$lock"; fi
 exit "$status"

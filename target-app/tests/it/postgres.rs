@@ -96,6 +96,16 @@ fn with_user(url: &str, user: &str) -> String {
     url.replace("//stampede:", &format!("//{user}:"))
 }
 
+/// The directory of a run, wherever it is: its server's data is in `cluster/data`.
+async fn directory(database: &Database) -> PathBuf {
+    let mut connection = database.connect_options().connect().await.expect("a connection");
+    let data: String = sqlx::query_scalar("SELECT current_setting('data_directory')")
+        .fetch_one(&mut connection)
+        .await
+        .expect("the data directory");
+    Path::new(&data).ancestors().nth(2).unwrap().to_path_buf()
+}
+
 async fn run(url: &str, sql: &str) {
     let mut connection = PgConnection::connect(url).await.expect("a connection");
     connection.execute(AssertSqlSafe(sql.to_owned())).await.expect(sql);
@@ -181,9 +191,10 @@ async fn a_stopped_server_leaves_only_its_prepared_cluster() {
     let home = fresh_home();
     let postgres = server(home.path()).await;
     let database = postgres.create_database().await.unwrap();
-    let port = database.connect_options().get_port();
+    let (port, dir) = (database.connect_options().get_port(), directory(&database).await);
     postgres.stop().await.unwrap();
     assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err(), "the port is closed");
+    assert!(!dir.exists());
     assert_eq!(below(home.path(), "runs"), Vec::<PathBuf>::new());
     assert_eq!(below(home.path(), "prepared").len(), 1);
 }
@@ -191,8 +202,13 @@ async fn a_stopped_server_leaves_only_its_prepared_cluster() {
 #[tokio::test]
 async fn a_dropped_server_ends_by_itself() {
     let home = fresh_home();
-    drop(server(home.path()).await);
-    eventually("the run's directory is gone", async || below(home.path(), "runs").is_empty()).await;
+    let postgres = server(home.path()).await;
+    let dir = directory(&postgres.create_database().await.unwrap()).await;
+    drop(postgres);
+    eventually("the run's directory is gone", async || {
+        !dir.exists() && below(home.path(), "runs").is_empty()
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -247,8 +263,8 @@ async fn old_prepared_clusters_are_pruned() {
     assert_eq!(below(home.path(), "prepared").len(), 4);
 }
 
-/// Starts this test again as the owner of a server, which reports its port and then does nothing.
-fn start_owner(home: &Path, test: &str) -> (std::process::Child, u16) {
+/// Starts this test again as the owner of a server, which reports its port and directory and then does nothing.
+fn start_owner(home: &Path, test: &str) -> (std::process::Child, u16, PathBuf) {
     let mut owner = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
         .env(OWNED_HOME, home)
@@ -256,14 +272,17 @@ fn start_owner(home: &Path, test: &str) -> (std::process::Child, u16) {
         .spawn()
         .unwrap();
     let lines = BufReader::new(owner.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let port = lines.filter_map(|line| line.split_once("serving on ")?.1.parse().ok()).next();
-    (owner, port.expect("the owner's port"))
+    let report = lines.filter_map(|line| Some(line.split_once("serving on ")?.1.to_owned())).next();
+    let report = report.expect("the owner's report");
+    let (port, dir) = report.split_once(" from ").expect("a port and a directory");
+    (owner, port.parse().unwrap(), dir.into())
 }
 
 async fn be_owner(home: &str) {
     let postgres = server(Path::new(home)).await;
     let database = postgres.create_database().await.unwrap();
-    println!("serving on {}", database.connect_options().get_port());
+    let dir = directory(&database).await;
+    println!("serving on {} from {}", database.connect_options().get_port(), dir.display());
     std::future::pending::<()>().await;
 }
 
@@ -273,12 +292,16 @@ async fn nothing_is_left_of_an_owner_killed_outright() {
         return be_owner(&home).await;
     }
     let home = fresh_home();
-    let (mut owner, port) = start_owner(home.path(), "postgres::nothing_is_left_of_an_owner_killed_outright");
+    let (mut owner, port, dir) =
+        start_owner(home.path(), "postgres::nothing_is_left_of_an_owner_killed_outright");
     TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("the server answers");
     owner.kill().unwrap();
     owner.wait().unwrap();
     eventually("the port is closed", async || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err()).await;
-    eventually("the run's directory is gone", async || below(home.path(), "runs").is_empty()).await;
+    eventually("the run's directory is gone", async || {
+        !dir.exists() && below(home.path(), "runs").is_empty()
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -287,11 +310,10 @@ async fn a_server_whose_supervisor_was_killed_too_is_collected_by_the_next_run()
         return be_owner(&home).await;
     }
     let home = fresh_home();
-    let (mut owner, port) = start_owner(
+    let (mut owner, port, left) = start_owner(
         home.path(),
         "postgres::a_server_whose_supervisor_was_killed_too_is_collected_by_the_next_run",
     );
-    let left = below(home.path(), "runs").into_iter().find(|path| path.is_dir()).unwrap();
     kill_supervisor(&left);
     owner.kill().unwrap();
     owner.wait().unwrap();
@@ -408,14 +430,10 @@ async fn a_home_that_the_servers_user_cannot_reach_is_replaced_for_good() {
     let mut areas = Vec::new();
     for _ in 0..2 {
         let postgres = Postgres::obtain(&options(closed.path()), &template, &|_| {}).await.unwrap();
-        let mut connection =
-            postgres.create_database().await.unwrap().connect_options().connect().await.unwrap();
-        let data: String = sqlx::query_scalar("SELECT current_setting('data_directory')")
-            .fetch_one(&mut connection)
-            .await
-            .unwrap();
-        // runs/<id>/cluster/data
-        areas.push(Path::new(&data).ancestors().nth(4).unwrap().to_path_buf());
+        let database = postgres.create_database().await.unwrap();
+        let lock_file = format!("{}.lock", database.name().split('_').nth(2).unwrap());
+        let temporary = fs::read_dir(std::env::temp_dir()).unwrap().map(|entry| entry.unwrap().path());
+        areas.extend(temporary.filter(|area| area.join("runs").join(&lock_file).exists()));
         postgres.stop().await.unwrap();
     }
     assert!(!areas[0].starts_with(closed.path()));
@@ -424,6 +442,24 @@ async fn a_home_that_the_servers_user_cannot_reach_is_replaced_for_good() {
     let mode = fs::metadata(&areas[0]).unwrap().permissions().mode();
     assert_eq!(mode & 0o022, 0, "nobody else may write into it");
     fs::remove_dir_all(&areas[0]).unwrap();
+}
+
+#[tokio::test]
+async fn a_run_is_in_memory_where_there_is_ample_room() {
+    let name = "a_run_is_in_memory_where_there_is_ample_room";
+    let memory = Path::new("/dev/shm");
+    let Ok(found) = rustix::fs::statvfs(memory) else { return skip(name, "there is no /dev/shm") };
+    if found.f_bavail * found.f_frsize < 3 << 30 {
+        return skip(name, "/dev/shm is smaller than 3 GB");
+    }
+    let home = fresh_home();
+    let postgres = server(home.path()).await;
+    let dir = directory(&postgres.create_database().await.unwrap()).await;
+    assert_eq!(dir.parent(), Some(memory));
+    let mode = fs::metadata(&dir).unwrap().permissions().mode();
+    assert_eq!(mode & 0o077, 0, "nobody else may look into it");
+    postgres.stop().await.unwrap();
+    assert!(!dir.exists());
 }
 
 /// A small file system in memory, unmounted at the end.
