@@ -33,7 +33,7 @@ impl super::Scenario for Scenario {
     }
 
     fn shape(&self) -> Shape {
-        Shape { rate: None, duration: Duration::from_millis(3_000), replicas: 1 }
+        Shape { rate: None, duration: Duration::from_millis(2_800), replicas: 1 }
     }
 
     fn prepare<'a>(

@@ -35,7 +35,7 @@ impl super::Scenario for Scenario {
 
     fn shape(&self) -> Shape {
         // Two replicas: what one process does to protect the stock must not be taken for protection.
-        Shape { rate: None, duration: Duration::from_millis(2_000), replicas: 2 }
+        Shape { rate: None, duration: Duration::from_millis(1_700), replicas: 2 }
     }
 
     fn prepare<'a>(
