@@ -1,4 +1,5 @@
 //! The tests of this crate, in one program; they mirror its source.
 
+mod cli;
 mod load;
 mod report;
