@@ -4,12 +4,17 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use reqwest::{Client, Url};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
+
+use crate::hint::Hinted;
 
 /// Longer than any answer that a scenario waits for outside the load.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Whoever does not say by then that it is there, is not.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A server, with its operator port where that is known.
 pub struct Api {
@@ -25,6 +30,7 @@ pub struct Product {
     /// Stable id.
     pub id: Uuid,
     /// Pieces in stock.
+    #[serde(deserialize_with = "pieces")]
     pub inventory: i64,
 }
 
@@ -51,7 +57,13 @@ pub struct OrderItem {
     /// Which product.
     pub product_id: Uuid,
     /// Pieces.
+    #[serde(deserialize_with = "pieces")]
     pub quantity: i64,
+}
+
+/// A count that the audits can add up without overflow, whatever a foreign server claims.
+fn pieces<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    i32::deserialize(deserializer).map(i64::from)
 }
 
 #[derive(Deserialize)]
@@ -65,9 +77,7 @@ pub const HEAVY_USER: &str = "heavy.user@example.com";
 impl Api {
     /// The servers at `targets`; `operators` are their operator ports, or empty.
     pub fn new(targets: Vec<Url>, operators: Vec<Url>) -> anyhow::Result<Self> {
-        let client =
-            Client::builder().timeout(TIMEOUT).no_proxy().build().context("the HTTP client failed")?;
-        Ok(Api { client, targets, operators })
+        Ok(Api { client: client(TIMEOUT)?, targets, operators })
     }
 
     /// Whether the statements that a request takes can be counted.
@@ -79,10 +89,17 @@ impl Api {
     pub async fn probe(&self) -> anyhow::Result<()> {
         for target in &self.targets {
             let base =
-                Api { client: self.client.clone(), targets: vec![target.clone()], operators: Vec::new() };
-            base.bytes("/health", None).await?;
-            let page: anyhow::Result<ProductPage> = base.get("/products?page=1&limit=1", None).await;
-            page.with_context(|| format!("{target} is not this API"))?;
+                Api { client: client(PROBE_TIMEOUT)?, targets: vec![target.clone()], operators: Vec::new() };
+            let probed = async {
+                base.bytes("/health", None).await?;
+                base.get::<ProductPage>("/products?page=1&limit=1", None).await
+            };
+            probed.await.with_context(|| {
+                Hinted::new(
+                    format!("the server at {target} cannot be judged"),
+                    "start a server with the routes of this API there (such as `stampede serve`), or correct --url",
+                )
+            })?;
         }
         Ok(())
     }
@@ -157,13 +174,17 @@ impl Api {
     }
 }
 
-/// A transport error in words that name the address and the remedy.
+fn client(timeout: Duration) -> anyhow::Result<Client> {
+    Client::builder().timeout(timeout).no_proxy().build().context("the HTTP client could not be built")
+}
+
+/// A transport error in words that name the address.
 fn explain(error: reqwest::Error, url: &Url) -> anyhow::Error {
     let at = url.origin().ascii_serialization();
     let what = if error.is_timeout() {
-        format!("{at} did not answer within {} s", TIMEOUT.as_secs())
+        format!("{at} did not answer in time")
     } else if error.is_connect() {
-        format!("nothing answers at {at}; is the server running?")
+        format!("nothing answers at {at}")
     } else {
         format!("the request to {at} failed")
     };

@@ -125,7 +125,7 @@ pub struct DataOptions {
     pub scale: Scale,
 
     /// Seeds the data, the schedule and the order of the rounds
-    #[arg(long, default_value_t = 42)]
+    #[arg(long, default_value_t = 42, value_parser = seed, allow_negative_numbers = true)]
     pub seed: u64,
 
     /// Latency to add to every exchange with the database, such as 500us or 2ms
@@ -136,7 +136,7 @@ pub struct DataOptions {
 #[derive(Debug, Clone, Args)]
 pub struct LoadOptions {
     /// Requests a second of the exercise's main stream [default: the exercise's own]
-    #[arg(long, value_parser = rate)]
+    #[arg(long, value_parser = rate, allow_negative_numbers = true)]
     pub rate: Option<f64>,
 
     /// Length of each round, such as 5s [default: the exercise's own]
@@ -168,6 +168,10 @@ pub struct LoadOptions {
     pub data: DataOptions,
 }
 
+fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("a seed is a whole number from 0 to {}", u64::MAX))
+}
+
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate <= 100_000.0 => Ok(rate),
@@ -190,7 +194,10 @@ fn time(text: &str) -> Result<Duration, String> {
 
 fn http_url(text: &str) -> Result<Url, String> {
     match Url::parse(text) {
-        Ok(url) if url.scheme() == "http" && url.has_host() => Ok(url),
-        _ => Err("a server's address looks like http://127.0.0.1:3000".into()),
+        // The routes begin at the root, so a path would be dropped without a word.
+        Ok(url) if url.scheme() == "http" && url.has_host() && url.path() == "/" && url.query().is_none() => {
+            Ok(url)
+        }
+        _ => Err("a server's address looks like http://127.0.0.1:3000, with neither TLS nor a path".into()),
     }
 }

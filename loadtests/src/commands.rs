@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -19,6 +20,7 @@ use target_app::postgres::{PostgresError, default_home};
 use crate::api::Api;
 use crate::cli::{Cli, Command, DataOptions, LoadOptions};
 use crate::compare::{self, Bench, Job, ShapeChange, Watch};
+use crate::hint::Hinted;
 use crate::lab::{Deployment, Lab, Setting};
 use crate::load::{Cancel, Mode};
 use crate::report;
@@ -29,6 +31,12 @@ const UNEXPECTED: u8 = 1;
 const USAGE: u8 = 2;
 const INVALID: u8 = 3;
 const INTERRUPTED: u8 = 130;
+
+/// What clap shows to somebody who typed no command at all.
+const SHORT_HELP: ErrorKind = ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+
+/// Requests in one round, at most: all of them are planned, and kept in memory, before the first is sent.
+const MOST_REQUESTS: f64 = 1e6;
 
 /// Results of earlier runs that are kept in the default directory.
 const RUNS_KEPT: usize = 20;
@@ -53,12 +61,28 @@ impl From<ChoiceError> for Usage {
     }
 }
 
+impl From<clap::Error> for Usage {
+    fn from(error: clap::Error) -> Self {
+        let text = error.render().to_string();
+        // clap says what is wrong, then gives tips, the usage and a pointer to the help, each in its own paragraph.
+        let message = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ").trim();
+        let tips = text.lines().filter_map(|line| line.trim().strip_prefix("tip: "));
+        let hints: Vec<&str> = tips.chain(["--help tells what can be written"]).collect();
+        Usage { message: message.into(), hint: hints.join("; ") }
+    }
+}
+
 /// Parses the command line, does what it says, and gives the process its exit code.
 pub fn main() -> ExitCode {
     let color =
         if use_color(&std::io::stdout()) { clap::ColorChoice::Auto } else { clap::ColorChoice::Never };
-    let matches = Cli::command().color(color).get_matches();
-    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let parsed = Cli::command().color(color).try_get_matches();
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        // Help and version are printed, not complained about.
+        Err(error) if !error.use_stderr() || error.kind() == SHORT_HELP => error.exit(),
+        Err(error) => return fail(&Usage::from(error).into()),
+    };
     // The server brings its own runtime and its own logs.
     if let Command::Server(config) = cli.command {
         return target_app::server::run(config);
@@ -78,12 +102,18 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     let mut text = format!("error: {error:#}");
     let usage = error.downcast_ref::<Usage>();
     let hint = (usage.map(|usage| usage.hint.clone()))
-        .or_else(|| Some(error.chain().find_map(|cause| cause.downcast_ref::<PostgresError>())?.hint()));
+        .or_else(|| Some(error.downcast_ref::<Hinted>()?.hint.clone()))
+        .or_else(|| Some(error.downcast_ref::<PostgresError>()?.hint()));
     if let Some(hint) = hint {
         let _ = write!(text, "\n\nhint: {hint}");
     }
-    let _ = writeln!(std::io::stderr(), "{text}");
+    complain(&text);
     ExitCode::from(if usage.is_some() { USAGE } else { INVALID })
+}
+
+/// Prints to standard error, unless its reader has left: `eprintln!` would panic.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
@@ -177,6 +207,7 @@ async fn measure(
     url: Option<reqwest::Url>,
     load: LoadOptions,
 ) -> anyhow::Result<ExitCode> {
+    bounded(&exercises, &load)?;
     let cancel = Cancel::on_ctrl_c();
     cancel_on_terminate(&cancel)?;
     let home = default_home();
@@ -202,6 +233,9 @@ async fn measure(
         exercises,
     };
 
+    // Before anything is measured: nobody wants to learn at the end that there is no room for the results.
+    std::fs::create_dir_all(&job.out).with_context(|| unwritable(&job.out))?;
+
     let total: usize = job.exercises.iter().map(|(_, variants)| variants.len() * rounds as usize).sum();
     let progress = Progress::new(total as u64);
     let results = match url {
@@ -223,19 +257,38 @@ async fn measure(
     progress.bar.finish_and_clear();
     let results = results?;
 
-    let paths = report::write(&results, &source, &job.out)?;
+    // Printed first: what was measured must reach somebody also when the disk is full.
+    say(&report::terminal(&results, use_color(&std::io::stdout()), comfy_table_width()))?;
+    let paths = report::write(&results, &source, &job.out).with_context(|| unwritable(&job.out))?;
+    say(&format!("\nReport: {}\n", short(&paths.html).display()))?;
     if load.out.is_none() {
-        report::point_latest(&home, &job.out)?;
+        report::point_latest(&home, &job.out).with_context(|| unwritable(&home))?;
         prune(&home.join("runs"));
     }
-    let color = use_color(&std::io::stdout());
-    let width = comfy_table_width();
-    say(&format!(
-        "{}\nReport: {}\n",
-        report::terminal(&results, color, width),
-        short(&paths.html).display()
-    ))?;
     Ok(ExitCode::from(exit_code(&results)))
+}
+
+/// Refuses rounds that would not fit into memory.
+fn bounded(exercises: &Exercises, load: &LoadOptions) -> Result<(), Usage> {
+    for (scenario, _) in exercises {
+        let seconds = load.duration.unwrap_or(scenario.shape().duration).as_secs_f64();
+        if load.rate.is_some_and(|rate| rate * seconds > MOST_REQUESTS) {
+            return Err(Usage {
+                message: format!(
+                    "a round of {seconds:.0} s at this --rate is more than {MOST_REQUESTS} requests"
+                ),
+                hint: "lower --rate or --duration; more --rounds give more data as well".into(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn unwritable(dir: &Path) -> Hinted {
+    Hinted::new(
+        format!("the results cannot be kept in {}", dir.display()),
+        "name a directory that you can write to, with room for some megabytes, with --out or STAMPEDE_HOME",
+    )
 }
 
 fn exit_code(results: &Results) -> u8 {
@@ -302,11 +355,14 @@ async fn serve(
     data: DataOptions,
 ) -> anyhow::Result<ExitCode> {
     let variants = choice.resolve().map_err(Usage::from)?;
+    // All are held until the last is found free, or two options could name the same port.
+    let mut held = Vec::new();
     for (first, option) in [(port, "--port"), (operator_port, "--operator-port")] {
-        for port in (first..=first.saturating_add(replicas - 1)).filter(|_| first != 0) {
-            free(port, option)?;
+        for number in (0..replicas).filter(|_| first != 0) {
+            held.push(free(first, number, option)?);
         }
     }
+    drop(held);
     let cancel = Cancel::on_ctrl_c();
     cancel_on_terminate(&cancel)?;
     let progress = Progress::new(0);
@@ -321,13 +377,21 @@ async fn serve(
         logs: None,
         name: "serve",
     };
-    let mut deployed = lab.deploy(&deployment).await?;
+    let served = serve_on(&lab, &deployment, &cancel).await;
+    // Also after a failure: a given server must not keep the data.
+    let closed = lab.close().await;
+    served?;
+    closed?;
+    Ok(ExitCode::SUCCESS)
+}
 
+async fn serve_on(lab: &Lab, deployment: &Deployment<'_>, cancel: &Cancel) -> anyhow::Result<()> {
+    let mut deployed = lab.deploy(deployment).await?;
     let mut text = String::new();
     for ready in deployed.addresses() {
         let _ = writeln!(text, "Serving http://{} (operator port http://{})", ready.public, ready.operator);
     }
-    for (id, variant) in variants.entries() {
+    for (id, variant) in deployment.variants.entries() {
         let _ = writeln!(text, "  {id:<16} {:<12} {}", variant.name, variant.claim);
     }
     let _ = writeln!(text, "On {}. Ctrl-C stops it and removes the data.", lab.postgres.origin());
@@ -338,18 +402,25 @@ async fn serve(
         ended = deployed.ended() => Some(ended),
     };
     deployed.shut_down().await?;
-    lab.close().await?;
     match ended {
-        None => Ok(ExitCode::SUCCESS),
-        Some(ended) => anyhow::bail!(ended),
+        None => Ok(()),
+        Some(ended) => {
+            Err(Hinted::new(ended, "its last words, if it had any, are above; serve again").into())
+        }
     }
 }
 
-fn free(port: u16, option: &str) -> Result<(), Usage> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map(drop).map_err(|error| Usage {
-        message: format!("port {port} on 127.0.0.1 cannot be used: {error}"),
+/// The port of replica `number`, if it is free.
+fn free(first: u16, number: u16, option: &str) -> Result<TcpListener, Usage> {
+    let usage = |message| Usage {
+        message,
         hint: format!("choose another with {option}, or let {option} 0 take a free one"),
-    })
+    };
+    let port = first.checked_add(number).ok_or_else(|| {
+        usage(format!("{option} {first} leaves no port for server {}: 65535 is the last", number + 1))
+    })?;
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        .map_err(|error| usage(format!("port {port} on 127.0.0.1 cannot be used: {error}")))
 }
 
 /// A bar on a terminal, lines elsewhere; on standard error, where it disturbs no reader of the tables.
@@ -379,7 +450,9 @@ impl Watch for Progress {
         let text = format!("{exercise} {variant}, round {round} of {rounds}");
         match self.terminal {
             true => self.bar.set_message(text),
-            false => eprintln!("[{}/{}] {text}", self.bar.position() + 1, self.bar.length().unwrap_or(0)),
+            false => {
+                complain(&format!("[{}/{}] {text}", self.bar.position() + 1, self.bar.length().unwrap_or(0)))
+            }
         }
     }
 
@@ -390,7 +463,7 @@ impl Watch for Progress {
     fn note(&self, text: &str) {
         match self.terminal {
             true => self.bar.println(text),
-            false => eprintln!("{text}"),
+            false => complain(text),
         }
     }
 }

@@ -132,8 +132,11 @@ pub async fn run(
         timer_lag.extend(rounds.values().flatten().map(|round| round.load.timer_lag.clone()));
         results.exercises.push(run.result(variants, rounds));
         results.duration_seconds = start.elapsed().as_secs_f64();
-        // A run that is killed later leaves what it had, marked as incomplete.
-        report::write_json(&results, &job.out)?;
+        // A run that is killed later leaves what it had, marked as incomplete. What cannot be written now is no reason
+        // to throw away what is still to be measured.
+        if let Err(error) = report::write_json(&results, &job.out) {
+            watch.note(&format!("{error}; the run goes on"));
+        }
         if cancel.is_raised() {
             break;
         }
@@ -251,7 +254,8 @@ impl ExerciseRun<'_> {
 
     async fn measure(&mut self, api: &Api, number: u32) -> anyhow::Result<Option<RoundResult>> {
         let shape = self.shape();
-        let mut round = self.scenario.prepare(api, &shape, self.rng(number)).await?;
+        let prepared = self.unless_cancelled(self.scenario.prepare(api, &shape, self.rng(number))).await;
+        let Some(mut round) = prepared.transpose()? else { return Ok(None) };
         self.load = round.describe();
         let plan = Plan {
             targets: api.targets.clone(),
@@ -278,8 +282,17 @@ impl ExerciseRun<'_> {
             }
             Err(error) => return Err(error.into()),
         };
-        let audit = round.audit(api, &load).await.context("the audit after the load")?;
-        Ok(Some(RoundResult { load, audit }))
+        let audited = self.unless_cancelled(round.audit(api, &load)).await;
+        let audit = audited.transpose().context("the audit after the load")?;
+        Ok(audit.map(|audit| RoundResult { load, audit }))
+    }
+
+    /// What comes of `work`, or nothing when the run is cancelled meanwhile: a server may take long to answer.
+    async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = self.cancel.raised() => None,
+        }
     }
 
     fn result(

@@ -9,6 +9,7 @@ pub mod api;
 pub mod cli;
 pub mod commands;
 pub mod compare;
+pub mod hint;
 pub mod lab;
 pub mod load;
 pub mod report;

@@ -81,6 +81,7 @@ impl ApiError {
             ApiError::Busy { .. } | ApiError::Database(sqlx::Error::PoolTimedOut) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+            ApiError::Database(error) if is_unstorable_text(error) => StatusCode::UNPROCESSABLE_ENTITY,
             ApiError::Database(_) | ApiError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -89,6 +90,9 @@ impl ApiError {
     fn detail(&self) -> String {
         match self {
             ApiError::Database(sqlx::Error::PoolTimedOut) => "the database is busy; try again".into(),
+            ApiError::Database(error) if is_unstorable_text(error) => {
+                "a text contains the character NUL, which cannot be stored; leave it out".into()
+            }
             ApiError::Database(_) | ApiError::Internal(_) => "the server failed to handle the request".into(),
             _ => self.to_string(),
         }
@@ -101,7 +105,7 @@ impl IntoResponse for ApiError {
         if status == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::error!(error = ?self, "request failed");
         } else if let ApiError::Database(error) = &self {
-            tracing::warn!(%error, "database busy");
+            tracing::warn!(%error, "the database refused");
         }
         let detail = self.detail();
         let problem = ProblemDetails::from_status_code(status)
@@ -118,6 +122,11 @@ impl IntoResponse for ApiError {
         }
         response
     }
+}
+
+/// PostgreSQL's `character_not_in_repertoire`: the one character of Rust's strings that it refuses is NUL.
+fn is_unstorable_text(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "22021")
 }
 
 /// Turns a broken constraint into an answer: `query.await.map_err(on_constraint("orders_user_id_fkey", …))`.

@@ -1,7 +1,7 @@
 //! Runs the app on its two listeners until it is told to stop.
 
 use std::future::Future;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -49,7 +49,8 @@ pub fn run(config: Config) -> ExitCode {
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            // `eprintln!` would panic when nobody reads it any more.
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -103,7 +104,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let serving = async { tokio::try_join!(public.into_future(), operator.into_future()).map(drop) };
     tokio::pin!(serving);
 
-    println!("{}", serde_json::to_string(&ready)?);
+    writeln!(std::io::stdout(), "{}", serde_json::to_string(&ready)?)
+        .context("nobody reads the addresses")?;
     tokio::select! {
         ended = &mut serving => return ended.context("a listener failed"),
         signal = signalled() => signal.context("could not listen for signals")?,

@@ -61,11 +61,22 @@ pub struct NewMenuItem {
     #[garde(length(chars, min = 1, max = 200))]
     pub name: String,
     /// Price of a portion.
-    #[garde(custom(|price: &Cents, _: &()| if price.0 < 0 { Err(garde::Error::new("lower than 0")) } else { Ok(()) }))]
+    #[garde(custom(affordable))]
     pub price: Cents,
     /// Portions to begin with.
     #[garde(range(min = 0, max = 1_000_000))]
     pub inventory: i32,
+}
+
+/// A million units, in cents. The total of the largest order stays far below what 64 bits hold.
+const MOST_EXPENSIVE: Cents = Cents(100_000_000);
+
+fn affordable(price: &Cents, _: &()) -> garde::Result {
+    match *price {
+        price if price < Cents(0) => Err(garde::Error::new("lower than 0")),
+        price if price > MOST_EXPENSIVE => Err(garde::Error::new(format!("greater than {MOST_EXPENSIVE}"))),
+        _ => Ok(()),
+    }
 }
 
 /// The whole menu, in the order it was written.

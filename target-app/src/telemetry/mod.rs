@@ -20,6 +20,8 @@ pub use metrics::Metrics;
 pub fn init() {
     let logs = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
+        // They would be printed with `eprintln!`, which panics, in the middle of a request, when the disk is full.
+        .log_internal_errors(false)
         .with_filter(EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).from_env_lossy());
     // Fails only when a subscriber is there already, which then is the caller's choice.
     let _ = tracing_subscriber::registry().with(logs).with(statements::layer()).try_init();

