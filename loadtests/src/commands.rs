@@ -271,6 +271,13 @@ async fn measure(
 /// Refuses rounds that would not fit into memory.
 fn bounded(exercises: &Exercises, load: &LoadOptions) -> Result<(), Usage> {
     for (scenario, _) in exercises {
+        if load.closed && scenario.needs_schedule() {
+            return Err(Usage {
+                message: format!("{} rests on its schedule, and --closed has none", scenario.exercise().id),
+                hint: "name exercises without one, such as: compare oversold-stock slow-analytics --closed"
+                    .into(),
+            });
+        }
         let seconds = load.duration.unwrap_or(scenario.shape().duration).as_secs_f64();
         if load.rate.is_some_and(|rate| rate * seconds > MOST_REQUESTS) {
             return Err(Usage {

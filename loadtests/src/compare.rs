@@ -26,6 +26,9 @@ const LOGS: &str = "logs";
 /// Requests in flight at most. More than any scenario has unless its server stands still.
 const USERS: usize = 400;
 
+/// Users who go round in a closed loop: as many as a small load test has.
+const CLOSED_USERS: usize = 32;
+
 /// A saturated round is noise; that many are repeated before the variant is called invalid.
 const REPEATS: u32 = 2;
 
@@ -256,13 +259,18 @@ impl ExerciseRun<'_> {
         let shape = self.shape();
         let prepared = self.unless_cancelled(self.scenario.prepare(api, &shape, self.rng(number))).await;
         let Some(mut round) = prepared.transpose()? else { return Ok(None) };
-        self.load = round.describe();
+        if self.load.is_empty() {
+            self.load = round.describe();
+        }
         let plan = Plan {
             targets: api.targets.clone(),
             tickets: round.tickets(),
             duration: shape.duration,
             warm_up: WARM_UP,
-            users: USERS,
+            users: match self.job.mode {
+                Mode::Open => USERS,
+                Mode::Closed => CLOSED_USERS,
+            },
             timeout: TIMEOUT,
             drain: DRAIN,
             mode: self.job.mode,

@@ -151,6 +151,13 @@ impl Results {
         if !self.complete {
             warnings.push("Interrupted: partial numbers, of the rounds that ended.".into());
         }
+        if self.generator.mode == "closed" {
+            warnings.push(
+                "Closed loop: users wait for their answers before they ask again, so a slow server is asked less and looks \
+                 better than it is. The expectations are those of open arrivals."
+                    .into(),
+            );
+        }
         if self.generator.saturated {
             warnings.push(format!(
                 "Generator saturated: its own timer was up to {} late (p99), so the rounds concerned are invalid. \

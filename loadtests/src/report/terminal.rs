@@ -40,6 +40,9 @@ pub fn terminal(results: &Results, color: bool, width: u16) -> String {
         let heading = format!("{} {} was {}:", exercise.id, variant.name, variant.verdict_words());
         text.push_str(&wrap(&heading, usize::from(width), "", "  "));
         text.push('\n');
+        if variant.failed_checks().next().is_none() {
+            text.push_str("  every check held\n");
+        }
         for check in variant.failed_checks() {
             let (name, kind) = (&check.name, &check.kind);
             let line = format!("{name} ({kind}): expected {}; saw {}", check.expected, check.observed);

@@ -32,6 +32,11 @@ impl super::Scenario for Scenario {
         "health"
     }
 
+    fn needs_schedule(&self) -> bool {
+        // The health check is asked alone first.
+        true
+    }
+
     fn shape(&self) -> Shape {
         Shape { rate: None, duration: Duration::from_millis(2_800), replicas: 1 }
     }

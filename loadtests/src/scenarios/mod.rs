@@ -57,6 +57,11 @@ pub trait Scenario: Sync {
     /// The load without any option.
     fn shape(&self) -> Shape;
 
+    /// Whether the scenario rests on when requests are sent, so that a closed loop makes nonsense of it.
+    fn needs_schedule(&self) -> bool {
+        false
+    }
+
     /// Looks around on the server and makes the round's schedule.
     fn prepare<'a>(
         &'a self,

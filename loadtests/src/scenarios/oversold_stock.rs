@@ -180,7 +180,10 @@ impl super::Round for Round {
                     &EXERCISE,
                     "stock-adds-up",
                     unaccounted <= 2 * uncertain,
-                    "stock before − sold = stock after",
+                    match uncertain {
+                        0 => "stock before − sold = stock after".into(),
+                        n => format!("stock before − sold = stock after, but for 2 pieces for each of {n} unanswered checkouts"),
+                    },
                     format!("{unaccounted} pieces unaccounted for"),
                 ),
                 check(

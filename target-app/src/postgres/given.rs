@@ -28,7 +28,7 @@ pub(super) struct Given {
     pub(super) run: u32,
     /// Holds the lock on the run's id, which tells other runs that its databases are in use. It is not used otherwise:
     /// it belongs to the runtime that opened it.
-    _mark: PgConnection,
+    mark: PgConnection,
 }
 
 impl Given {
@@ -47,17 +47,22 @@ impl Given {
             .map_err(PostgresError::sql("mark the run"))?;
         collect(&door).await?;
         let template = obtain_template(&door, template, run, progress).await?;
-        Ok(Self { door, version, masked_url: mask(url), template, run, _mark: admin })
+        Ok(Self { door, version, masked_url: mask(url), template, run, mark: admin })
     }
 
     /// Drops what the run made, its template excepted.
-    pub(super) async fn clean_up(self) -> Result<(), PostgresError> {
+    pub(super) async fn clean_up(mut self) -> Result<(), PostgresError> {
         let mut admin = connect(&self.door).await?;
         for name in databases(&mut admin).await? {
             if owner(&name) == Some(self.run) {
                 drop_database(&mut admin, &name).await?;
             }
         }
+        // Explicitly: the server notices some time after it that a connection was dropped.
+        sqlx::query("SELECT pg_advisory_unlock_all()")
+            .execute(&mut self.mark)
+            .await
+            .map_err(PostgresError::sql("end the mark of the run"))?;
         Ok(())
     }
 }

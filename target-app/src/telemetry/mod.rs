@@ -3,6 +3,7 @@
 mod metrics;
 pub mod statements;
 
+use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,6 +21,7 @@ pub use metrics::Metrics;
 pub fn init() {
     let logs = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         // They would be printed with `eprintln!`, which panics, in the middle of a request, when the disk is full.
         .log_internal_errors(false)
         .with_filter(EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).from_env_lossy());

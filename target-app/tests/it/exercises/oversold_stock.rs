@@ -158,9 +158,7 @@ async fn carts_in_opposite_order_deadlock_unless_the_products_are_sorted() {
         let race = race(variant, &[5, 5, 5, 5], [&[0, 2, 1], &[1, 3, 0]], &[2, 3]).await;
         match variant {
             // Without a transaction no lock outlives its statement; what goes wrong is the count.
-            Variant::Buggy => {
-                assert_eq!((race.created, race.errors, race.left), (2, 0, vec![4; 4]), "{variant:?}")
-            }
+            Variant::Buggy => assert_eq!((race.created, race.errors), (2, 0), "{variant:?}"),
             Variant::Fixed => {
                 assert_eq!((race.created, race.errors, race.left), (2, 0, vec![3, 3, 4, 4]), "{variant:?}")
             }
