@@ -13,7 +13,7 @@ use target_app::postgres::{Database, Options, Postgres, Progress};
 use target_app::seed::{self, Scale};
 use target_app::server::Ready;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 
 use crate::api::Api;
 use crate::rtt;
@@ -165,6 +165,8 @@ impl Deployed {
 
 struct Replica {
     child: Child,
+    /// The server ends with this pipe. Held apart from the child, because waiting for a child closes the child's own.
+    _lifeline: Option<ChildStdin>,
     ready: Ready,
 }
 
@@ -198,6 +200,7 @@ impl Replica {
             command.stderr(File::create(log).with_context(|| format!("could not write {}", log.display()))?);
         }
         let mut child = command.spawn().context("the server could not be started")?;
+        let lifeline = child.stdin.take();
         let output = child.stdout.take().context("the server has no standard output")?;
 
         let line = tokio::time::timeout(START, BufReader::new(output).lines().next_line()).await;
@@ -205,7 +208,7 @@ impl Replica {
             Ok(Ok(Some(line))) => {
                 let ready =
                     serde_json::from_str(&line).with_context(|| format!("the server said '{line}'"))?;
-                Ok(Replica { child, ready })
+                Ok(Replica { child, _lifeline: lifeline, ready })
             }
             Ok(_) => bail!("the server did not start{}", last_words(log)),
             Err(_) => bail!("the server did not start within {} s{}", START.as_secs(), last_words(log)),
