@@ -114,7 +114,7 @@ async fn bad_input_gets_problem_details_that_name_the_thing() {
         checkout("{".into(), 400, "JSON"),
         checkout("".into(), 400, "JSON"),
         checkout(r#"{"x": "#.to_owned() + &"[".repeat(100_000), 400, "JSON"),
-        checkout(r#"{"userId": "\ud800"}"#.into(), 400, "surrogate"),
+        checkout(r#"{"userId": "\ud800"}"#.into(), 400, "hex escape"),
         checkout(format!(r#"{{"userId": "{user}", "userId": "{user}", "items": []}}"#), 422, "duplicate"),
         checkout("[]".into(), 422, "Cart"),
         checkout("{}".into(), 422, "userId"),
