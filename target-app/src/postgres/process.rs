@@ -78,7 +78,8 @@ impl fmt::Display for ServerUser {
 
 async fn id(what: &str, name: &str) -> Option<u32> {
     let mut command = Command::new("id");
-    command.args([what, name]);
+    // Where every system has it, whatever PATH says: an empty one is no reason to find no user.
+    command.args([what, name]).env("PATH", "/usr/bin:/bin");
     output(command).await.ok()?.trim().parse().ok()
 }
 

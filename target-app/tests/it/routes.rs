@@ -113,6 +113,9 @@ async fn bad_input_gets_problem_details_that_name_the_thing() {
     let cases = [
         checkout("{".into(), 400, "JSON"),
         checkout("".into(), 400, "JSON"),
+        checkout(r#"{"x": "#.to_owned() + &"[".repeat(100_000), 400, "JSON"),
+        checkout(r#"{"userId": "\ud800"}"#.into(), 400, "hex escape"),
+        checkout(format!(r#"{{"userId": "{user}", "userId": "{user}", "items": []}}"#), 422, "duplicate"),
         checkout("[]".into(), 422, "Cart"),
         checkout("{}".into(), 422, "userId"),
         checkout(cart("nobody", json!([])), 422, "userId"),
@@ -138,6 +141,9 @@ async fn bad_input_gets_problem_details_that_name_the_thing() {
         get("/products/one", 404, "UUID"),
         get(&format!("/orders/{nobody}"), 404, "user"),
         get(&format!("/reports/orders/{nobody}"), 404, "user"),
+        get("/products/%ff", 404, "UTF-8"),
+        get("/products?page=1&page=2", 400, "page"),
+        get("/users?email=%00", 422, "NUL"),
         get("/nowhere", 404, "/nowhere"),
         get("/orders/checkout", 405, "GET"),
         (Method::DELETE, "/products".into(), String::new(), 405, "DELETE"),
@@ -170,14 +176,95 @@ async fn bad_input_gets_problem_details_that_name_the_thing() {
 }
 
 #[tokio::test]
-async fn a_body_of_100_mb_is_refused_before_it_is_read() {
+async fn what_a_column_cannot_hold_is_the_clients_fault() {
     let server = server().await;
+    let restaurant = server.restaurants().await[0].clone();
+    let post = async |path: &str, body: String, status: u16| {
+        let path = format!("/restaurants/{restaurant}/{path}");
+        let request = server.post(&path).header("X-Tenant-ID", "tenant-1");
+        let answer =
+            request.header("content-type", "application/json").body(body.clone()).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{path} {body}");
+        answer.json::<Value>().await.unwrap()
+    };
+    let dish = |name: &str, price: &str, inventory: &str| {
+        format!(r#"{{"name": "{name}", "price": {price}, "inventory": {inventory}}}"#)
+    };
+    for body in [
+        dish("a\\u0000b", "1", "1"),
+        dish("pie", "1e308", "1"),
+        dish("pie", "1000000.01", "1"),
+        dish("pie", "1", "2147483648"),
+    ] {
+        post("menu", body, 422).await;
+    }
+    post("menu", dish("pie", "1e400", "1"), 400).await;
+
+    // The largest order of the dearest dishes: its total must not overflow.
+    let mut lines = Vec::new();
+    for n in 0..50 {
+        let added = post("menu", dish(&format!("caviar {n}"), "1000000", "1000"), 201).await;
+        lines.push(json!({ "menuItemId": added["id"], "quantity": 1000 }));
+    }
+    let placed = post("orders", json!({ "items": lines }).to_string(), 201).await;
+    assert_eq!(placed["total"], json!(5e10));
+    server.json(&format!("/restaurants/{restaurant}/analytics")).await;
+    server.json(&format!("/restaurants/{restaurant}/orders")).await;
+}
+
+#[tokio::test]
+async fn a_tenant_that_is_no_text_is_none() {
+    let server = server().await;
+    let tenant = reqwest::header::HeaderValue::from_bytes(b"tenant-\xff").unwrap();
+    let answer = server.get("/restaurants").header("X-Tenant-ID", tenant).send().await.unwrap();
+    support::json(answer, StatusCode::BAD_REQUEST).await;
+}
+
+/// The status of the answer to a request that is sent as it is.
+async fn raw(server: &TestServer, head: &str, body: &[u8]) -> String {
     let mut stream = TcpStream::connect(server.ready().public).await.unwrap();
-    let head = "POST /orders/checkout HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 104857600\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
+    // The server may have answered and closed before it was all sent.
+    let _ = stream.write_all(body).await;
     let mut answer = vec![0; 12];
     stream.read_exact(&mut answer).await.unwrap();
-    assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 413");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn a_body_of_unknown_length_is_cut_off_at_the_limit() {
+    let server = server().await;
+    let head = "POST /orders/checkout HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+    let chunk = [b"100000\r\n".as_slice(), &[b' '; 0x100000], b"\r\n"].concat();
+    // One byte more than the limit of 1 MiB decides.
+    assert_eq!(raw(&server, head, &[&chunk[..], b"1\r\n \r\n"].concat()).await, "HTTP/1.1 413");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_in_the_middle_of_its_body_disturbs_nobody() {
+    let server = server().await;
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(server.ready().public).await.unwrap();
+        let head = "POST /orders/checkout HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{";
+        stream.write_all(head.as_bytes()).await.unwrap();
+    }
+    server.json("/products").await;
+}
+
+#[tokio::test]
+async fn methods_without_a_handler_are_answered() {
+    let server = server().await;
+    let head = |method: &str| format!("{method} /products HTTP/1.1\r\nhost: x\r\n\r\n");
+    for (method, status) in [("HEAD", "200"), ("OPTIONS", "405"), ("TRACE", "405"), ("BREW", "405")] {
+        assert_eq!(raw(&server, &head(method), &[]).await, format!("HTTP/1.1 {status}"), "{method}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_100_mb_is_refused_before_it_is_read() {
+    let server = server().await;
+    let head = "POST /orders/checkout HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 104857600\r\n\r\n";
+    assert_eq!(raw(&server, head, &[]).await, "HTTP/1.1 413");
 }
 
 #[tokio::test]
