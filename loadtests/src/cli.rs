@@ -160,7 +160,7 @@ pub struct LoadOptions {
     #[arg(long)]
     pub closed: bool,
 
-    /// Directory for the results [default: target/stampede/runs/<time>]
+    /// Directory for the results [default: target/stampede/runs/TIME]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 

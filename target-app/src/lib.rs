@@ -2,7 +2,7 @@
 //! look right and the one that holds.
 //!
 //! How to read this crate: [`exercises`] holds the lessons, one folder each, and the diff between two files of a
-//! folder is the lesson. [`catalogue`] says what an exercise is. [`routes`] are ordinary handlers which call the
+//! folder is the lesson. [`catalogue`] says what an exercise is. `routes` are ordinary handlers which call the
 //! exercise's function, [`domain`] the correct types and queries that everything shares. [`app`] puts them together,
 //! [`server`] runs them, [`postgres`] finds a database to run them on and [`seed`] fills it.
 
