@@ -6,6 +6,7 @@ use tokio::task::JoinError;
 
 use crate::catalogue::{CheckKind, CheckSpec, Exercise, Signal};
 use crate::domain::report::{OrderHistory, ReportWriter};
+use crate::telemetry::MetricSpec;
 
 /// What the catalogue says of this exercise.
 pub static EXERCISE: Exercise = Exercise {
@@ -51,7 +52,16 @@ pub static EXERCISE: Exercise = Exercise {
             unit: "reqps",
         },
     ],
+    metrics: &[&REPORTS],
 };
+
+/// Reports by how they ended.
+pub static REPORTS: MetricSpec = MetricSpec::counter(
+    "stampede_reports_total",
+    &["outcome"],
+    "reports",
+    "Reports that were delivered, refused or failed",
+);
 
 variants! {
     Buggy    "buggy"    buggy    Buggy    "Renders the report in the handler."
