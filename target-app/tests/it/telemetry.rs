@@ -307,6 +307,8 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 
 /// Ends the server as an orchestrator does.
 async fn terminate(mut server: TestServer) {
+    // Waiting for a child closes its input, which would end this one before the signal does.
+    let _lifeline = server.child().stdin.take();
     let pid = Pid::from_raw(server.child().id().unwrap() as i32).unwrap();
     kill_process(pid, Signal::TERM).unwrap();
     assert!(server.child().wait().await.unwrap().success());
