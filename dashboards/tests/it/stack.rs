@@ -3,6 +3,7 @@
 mod compose;
 mod containers;
 mod dockerfile;
+mod pages;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -35,7 +36,9 @@ fn skip(name: &str, why: &str) {
 fn is_exact(tag: &str) -> bool {
     tag.split('-').any(|part| {
         let numbers: Vec<&str> = part.trim_start_matches('v').split('.').collect();
-        let numeric = numbers.iter().all(|number| number.bytes().all(|byte| byte.is_ascii_digit()) && !number.is_empty());
+        let numeric = numbers
+            .iter()
+            .all(|number| number.bytes().all(|byte| byte.is_ascii_digit()) && !number.is_empty());
         numeric && (numbers.len() >= 2 || numbers[0].len() == "20260101".len())
     })
 }
