@@ -339,7 +339,12 @@ struct Prometheus {
 
 #[derive(Deserialize)]
 struct Alerting {
-    alertmanagers: Vec<Job>,
+    alertmanagers: Vec<Alertmanagers>,
+}
+
+#[derive(Deserialize)]
+struct Alertmanagers {
+    static_configs: Vec<StaticConfig>,
 }
 
 fn prometheus() -> Prometheus {
@@ -354,11 +359,11 @@ fn jobs() -> BTreeMap<String, Job> {
 fn prometheus_asks_services_under_the_names_that_the_rules_use() {
     let compose = compose();
     let Prometheus { scrape_configs, alerting } = prometheus();
-    for target in scrape_configs.iter().chain(&alerting.alertmanagers).flat_map(|job| &job.static_configs) {
-        for address in &target.targets {
-            let (host, _) = address.rsplit_once(':').expect("a port");
-            assert!(host == "127.0.0.1" || compose.services.contains_key(host), "{address} is no service");
-        }
+    let scraped = scrape_configs.iter().flat_map(|job| &job.static_configs);
+    let told = alerting.alertmanagers.iter().flat_map(|alertmanagers| &alertmanagers.static_configs);
+    for address in scraped.chain(told).flat_map(|config| &config.targets) {
+        let (host, _) = address.rsplit_once(':').expect("a port");
+        assert!(host == "127.0.0.1" || compose.services.contains_key(host), "{address} is no service");
     }
 
     let app = jobs().remove(TARGET_APP).expect("a job for the servers");
