@@ -15,10 +15,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use similar::{ChangeTag, TextDiff};
 use target_app::catalogue::{self, EXERCISES, UnknownName};
 use target_app::config::ChoiceError;
-use target_app::postgres::{PostgresError, default_home};
+use target_app::postgres::{DatabaseName, Options, Postgres, PostgresError, default_home};
+use target_app::seed;
 
 use crate::api::Api;
-use crate::cli::{Cli, Command, DataOptions, LoadOptions};
+use crate::cli::{Cli, Command, ContentOptions, DataOptions, LoadOptions};
 use crate::compare::{self, Bench, Job, ShapeChange, Watch};
 use crate::hint::Hinted;
 use crate::lab::{Deployment, Lab, Setting};
@@ -143,6 +144,8 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve { port, operator_port, choice, replicas, data } => {
             serve(port, operator_port, &choice, replicas, data).await
         }
+        Command::Seed { names, content } => seed(&names, content).await,
+        Command::Probe { url } => probe(url).await,
         Command::Server(_) => unreachable!("handled before the runtime was started"),
     }
 }
@@ -221,7 +224,7 @@ async fn measure(
     let job = Job {
         expected,
         rounds,
-        seed: load.data.seed,
+        seed: load.data.content.seed,
         mode: if load.closed { Mode::Closed } else { Mode::Open },
         shape: ShapeChange {
             rate: load.rate,
@@ -349,9 +352,54 @@ fn cancel_on_terminate(cancel: &Cancel) -> anyhow::Result<()> {
 }
 
 async fn open(data: &DataOptions, progress: &Progress) -> anyhow::Result<Lab> {
-    let setting = Setting { scale: data.scale, seed: data.seed, db_rtt: data.db_rtt };
+    let setting = Setting { scale: data.content.scale, seed: data.content.seed, db_rtt: data.db_rtt };
     progress.bar.set_message("starting PostgreSQL");
     Lab::open(setting, &|text| progress.note(text)).await
+}
+
+/// Makes the databases that are not there yet.
+async fn seed(names: &[DatabaseName], content: ContentOptions) -> anyhow::Result<ExitCode> {
+    let options = Options::from_env();
+    if options.database_url.is_none() {
+        return Err(Usage {
+            message: "there is no server that could keep the databases".into(),
+            hint: "name one with DATABASE_URL, such as postgres://user:password@host:5432/postgres".into(),
+        }
+        .into());
+    }
+    let progress = Progress::new(0);
+    let template = seed::template(content.scale, content.seed);
+    let postgres = Postgres::obtain(&options, &template, &|text| progress.note(text)).await?;
+    progress.bar.finish_and_clear();
+    let made = make(&postgres, names).await;
+    // Also after a failure: it takes the mark of this run off the server.
+    let stopped = postgres.stop().await;
+    say(&made?)?;
+    stopped?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn make(postgres: &Postgres, names: &[DatabaseName]) -> Result<String, PostgresError> {
+    let mut text = String::new();
+    for name in names {
+        let _ = match postgres.keep_database(name).await? {
+            true => writeln!(text, "made the database {}", name.as_str()),
+            false => writeln!(text, "the database {} is there already", name.as_str()),
+        };
+    }
+    Ok(text)
+}
+
+/// Asks once. The exit code is the one that container engines take for unhealthy.
+async fn probe(url: reqwest::Url) -> anyhow::Result<ExitCode> {
+    let asked = Api::new(vec![url.clone()], Vec::new())?.bytes(url.as_str(), None).await;
+    Ok(match asked {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    })
 }
 
 async fn serve(

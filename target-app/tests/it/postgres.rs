@@ -526,6 +526,27 @@ async fn a_given_server_is_used_and_left_as_it_was_found() {
 }
 
 #[tokio::test]
+async fn a_database_that_is_kept_outlives_its_run_and_is_made_once() {
+    let home = fresh_home();
+    let private = server(home.path()).await;
+    let door = url(&private.create_database().await.unwrap(), str::to_owned);
+    let name = "shop_kept".parse().unwrap();
+    let kept = door.replace("/postgres", "/shop_kept");
+
+    let postgres = Postgres::obtain(&given(&door), &template().0, &|_| {}).await.unwrap();
+    assert!(postgres.keep_database(&name).await.unwrap(), "it was not there");
+    postgres.stop().await.unwrap();
+    let mut connection = PgConnection::connect(&kept).await.unwrap();
+    connection.execute("INSERT INTO products VALUES ('teapot')").await.unwrap();
+
+    let next = Postgres::obtain(&given(&door), &template().0, &|_| {}).await.unwrap();
+    assert!(!next.keep_database(&name).await.unwrap(), "it was there");
+    next.stop().await.unwrap();
+    assert_eq!(count(&mut connection, "SELECT count(*) FROM products").await, 2, "it was left as it is");
+    private.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn databases_of_killed_runs_are_collected_and_those_in_use_are_not() {
     let home = fresh_home();
     let private = server(home.path()).await;
