@@ -1,7 +1,7 @@
 //! Servers that need no set-up: they start, keep out of each other's way, say what is wrong, and leave nothing.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -14,20 +14,10 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
 use target_app::postgres::{Database, Options, Postgres, PostgresError, ServerChoice, Template};
 use tempfile::TempDir;
 
+use crate::support::skip;
+
 /// Tells the test that runs as a child of itself where to start its server.
 const OWNED_HOME: &str = "STAMPEDE_TEST_OWNED_HOME";
-
-fn skip(name: &str, why: &str) {
-    assert!(
-        std::env::var("STAMPEDE_REQUIRE").as_deref() != Ok("all"),
-        "{name} could not run, and STAMPEDE_REQUIRE=all: {why}"
-    );
-    #[expect(
-        clippy::explicit_write,
-        reason = "the test harness hides what `eprintln!` says in a test that passes"
-    )]
-    writeln!(std::io::stderr(), "SKIPPED {name}: {why}").unwrap();
-}
 
 /// A home of the test's own. Others may look into it: as root, the server runs as somebody else.
 fn fresh_home() -> TempDir {
