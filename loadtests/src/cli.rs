@@ -185,6 +185,11 @@ pub struct LoadOptions {
     #[arg(long)]
     pub closed: bool,
 
+    /// Port on 127.0.0.1 where Prometheus finds the generator's own metrics (/metrics) and the servers under test
+    /// (/targets, its HTTP service discovery) during the run; 0 takes a free one
+    #[arg(long, value_name = "PORT")]
+    pub metrics_port: Option<u16>,
+
     /// Directory for the results [default: target/stampede/runs/TIME]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

@@ -21,6 +21,7 @@ use target_app::seed;
 use crate::api::Api;
 use crate::cli::{Cli, Command, ContentOptions, DataOptions, LoadOptions};
 use crate::compare::{self, Bench, Job, ShapeChange, Watch};
+use crate::exporter::Exporter;
 use crate::hint::Hinted;
 use crate::lab::{Deployment, Lab, Setting};
 use crate::load::{Cancel, Mode};
@@ -234,6 +235,12 @@ async fn measure(
         command: std::env::args().collect::<Vec<_>>().join(" "),
         out,
         exercises,
+        exporter: match load.metrics_port {
+            None => None,
+            Some(port) => {
+                Some(Exporter::listen(port).await.map_err(|error| unusable(port, error, "--metrics-port"))?)
+            }
+        },
     };
 
     // Before anything is measured: nobody wants to learn at the end that there is no room for the results.
@@ -241,6 +248,12 @@ async fn measure(
 
     let total: usize = job.exercises.iter().map(|(_, variants)| variants.len() * rounds as usize).sum();
     let progress = Progress::new(total as u64);
+    if let Some(exporter) = &job.exporter {
+        let address = exporter.address;
+        progress.note(&format!(
+            "metrics of the load: http://{address}/metrics, servers under test: http://{address}/targets"
+        ));
+    }
     let results = match url {
         Some(url) => {
             let api = Api::new(vec![url], Vec::new())?;
@@ -467,15 +480,20 @@ async fn serve_on(lab: &Lab, deployment: &Deployment<'_>, cancel: &Cancel) -> an
 
 /// The port of replica `number`, if it is free.
 fn free(first: u16, number: u16, option: &str) -> Result<TcpListener, Usage> {
-    let usage = |message| Usage {
-        message,
-        hint: format!("choose another with {option}, or let {option} 0 take a free one"),
-    };
-    let port = first.checked_add(number).ok_or_else(|| {
-        usage(format!("{option} {first} leaves no port for server {}: 65535 is the last", number + 1))
+    let port = first.checked_add(number).ok_or_else(|| Usage {
+        message: format!("{option} {first} leaves no port for server {}: 65535 is the last", number + 1),
+        hint: another_port(option),
     })?;
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-        .map_err(|error| usage(format!("port {port} on 127.0.0.1 cannot be used: {error}")))
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| unusable(port, error, option))
+}
+
+fn unusable(port: u16, error: std::io::Error, option: &str) -> Usage {
+    let message = format!("port {port} on 127.0.0.1 cannot be used: {error}");
+    Usage { message, hint: another_port(option) }
+}
+
+fn another_port(option: &str) -> String {
+    format!("choose another with {option}, or let {option} 0 take a free one")
 }
 
 /// A bar on a terminal, lines elsewhere; on standard error, where it disturbs no reader of the tables.
