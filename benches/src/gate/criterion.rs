@@ -62,9 +62,16 @@ pub struct Executable {
     pub path: PathBuf,
     /// Where `cargo bench` runs it: the root of its package.
     pub directory: PathBuf,
+    /// Variables that it is given besides those of this process.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Executable {
+    /// A program that runs in its package's root, with nothing added to its environment.
+    pub fn new(path: PathBuf, directory: PathBuf) -> Self {
+        Executable { path, directory, environment: Vec::new() }
+    }
+
     /// The program with the environment that `cargo bench` gives it, told where to write.
     pub fn command(&self, home: &Path) -> Command {
         let mut command = Command::new(&self.path);
@@ -85,6 +92,7 @@ impl Executable {
             .env("CARGO_MANIFEST_DIR", &self.directory)
             .env("CRITERION_HOME", home)
             .env_remove("CARGO_CRITERION_PORT")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
     }
 

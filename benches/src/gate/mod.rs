@@ -33,8 +33,8 @@ use progress::{Interrupt, Progress};
 use project::{Built, Checkout, Project, Selection, Source, loaded_digest};
 use report::{Arm, Benchmark, Block, Report, SecondWitness, orders, random, weigh};
 
-/// How the command ends when it was interrupted, by the convention of shells.
-const INTERRUPTED: u8 = 130;
+/// How a command ends when it was interrupted, by the convention of shells.
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// What a benchmark should cost at most, in seconds.
 const AFFORDABLE: f64 = 90.0;
@@ -104,7 +104,7 @@ pub struct Args {
 }
 
 /// A percentage as a share: `1%` is 0.01.
-fn share(text: &str) -> Result<f64, String> {
+pub(crate) fn share(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').unwrap_or(text).trim();
     match number.parse::<f64>() {
         Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),
@@ -506,7 +506,7 @@ impl Session {
         let again = |project: &Project, built: &Built, side| {
             let executable = project.relink(built, &self.report.selection, self.report.seed)?;
             let path = copy(&executable, &self.out, side, built)?;
-            Ok::<_, anyhow::Error>(Executable { path, directory: built.directory.clone() })
+            Ok::<_, anyhow::Error>(Executable::new(path, built.directory.clone()))
         };
         let base = again(&self.base, &arms.base_built, "base-l")?;
         let head = again(&self.head, &arms.head_built, "head-l")?;
@@ -577,7 +577,7 @@ fn find(
     let mut benchmarks: BTreeMap<String, Found> = BTreeMap::new();
     for built in project.build(&args.selection)? {
         let path = copy(&built.executable, out, &format!("{side}-a"), &built)?;
-        let executable = Executable { path, directory: built.directory.clone() };
+        let executable = Executable::new(path, built.directory.clone());
         let ids = match executable.list(scratch) {
             Ok(ids) if !ids.is_empty() => ids,
             Ok(_) => {
@@ -610,7 +610,7 @@ fn find(
 /// Copies a program to where a side is kept. All sides' paths have the same length: how long a program's name is shifts
 /// its stack, and that alone changes times (Mytkowicz and others, *Producing wrong data without doing anything
 /// obviously wrong*, 2009).
-fn copy(executable: &Path, out: &Path, side: &str, built: &Built) -> anyhow::Result<PathBuf> {
+pub(crate) fn copy(executable: &Path, out: &Path, side: &str, built: &Built) -> anyhow::Result<PathBuf> {
     let directory = out.join("bin").join(side);
     let path = directory.join(format!("{}-{}", built.package, built.target));
     let part = directory.join("part");
