@@ -2,4 +2,6 @@
 
 pub mod ceiling;
 pub mod gate;
+pub mod pieces;
 pub mod self_test;
+pub mod support;

@@ -16,7 +16,7 @@ const SIGNIFICANT_DIGITS: u8 = 3;
 
 /// How a ticket ended. Times are from the start of the load.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fate {
+pub struct Fate {
     /// Index into the plan's tickets.
     pub ticket: usize,
     /// The intended start; in a closed loop, when it was sent.
@@ -31,8 +31,9 @@ pub(super) struct Fate {
     pub end: End,
 }
 
+/// What ended a ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub enum End {
     /// Answered, or the connection broke.
     Judged(Outcome),
     /// Not answered within the timeout.
@@ -167,8 +168,8 @@ pub struct Load {
 }
 
 impl Load {
-    /// `name` gives the request name of a ticket.
-    pub(super) fn new(
+    /// Records what became of all tickets; `name` gives the request name of each.
+    pub fn new(
         mode: Mode,
         warm_up: Duration,
         duration: Duration,

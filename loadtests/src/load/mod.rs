@@ -25,6 +25,6 @@ mod saturation;
 pub use cancel::Cancel;
 pub use cpu::Cpu;
 pub use drive::{LoadError, drive};
-pub use measure::{Class, Latencies, Load};
+pub use measure::{Class, End, Fate, Latencies, Load};
 pub use plan::{Answer, Judge, Mode, Outcome, Plan, Request, Ticket, judge_status, status_reason};
 pub use saturation::Saturation;
