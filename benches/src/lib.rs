@@ -3,4 +3,6 @@
 pub mod ceiling;
 pub mod failure;
 pub mod gate;
+pub mod pieces;
 pub mod self_test;
+pub mod support;

@@ -20,7 +20,7 @@ pub const SLOWEST: usize = 5;
 
 /// How a ticket ended. Times are from the start of the load.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fate {
+pub struct Fate {
     /// Which request of the load it was: in an open one, the index of its ticket.
     pub number: usize,
     /// The intended start; in a closed loop, when it was sent.
@@ -35,8 +35,9 @@ pub(super) struct Fate {
     pub end: End,
 }
 
+/// What ended a ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub enum End {
     /// Answered, or the connection broke.
     Judged(Outcome),
     /// Not answered within the timeout.
@@ -183,8 +184,9 @@ pub struct Load {
 }
 
 impl Load {
-    /// `name` gives the name of a request by its number, `trace_id` that of its trace.
-    pub(super) fn new(
+    /// Records what became of all requests; `name` gives the name of a request by its number, `trace_id` that of its
+    /// trace.
+    pub fn new(
         mode: Mode,
         warm_up: Duration,
         duration: Duration,

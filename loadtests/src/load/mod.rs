@@ -31,7 +31,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use cancel::Cancel;
 pub use cpu::Cpu;
 pub use drive::{LoadError, drive};
-pub use measure::{Class, Latencies, Load, SLOWEST};
+pub use measure::{Class, End, Fate, Latencies, Load, SLOWEST};
 pub use plan::{Answer, Judge, Mode, Outcome, Plan, Request, Ticket, judge_status, status_reason};
 pub use saturation::Saturation;
 pub use trace::trace_seed;
