@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail, ensure};
 use hdrhistogram::Histogram;
+use indicatif::ProgressBar;
 use loadtests::lab::{Deployed, Deployment, Lab, Setting};
 use loadtests::load::arrivals::seeded;
 use loadtests::load::{Answer, Cancel, Mode, Outcome, Plan, Request, Ticket, drive, status_reason};
@@ -33,7 +34,7 @@ use tokio::task::JoinSet;
 use super::plan::{Percentiles, Sample, interleave};
 use super::report::{Checkout, Skipped};
 use super::tool::{self, Tools};
-use super::{Pace, progress};
+use super::{Pace, progress, unless_interrupted};
 
 /// Checkouts at once: fewer than the connections that a server has by default, so that none waits for one.
 pub(super) const CONCURRENCY: u32 = 8;
@@ -58,12 +59,19 @@ const SEED: u64 = 42;
 
 /// Measures the three, interleaved.
 pub(super) async fn measure(pace: Pace, tools: &Tools, logs: &Path) -> anyhow::Result<Checkout> {
-    let waiting = progress("checkout", 0);
     let setting = Setting { scale: Scale::Small, seed: SEED, db_rtt: Duration::ZERO };
-    let lab = Lab::open(setting, &|doing| waiting.set_message(doing.to_owned())).await?;
+    let waiting = ProgressBar::new_spinner();
+    let doing = |what: &str| waiting.set_message(what.to_owned());
+    let lab = unless_interrupted(Lab::open(setting, &doing)).await?;
     waiting.finish_and_clear();
+    let measured = unless_interrupted(measure_on(&lab, pace, tools, logs)).await;
+    // Also after a failure: a given server would keep the clones.
+    lab.close().await?;
+    measured
+}
 
-    let shop = Shop::open(&lab).await?;
+async fn measure_on(lab: &Lab, pace: Pace, tools: &Tools, logs: &Path) -> anyhow::Result<Checkout> {
+    let shop = Shop::open(lab).await?;
     let mut subjects = vec![IN_PROCESS, OVER_HTTP];
     let mut skipped = Vec::new();
     let pgbench = match tools.find(PGBENCH, lab.postgres.programs()) {
@@ -80,15 +88,14 @@ pub(super) async fn measure(pace: Pace, tools: &Tools, logs: &Path) -> anyhow::R
 
     let bar = progress("checkout", u64::from(pace.rounds) * 2 * subjects.len() as u64);
     let runs = interleave(&subjects, pace.rounds, &bar, async |index| match (subjects[index], &pgbench) {
-        (OVER_HTTP, _) => shop.over_http(&lab, pace.duration(), logs).await,
-        (IN_PROCESS, _) => on_clone(&lab, async |data| shop.in_process(data, pace.duration()).await).await,
-        (_, Some(pgbench)) => on_clone(&lab, async |data| pgbench.run(data, pace.duration()).await).await,
+        (OVER_HTTP, _) => shop.over_http(lab, pace.duration(), logs).await,
+        (IN_PROCESS, _) => on_clone(lab, async |data| shop.in_process(data, pace.duration()).await).await,
+        (_, Some(pgbench)) => on_clone(lab, async |data| pgbench.run(data, pace.duration()).await).await,
         (_, None) => bail!("pgbench was skipped"),
     })
     .await?;
     bar.finish_and_clear();
     let postgres = format!("{} ({})", lab.postgres.version(), lab.postgres.origin());
-    lab.close().await?;
     Ok(Checkout { concurrency: CONCURRENCY, postgres, statements: shop.statements, runs, skipped })
 }
 
@@ -446,4 +453,72 @@ fn rate(progress: &str) -> anyhow::Result<f64> {
     }
     ensure!(seconds > 0.0, "pgbench reported no progress after its warm-up:\n{progress}");
     Ok(transactions / seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TAKE: &str = "UPDATE products SET stock = stock - $2 WHERE id = $1 AND stock >= $2";
+    const INSERT: &str =
+        "INSERT INTO orders VALUES ($1, $2, $3, $4, $5); SELECT $1, * FROM UNNEST($6::uuid[], $7, $8)";
+
+    #[test]
+    fn a_script_is_the_statements_of_a_checkout_in_its_order_with_the_carts_variables() {
+        let script = script(&[TAKE.to_owned(), INSERT.to_owned()], 7).unwrap();
+        let id =
+            "(lpad(to_hex(:serial::bigint), 16, '0') || lpad(to_hex(:client_id::bigint), 16, '0'))::uuid";
+        let expected = format!(
+            "\\set serial :serial + 1\n\
+             BEGIN;\n\
+             UPDATE products SET stock = stock - :one WHERE id = :left_7 AND stock >= :one;\n\
+             UPDATE products SET stock = stock - :one WHERE id = :right_7 AND stock >= :one;\n\
+             INSERT INTO orders VALUES ({id}, :user_7, :status, :total_7, now()); \
+             SELECT {id}, * FROM UNNEST(:products_7::uuid[], :quantities, :prices_7);\n\
+             COMMIT;\n"
+        );
+        assert_eq!(script, expected);
+    }
+
+    #[test]
+    fn a_checkout_that_has_changed_is_not_compared_with_what_it_was() {
+        let error = |statements: &[&str]| {
+            let statements: Vec<String> = statements.iter().map(|text| (*text).to_owned()).collect();
+            script(&statements, 0).unwrap_err().to_string()
+        };
+        assert!(error(&[TAKE]).contains("prepared 1 such"), "{}", error(&[TAKE]));
+        assert!(error(&["UPDATE x SET y = $3", INSERT]).contains("parameter $3"));
+        assert!(error(&["UPDATE x SET y = $1", INSERT]).contains("should have 2 parameters"));
+    }
+
+    #[test]
+    fn the_rate_is_that_after_the_warm_up() {
+        let rate = rate(include_str!("samples/pgbench.txt")).unwrap();
+        assert!((rate - (7307.6 + 7511.7) / 2.0).abs() < 1e-6, "{rate}");
+    }
+
+    #[test]
+    fn a_run_of_pgbench_without_progress_or_with_failures_gives_no_rate() {
+        let error = |text: &str| rate(text).unwrap_err().to_string();
+        assert!(error("").contains("no progress"));
+        assert!(error("progress: 1.0 s, 9.0 tps, lat 0.2 ms stddev 1.1, 0 failed").contains("no progress"));
+        assert!(error("progress: 2.0 s, 9.0 tps, lat 0.2 ms stddev 1.1, 3 failed").contains("3 failed"));
+        assert!(
+            error("progress: 1.0 s, fast tps, lat 0.2 ms\nprogress: 2.0 s, fast tps, lat").contains("'fast'")
+        );
+    }
+
+    #[test]
+    fn libpq_is_spared_what_only_sqlx_knows() {
+        for (url, expected) in [
+            (
+                "postgres://u:p@h:5/d?sslmode=disable&statement-cache-capacity=100",
+                "postgres://u:p@h:5/d?sslmode=disable",
+            ),
+            ("postgres://u:p@h:5/d?statement-cache-capacity=100", "postgres://u:p@h:5/d?"),
+            ("postgres://u:p@h:5/d", "postgres://u:p@h:5/d"),
+        ] {
+            assert_eq!(for_libpq(url), expected);
+        }
+    }
 }

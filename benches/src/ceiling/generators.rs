@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::bare::{self, BareServer, Count, HEALTH, STALLS};
 use super::checkout::percentiles;
-use super::plan::{Percentiles, Run, Sample, interleave};
+use super::plan::{Percentiles, Sample, interleave};
 use super::report::{Generator, Skipped};
 use super::tool::{self, Tools, number};
 use super::{Pace, progress};
@@ -397,12 +397,86 @@ fn field(tool: &str, value: &Value, path: &[&str]) -> anyhow::Result<f64> {
         .with_context(|| format!("{tool}'s result has no number {}", path.join(".")))
 }
 
-/// The rate of a run, if the tool stands by it.
-pub(super) fn valid_rate(sample: &Sample) -> Option<f64> {
-    sample.invalid.is_none().then_some(sample.rate)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Runs whose tool does not stand by them.
-pub(super) fn invalid(runs: &[Run]) -> impl Iterator<Item = (&'static str, &str)> {
-    runs.iter().filter_map(|run| Some((run.subject, run.sample.invalid.as_deref()?)))
+    fn service(sample: &Sample) -> (f64, f64) {
+        let times = sample.service.expect("times from sent");
+        (times.p50_us.round(), times.p99_us.round())
+    }
+
+    #[test]
+    fn wrk_is_read() {
+        let text = include_str!("samples/wrk.txt");
+        let sample = wrk(text).unwrap();
+        assert_eq!(sample.rate, 52081.32);
+        assert_eq!(service(&sample), (386.0, 21_180.0));
+        assert_eq!(sample.invalid, None);
+        let complaint = "  Non-2xx or 3xx responses: 12\n";
+        let sample = wrk(&text.replace("Requests/sec", &format!("{complaint}Requests/sec"))).unwrap();
+        assert_eq!(sample.invalid.as_deref(), Some("Non-2xx or 3xx responses: 12"));
+        assert!(wrk("unable to connect").unwrap_err().to_string().contains("unable to connect"));
+    }
+
+    #[test]
+    fn the_units_of_wrk_are_read() {
+        for (text, micros) in [("386.00us", 386.0), ("0.89ms", 890.0), ("1.20s", 1.2e6), ("2.00m", 120e6)] {
+            assert_eq!(wrk_time_us(text).unwrap(), micros, "{text}");
+        }
+        for text in ["", "12", "1.00h", "ms"] {
+            assert!(wrk_time_us(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn oha_is_read_and_what_it_cut_off_at_the_end_is_no_failure() {
+        let second = Duration::from_secs(1);
+        let text = include_str!("samples/oha-closed.json");
+        let closed = oha(text, second, Mode::Closed).unwrap();
+        assert_eq!((closed.rate, closed.response, closed.invalid.as_deref()), (30_111.0, None, None));
+        assert_eq!(service(&closed), (714.0, 5_332.0));
+        let failed =
+            oha(&text.replace("aborted due to deadline", "connection refused"), second, Mode::Closed);
+        assert_eq!(failed.unwrap().invalid.as_deref(), Some("32 requests failed"));
+
+        let open = oha(include_str!("samples/oha-open.json"), second, Mode::Open).unwrap();
+        assert_eq!((open.rate, open.service), (999.0, None));
+        assert_eq!(open.response.map(|times| times.p50_us.round()), Some(132.0));
+        assert!(oha("{}", second, Mode::Open).unwrap_err().to_string().contains("latencyPercentiles.p50"));
+        assert!(oha("no route", second, Mode::Open).is_err());
+    }
+
+    #[test]
+    fn k6_is_read_and_what_it_dropped_makes_a_run_invalid() {
+        let second = Duration::from_secs(1);
+        let closed = k6(include_str!("samples/k6-closed.json"), second).unwrap();
+        assert_eq!((closed.rate, closed.invalid.as_deref()), (6_535.0, None));
+        assert_eq!(service(&closed), (2_698.0, 34_342.0));
+
+        let text = include_str!("samples/k6-open.json");
+        assert_eq!(k6(text, second).unwrap().rate, 1_001.0);
+        let dropped = r#"{"dropped_iterations":{"values":{"count":377}},"#;
+        let sample = k6(&text.replacen('{', dropped, 1), second).unwrap();
+        assert_eq!(sample.invalid.as_deref(), Some("377 iterations dropped"));
+        assert!(k6("{}", second).unwrap_err().to_string().contains("http_req_failed.values.passes"));
+    }
+
+    #[test]
+    fn plain_goose_is_read_from_the_last_line() {
+        let sample = goose("32 users launched.\n\n{\"ok\":100,\"failed\":2,\"seconds\":0.5}\n").unwrap();
+        assert_eq!((sample.rate, sample.invalid.as_deref()), (200.0, Some("2 requests failed")));
+        assert!(goose("32 users launched.").unwrap_err().to_string().contains("32 users launched."));
+        assert!(goose("{\"ok\":0,\"failed\":0,\"seconds\":0.0}").is_err());
+    }
+
+    #[test]
+    fn requests_that_come_evenly_to_a_stall_wait_as_the_arithmetic_says() {
+        let mut waits: Vec<f64> = (0..100_000)
+            .map(|n| f64::from(n) / 100_000.0)
+            .map(|at| (bare::STALL.as_secs_f64() - at * bare::STALL_PERIOD.as_secs_f64()).max(0.0))
+            .collect();
+        waits.sort_by(f64::total_cmp);
+        assert!((waits[99_000] * 1e6 - stalls_p99_us()).abs() < 10.0);
+    }
 }

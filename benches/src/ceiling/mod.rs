@@ -18,7 +18,7 @@ mod report;
 mod tool;
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -111,6 +111,11 @@ pub fn run(args: Args) -> ExitCode {
         None => runtime.block_on(measure(args)),
     };
     done.unwrap_or_else(|error| {
+        // Whatever a load or a child says about its sudden end, this is why.
+        if Cancel::on_ctrl_c().is_raised() {
+            let _ = writeln!(std::io::stderr(), "interrupted; nothing was written");
+            return ExitCode::from(INTERRUPTED);
+        }
         let mut text = format!("error: {error:#}");
         let hint = (error.downcast_ref::<Hinted>().map(|hinted| hinted.hint.clone()))
             .or_else(|| Some(error.downcast_ref::<PostgresError>()?.hint()));
@@ -123,54 +128,48 @@ pub fn run(args: Args) -> ExitCode {
 }
 
 async fn measure(args: Args) -> anyhow::Result<ExitCode> {
-    std::fs::create_dir_all(&args.out).with_context(|| {
-        Hinted::new(
-            format!("could not make the directory {}", args.out.display()),
-            "choose another with --out",
-        )
-    })?;
+    std::fs::create_dir_all(&args.out).with_context(|| unwritable(&args.out))?;
+    // Better now than when everything has been measured.
+    tempfile::tempfile_in(&args.out).with_context(|| unwritable(&args.out))?;
     let pace = Pace::new(&args);
     let tools = Tools::new(args.tools.clone());
-    let mut ceiling = Ceiling::new(pace);
-    let interrupt = Cancel::on_ctrl_c();
-
-    // Whatever was started ends when this future is dropped.
-    let measuring = async {
-        if args.only != Some(Part::Generator) {
-            ceiling.checkout = Some(checkout::measure(pace, &tools, &args.out).await?);
-        }
-        if args.only != Some(Part::Checkout) {
-            ceiling.generator = Some(generators::measure(pace, &tools).await?);
-        }
-        anyhow::Ok(())
-    };
-    let interrupted = tokio::select! {
-        measured = measuring => { measured?; false }
-        () = interrupt.raised() => true,
-    };
-    if interrupted || interrupt.is_raised() {
-        let _ = writeln!(std::io::stderr(), "interrupted; nothing was written");
-        return Ok(ExitCode::from(INTERRUPTED));
+    let mut ceiling = Ceiling::new(pace, args.quick);
+    if args.only != Some(Part::Generator) {
+        ceiling.checkout = Some(checkout::measure(pace, &tools, &args.out).await?);
+    }
+    if args.only != Some(Part::Checkout) {
+        ceiling.generator = Some(unless_interrupted(generators::measure(pace, &tools)).await?);
     }
     for (name, text) in [("ceiling.json", ceiling.json()?), ("ceiling.md", ceiling.markdown())] {
         let path = args.out.join(name);
-        std::fs::write(&path, text).with_context(|| {
-            Hinted::new(format!("could not write {}", path.display()), "choose another directory with --out")
-        })?;
+        std::fs::write(&path, text).with_context(|| unwritable(&path))?;
     }
     let mut out = std::io::stdout();
     let _ = write!(out, "{}\nwritten to {}\n", ceiling.terminal(), args.out.display());
     Ok(ExitCode::SUCCESS)
 }
 
-/// A bar on a terminal, and elsewhere one line now and then.
+fn unwritable(path: &Path) -> Hinted {
+    Hinted::new(format!("could not write {}", path.display()), "choose another directory with --out")
+}
+
+/// Goes on until Ctrl-C; then whatever the future had started ends, as it is dropped.
+async fn unless_interrupted<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let interrupt = Cancel::on_ctrl_c();
+    tokio::select! {
+        done = work => done,
+        () = interrupt.raised() => anyhow::bail!("interrupted"),
+    }
+}
+
+/// A bar on a terminal, and elsewhere a line.
 fn progress(what: &str, steps: u64) -> ProgressBar {
     let bar = ProgressBar::new(steps);
     if std::io::stderr().is_terminal() {
         let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len} {msg}, about {eta} left");
         bar.set_style(style.expect("the template is valid"));
     } else {
-        let _ = writeln!(std::io::stderr(), "{what}: {steps} measurements");
+        let _ = writeln!(std::io::stderr(), "{what}: {steps} steps");
     }
     bar.with_prefix(what.to_owned())
 }

@@ -77,12 +77,12 @@ impl Spread {
     }
 }
 
-/// A value of one subject, over all runs.
+/// A value of one subject, over all valid runs.
 pub(super) fn spread(runs: &[Run], subject: &str, value: impl Fn(&Sample) -> Option<f64>) -> Option<Spread> {
-    Spread::of(runs.iter().filter(|run| run.subject == subject).filter_map(|run| value(&run.sample)))
+    Spread::of(valid(runs, subject).filter_map(|run| value(&run.sample)))
 }
 
-/// A value of `subject` as a multiple of another one's: a ratio for each round, of the geometric means of its runs.
+/// A value of `subject` as a multiple of another one's: a ratio for each round, of the geometric means of its valid runs.
 pub(super) fn ratio(
     runs: &[Run],
     subject: (&str, impl Fn(&Sample) -> Option<f64>),
@@ -97,9 +97,13 @@ pub(super) fn ratio(
 }
 
 fn mean_log(runs: &[Run], round: u32, subject: &str, value: impl Fn(&Sample) -> Option<f64>) -> Option<f64> {
-    let of_round = runs.iter().filter(|run| run.round == round && run.subject == subject);
+    let of_round = valid(runs, subject).filter(|run| run.round == round);
     let logs: Vec<f64> = of_round.filter_map(|run| value(&run.sample)).map(f64::ln).collect();
     (!logs.is_empty()).then(|| logs.iter().sum::<f64>() / logs.len() as f64)
+}
+
+fn valid<'a>(runs: &'a [Run], subject: &str) -> impl Iterator<Item = &'a Run> {
+    runs.iter().filter(move |run| run.subject == subject && run.sample.invalid.is_none())
 }
 
 #[cfg(test)]
