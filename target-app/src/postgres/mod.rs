@@ -21,7 +21,7 @@ mod process;
 mod template;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use sqlx::postgres::PgConnectOptions;
@@ -113,6 +113,7 @@ pub struct Postgres {
     door: PgConnectOptions,
     version: String,
     origin: String,
+    programs: Option<PathBuf>,
     run: String,
     databases: AtomicU32,
 }
@@ -141,6 +142,7 @@ impl Postgres {
                 door: given.door.clone(),
                 version: given.version.clone(),
                 origin: format!("the given server {}", given.masked_url),
+                programs: None,
                 run: run_id(given.run),
                 databases: AtomicU32::new(1),
                 server: Server::Given(given),
@@ -153,6 +155,7 @@ impl Postgres {
             door: cluster.door.clone(),
             version: binaries.version,
             origin: format!("a private server from {}", binaries.dir.display()),
+            programs: Some(binaries.dir),
             run: cluster.run_id(),
             databases: AtomicU32::new(1),
             server: Server::Private(cluster),
@@ -167,6 +170,11 @@ impl Postgres {
     /// Which server this is, in a few words, without its password.
     pub fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// The directory of a private server's programs, where others of its version may be too; none for a given server.
+    pub fn programs(&self) -> Option<&Path> {
+        self.programs.as_deref()
     }
 
     /// Clones the template into a database with a name of its own.
