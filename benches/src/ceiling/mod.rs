@@ -2,8 +2,9 @@
 //! generator against others.
 //!
 //! Everything is measured in turn, forwards and back again, so that a machine that slows down or speeds up does so for
-//! all: only ratios within a round are compared ([`plan`]).
+//! all: only ratios within a round are compared.
 //!
+//! - `plan`: who is measured when, and ratios with their spread
 //! - `checkout`: the fixed checkout, in process, over HTTP and as a `pgbench` script
 //! - `generators`: the load generators, each behind the same few functions
 //! - `bare`: the server that they load, and plain goose, as processes of their own
