@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use target_app::catalogue::{EXERCISES, Kind, Variant};
 
-use super::panel::Panel;
+use super::panel::{Panel, Query};
 use crate::promql::Scope;
 
 /// The newest version of the classic schema; newer Grafanas read it, and provisioning takes no other.
@@ -54,6 +54,13 @@ pub(super) fn datasource() -> Value {
     json!({ "type": "prometheus", "uid": "${datasource}" })
 }
 
+/// An expression of a dashboard as Prometheus gets it when everything is chosen, with the shortest range of a rate.
+pub fn with_all_chosen(expr: &str) -> String {
+    [("$job", ".+"), ("$instance", ".+"), ("$variant", ".*"), ("$__rate_interval", "4s")]
+        .iter()
+        .fold(expr.to_owned(), |expr, (variable, value)| expr.replace(variable, value))
+}
+
 /// All variants of all exercises, each name once.
 pub(super) fn all_variants() -> Vec<&'static Variant> {
     let mut variants: Vec<&Variant> = Vec::new();
@@ -74,6 +81,12 @@ impl Dashboard {
             further => format!("{chosen}, {further}"),
         };
         Scope::new(selector, "$__rate_interval")
+    }
+
+    /// Every query, with the panel that it is of.
+    pub fn queries(&self) -> impl Iterator<Item = (&Panel, &Query)> {
+        let panels = self.sections.iter().flat_map(|section| &section.panels);
+        panels.flat_map(|panel| panel.queries.iter().map(move |query| (panel, query)))
     }
 
     /// Grafana's JSON, pretty printed, keys sorted.
