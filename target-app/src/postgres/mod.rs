@@ -34,7 +34,7 @@ use template::CloneStrategy;
 
 pub use error::PostgresError;
 pub use home::default_home;
-pub use template::{Database, Template};
+pub use template::{Database, DatabaseName, Template};
 
 /// With this version came clones that choose how they are copied, and databases that name their locale provider.
 const OLDEST_MAJOR: u32 = 15;
@@ -44,6 +44,9 @@ const NEWEST_MAJOR: u32 = 18;
 
 /// Begins the name of every database of a run, before the run's id.
 const RUN_PREFIX: &str = "stampede_run_";
+
+/// Begins the name of every template on a given server, before the hash of its key.
+const TEMPLATE_PREFIX: &str = "stampede_template_";
 
 /// How a run's id is written in names.
 fn run_id(run: u32) -> String {
@@ -172,12 +175,29 @@ impl Postgres {
     ///
     /// [`PostgresError::Sql`] when the server is gone or refuses.
     pub async fn create_database(&self) -> Result<Database, PostgresError> {
+        let number = self.databases.fetch_add(1, Ordering::Relaxed);
+        self.clone_as(format!("{RUN_PREFIX}{}_{number}", self.run)).await
+    }
+
+    /// Makes sure that there is a database called `name`: a clone of the template, unless one of that name is there
+    /// already. A given server keeps it when this run ends. Says whether it was made.
+    ///
+    /// # Errors
+    ///
+    /// [`PostgresError::Sql`] when the server is gone or refuses.
+    pub async fn keep_database(&self, name: &DatabaseName) -> Result<bool, PostgresError> {
+        let mut admin = template::connect(&self.door).await?;
+        if template::exists(&mut admin, name.as_str()).await? {
+            return Ok(false);
+        }
+        self.clone_as(name.as_str().to_owned()).await.map(|_| true)
+    }
+
+    async fn clone_as(&self, name: String) -> Result<Database, PostgresError> {
         let (template, strategy) = match &self.server {
             Server::Private(_) => (cluster::TEMPLATE, CloneStrategy::Files),
             Server::Given(given) => (given.template.as_str(), CloneStrategy::Servers),
         };
-        let number = self.databases.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{RUN_PREFIX}{}_{number}", self.run);
         Database::clone_of(template, strategy, name, &self.door).await
     }
 
