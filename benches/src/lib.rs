@@ -2,6 +2,7 @@
 
 pub mod ceiling;
 pub mod gate;
+pub mod growth;
 pub mod pieces;
 pub mod self_test;
 pub mod support;
