@@ -263,7 +263,7 @@ impl Chart {
 /// The curves' numbers as Markdown, with how often the last time holds the first.
 fn table(curves: &[Curve]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::ASCII_MARKDOWN);
+    table.load_style(presets::ASCII_MARKDOWN);
     let sizes = curves.iter().take(1).flat_map(|curve| &curve.points).map(|point| count(point.0));
     table.set_header(["variant".to_owned()].into_iter().chain(sizes).chain(["growth".to_owned()]));
     for curve in curves {
