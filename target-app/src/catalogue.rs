@@ -7,6 +7,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::telemetry::MetricSpec;
+
 pub use crate::exercises::{EXERCISES, Variants};
 
 /// One defect that real backends ship, with the fixes that look right and the fix that holds.
@@ -28,6 +30,8 @@ pub struct Exercise {
     pub checks: &'static [CheckSpec],
     /// What to watch on a dashboard.
     pub signals: &'static [Signal],
+    /// Business facts that the server exports beside its general metrics.
+    pub metrics: &'static [&'static MetricSpec],
 }
 
 impl Exercise {

@@ -92,7 +92,8 @@ fn is_kebab(name: &str) -> bool {
 
 #[test]
 fn every_declaration_is_complete() {
-    for Exercise { id, title, symptom, cause, routes, variants, checks, signals } in EXERCISES.iter().copied()
+    for Exercise { id, title, symptom, cause, routes, variants, checks, signals, metrics: _ } in
+        EXERCISES.iter().copied()
     {
         assert!(is_kebab(id) && variants.iter().all(|variant| is_kebab(variant.name)), "{id}");
         assert!(checks.iter().all(|check| is_kebab(check.name)), "{id}");

@@ -6,6 +6,7 @@ use tokio::task::JoinError;
 
 use crate::catalogue::{CheckKind, CheckSpec, Exercise, Signal};
 use crate::domain::report::{OrderHistory, ReportWriter};
+use crate::telemetry::MetricSpec;
 
 /// What the catalogue says of this exercise.
 pub static EXERCISE: Exercise = Exercise {
@@ -51,7 +52,16 @@ pub static EXERCISE: Exercise = Exercise {
             unit: "reqps",
         },
     ],
+    metrics: &[&REPORTS],
 };
+
+/// Reports by how they ended.
+pub static REPORTS: MetricSpec = MetricSpec::counter(
+    "stampede_reports_total",
+    &["outcome"],
+    "reports",
+    "Reports that were delivered, refused or failed",
+);
 
 variants! {
     Buggy    "buggy"    buggy    Buggy    "Renders the report in the handler."
@@ -67,6 +77,15 @@ pub async fn render(variant: Variant, history: OrderHistory) -> Result<Vec<u8>, 
         Variant::Spawned => spawned::render(history).await,
         Variant::Yielding => yielding::render(history).await,
         Variant::Fixed => fixed::render(history).await,
+    }
+}
+
+/// What became of a report, as [`REPORTS`] counts it.
+pub fn outcome(rendered: &Result<Vec<u8>, RenderError>) -> &'static str {
+    match rendered {
+        Ok(_) => "delivered",
+        Err(RenderError::Busy { .. }) => "refused",
+        Err(RenderError::Failed(_)) => "failed",
     }
 }
 

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use crate::catalogue::{CheckKind, CheckSpec, Exercise, Signal};
 use crate::domain::orders::{self, Cart, CartItem, Order, OrderItem};
 use crate::domain::products::Product;
+use crate::telemetry::MetricSpec;
 
 /// What the catalogue says of this exercise.
 pub static EXERCISE: Exercise = Exercise {
@@ -55,7 +56,20 @@ pub static EXERCISE: Exercise = Exercise {
             unit: "s",
         },
     ],
+    metrics: &[&UNITS_SOLD, &OVERSOLD_UNITS],
 };
+
+/// Pieces in the orders that this server confirmed.
+pub static UNITS_SOLD: MetricSpec =
+    MetricSpec::counter("stampede_units_sold_total", &[], "pieces", "Pieces in orders that were confirmed");
+
+/// Pieces that could not be delivered.
+pub static OVERSOLD_UNITS: MetricSpec = MetricSpec::gauge(
+    "stampede_oversold_units",
+    &[],
+    "pieces",
+    "Pieces in the orders of all servers on this database beyond the stock when this server started",
+);
 
 variants! {
     Buggy       "buggy"        buggy        Buggy    "Reads the stock, compares it, writes back what is left."

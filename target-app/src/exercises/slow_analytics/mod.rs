@@ -57,6 +57,7 @@ pub static EXERCISE: Exercise = Exercise {
             unit: "s",
         },
     ],
+    metrics: &[],
 };
 
 variants! {
