@@ -388,7 +388,7 @@ impl Session {
                 (*index, orders(self.report.seed, stream, self.report.blocks))
             })
             .collect();
-        for round in 0..self.report.blocks {
+        for (round, done) in (1..=self.report.blocks).enumerate() {
             let mut shuffled = indices.to_vec();
             shuffled.shuffle(&mut random(self.report.seed, ROUNDS + stage.stream() + round as u64));
             for index in shuffled {
@@ -414,7 +414,7 @@ impl Session {
                 }
                 self.save()?;
             }
-            progress.round(round + 1, self.report.blocks);
+            progress.round(done, self.report.blocks);
         }
         Ok(true)
     }
