@@ -36,6 +36,7 @@ fn checkout_by_carts(criterion: &mut Criterion) {
                         carts * statements_a_cart(variant),
                         "statements of {variant:?} for {carts} carts"
                     );
+                    println!("{statements} statements for {carts} carts");
                     shop
                 });
                 bencher.to_async(&lab.runtime).iter(|| shop.check_out(variant, carts));
