@@ -80,7 +80,7 @@ pub struct Args {
     resolution: f64,
 
     /// Blocks of four processes for each benchmark
-    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u16).range(7..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u16).range(10..=1000))]
     blocks: u16,
 
     /// Decides the order of everything

@@ -220,7 +220,11 @@ impl Report {
 pub fn save(path: &Path, text: &str) -> anyhow::Result<()> {
     let write = || {
         let directory = path.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(directory)?;
+        let mut builder = tempfile::Builder::new();
+        // As any other file, rather than for its owner alone.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut file = builder.tempfile_in(directory)?;
         file.write_all(text.as_bytes())?;
         file.as_file().sync_all()?;
         file.persist(path)?;
