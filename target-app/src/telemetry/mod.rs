@@ -12,7 +12,7 @@ mod logs;
 mod metrics;
 pub mod otlp;
 mod pool;
-mod process;
+pub mod process;
 pub mod runtime;
 pub mod spec;
 pub mod statements;
@@ -160,7 +160,7 @@ impl Gauges {
             // It adds the workers up.
             metrics.gauge(&spec::TOKIO_BUSY_RATIO, &[]).set((interval.busy_ratio() / workers).min(1.0));
         }
-        if let Some(seconds) = process::cpu_seconds() {
+        if let Some(seconds) = process::cpu_seconds("self") {
             let counter = metrics.counter(&spec::PROCESS_CPU, &[]);
             counter.inc_by((seconds - counter.get()).max(0.0));
         }
@@ -193,7 +193,7 @@ pub async fn observe(State(telemetry): State<Arc<Telemetry>>, request: Request, 
         Some(_) => otlp::begin(&span, caller, &format!("{method} {route}")),
         None => None,
     };
-    let trace = trace.unwrap_or_else(|| caller.map_or_else(TraceContext::new, TraceContext::child));
+    let trace = trace.unwrap_or_else(|| caller.map_or_else(TraceContext::begin, TraceContext::child));
     span.record("trace_id", tracing::field::display(format_args!("{:032x}", trace.trace_id)));
     LoggedRequest { trace, method, route: path.clone() }.attach(&span);
 
