@@ -501,7 +501,7 @@ mod tests {
     fn an_axis_has_at_least_three_ticks() {
         let ticks = |values: [f64; 2]| LogAxis::over(values.into_iter(), 0.0, 0.0..1.0).ticks();
         assert_eq!(ticks([90.0, 1.1e6]), [1e2, 1e3, 1e4, 1e5, 1e6]);
-        assert_eq!(ticks([3.0, 40.0]), [5.0, 10.0, 20.0]);
+        assert_eq!(ticks([3.0, 40.0]), [5.0, 10.0, 20.0, 50.0]);
     }
 
     #[test]

@@ -56,11 +56,11 @@ fn schedule(arrivals: u32) -> Work {
     })
 }
 
-/// Three in four orders and one refusal, a millisecond apart.
+/// Three orders to a refusal, a millisecond apart.
 fn recorder(responses: u32) -> Work {
     let fate = |ticket: u32| {
         let at = Duration::from_millis(ticket.into());
-        let outcome = if ticket % 4 == 0 { Outcome::Expected("sold-out") } else { Outcome::Ok };
+        let outcome = if ticket.is_multiple_of(4) { Outcome::Expected("sold-out") } else { Outcome::Ok };
         Fate {
             ticket: ticket as usize,
             at,
