@@ -219,7 +219,7 @@ pub static RUNTIME_LAG: MetricSpec = MetricSpec::histogram(
     &[],
     LAG_SECONDS,
     "seconds",
-    "How long an async worker was still busy with the same few tasks, asked of each worker every 5 ms",
+    "How long an async worker was still busy with the same few tasks, asked of each worker every 10 ms",
 );
 
 /// Worker threads.
