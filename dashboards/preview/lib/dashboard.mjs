@@ -20,7 +20,7 @@ export async function readDashboard(path) {
   try {
     dashboard = JSON.parse(text);
   } catch (error) {
-    throw new Problem(`${path} is not JSON: ${error.message}`, 'give a dashboard file, such as dashboards/grafana/overview.json');
+    throw new Problem(`${path} is not JSON: ${error.message}`, 'give a dashboard file, such as dashboards/grafana/stampede-overview.json');
   }
   if (!Array.isArray(dashboard?.panels)) {
     throw new Problem(`${path} has no list of panels`, 'only the classic form is understood, not the v2 resource with "spec"');

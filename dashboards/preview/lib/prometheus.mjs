@@ -104,6 +104,7 @@ export function legend(format, metric) {
  */
 export function toFrames(series, target, { step, valueName = 'Value' } = {}) {
   if (target.format === 'table') return [toTable(series, target, valueName)];
+  if (target.format === 'heatmap') return toFrames(toBuckets(series), { ...target, format: 'time_series' }, { step });
   return series.map(({ metric, values }) => ({
     refId: target.refId,
     fields: [
@@ -117,6 +118,20 @@ export function toFrames(series, target, { step, valueName = 'Value' } = {}) {
       },
     ],
   }));
+}
+
+/** Prometheus' buckets each hold all smaller ones too; a heatmap shows what each has of its own. */
+function toBuckets(series) {
+  const sorted = series.toSorted((a, b) => bucketEdge(a) - bucketEdge(b));
+  return sorted.map(({ metric, values }, bucket) => {
+    const below = new Map(sorted[bucket - 1]?.values);
+    // Buckets are not scraped at one instant: a small negative difference is none.
+    return { metric, values: values.map(([time, value]) => [time, String(Math.max(0, value - (below.get(time) ?? 0)))]) };
+  });
+}
+
+function bucketEdge({ metric: { le } }) {
+  return le === '+Inf' ? Infinity : Number(le);
 }
 
 function toTable(series, target, valueName) {

@@ -3,6 +3,7 @@ import { BarGauge, BigValue, TimeSeries, useTheme2, VizRepeater } from '@grafana
 import { TableNG } from '@grafana/ui/unstable';
 import { useLayoutEffect } from 'react';
 import { Gauge } from './Gauge.jsx';
+import { Heatmap } from './Heatmap.jsx';
 import { StateTimeline } from './StateTimeline.jsx';
 
 const BODIES = {
@@ -11,6 +12,7 @@ const BODIES = {
   stat: Stat,
   bargauge: Bars,
   gauge: Gauges,
+  heatmap: Heatmap,
   table: Table,
   'state-timeline': StateTimeline,
 };

@@ -1,8 +1,7 @@
-import { dateTimeFormat, formattedValueToString, getFieldDisplayName } from '@grafana/data';
+import { formattedValueToString, getFieldDisplayName } from '@grafana/data';
 import { useTheme2 } from '@grafana/ui';
+import { AXIS_HEIGHT, TimeAxis } from './TimeAxis.jsx';
 
-const AXIS_HEIGHT = 22;
-const TICK_SPACING = 110;
 
 /** One lane a series, one block a value for as long as it lasts. Grafana's own is not part of the published packages. */
 export function StateTimeline({ frames, options, width, height, range, timeZone }) {
@@ -18,7 +17,6 @@ export function StateTimeline({ frames, options, width, height, range, timeZone 
   const laneHeight = (height - AXIS_HEIGHT) / lanes.length;
   const barHeight = laneHeight * (options.rowHeight ?? 0.9);
   const x = (time) => nameWidth + ((time - range.from) / (range.to - range.from)) * plotWidth;
-  const ticks = Math.max(1, Math.floor(plotWidth / TICK_SPACING));
   return (
     <svg {...{ width, height }} fontFamily={theme.typography.fontFamily} fontSize={12}>
       {lanes.map(({ name, blocks }, lane) => {
@@ -41,11 +39,7 @@ export function StateTimeline({ frames, options, width, height, range, timeZone 
           </g>
         );
       })}
-      {Array.from({ length: ticks }, (_, tick) => range.from + ((tick + 0.5) / ticks) * (range.to - range.from)).map((time) => (
-        <text key={time} x={x(time)} y={height - 6} textAnchor="middle" fill={theme.colors.text.primary}>
-          {dateTimeFormat(time, { format: 'HH:mm:ss', timeZone })}
-        </text>
-      ))}
+      <TimeAxis {...{ range, timeZone, height }} left={nameWidth} width={plotWidth} />
     </svg>
   );
 }

@@ -23,6 +23,12 @@ test('one frame for a table, with a column for each label', () => {
   );
 });
 
+test('a heatmap gets what each bucket has of its own, smallest first', () => {
+  const bucket = (le, value) => ({ metric: { le }, values: [[1, value]] });
+  const frames = toFrames([bucket('+Inf', '7'), bucket('0.5', '4'), bucket('0.1', '1')], { refId: 'A', format: 'heatmap', legendFormat: '{{le}}' });
+  assert.deepEqual(frames.map(({ fields: [, value] }) => [value.config.displayNameFromDS, value.values]), [['0.1', [1]], ['0.5', [3]], ['+Inf', [3]]]);
+});
+
 test('a series without a legend has the name that Prometheus gives it', () => {
   assert.equal(legend('__auto', SERIES[0].metric), 'up{job="a"}');
   assert.equal(seriesName({ __name__: 'up' }), 'up');
