@@ -4,6 +4,7 @@
 //! docs index and the room test read [`EXERCISES`]; nothing keeps a second list.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -26,8 +27,10 @@ pub struct Exercise {
     pub variants: &'static [Variant],
     /// What a verdict rests on.
     pub checks: &'static [CheckSpec],
-    /// What to watch on a dashboard.
+    /// What to watch on a dashboard. The first is the one that exposes the defect, and it has a limit.
     pub signals: &'static [Signal],
+    /// What wakes somebody up when the symptom is there.
+    pub alert: Alert,
 }
 
 impl Exercise {
@@ -132,10 +135,68 @@ impl fmt::Display for CheckKind {
 pub struct Signal {
     /// A few words for a panel's title.
     pub title: &'static str,
-    /// A PromQL expression over the metrics that the server exports.
+    /// How to read it, in a sentence or two, without the cause.
+    pub description: &'static str,
+    /// A PromQL expression over the metrics that the server exports, one series for each variant at least.
+    ///
+    /// `$scope` in a selector stands for the labels that say which servers are meant, and `$window` for the range of a
+    /// rate: a dashboard, an alert and a test each put in their own.
     pub promql: &'static str,
     /// The unit of the result, as Grafana names it.
     pub unit: &'static str,
+    /// What it stays within on a server that keeps its promises.
+    pub limit: Option<f64>,
+}
+
+/// An alert on the symptom. Its name and texts do not give the cause away.
+#[derive(Debug)]
+pub struct Alert {
+    /// `Stampede` and the symptom, such as `StampedeOversoldStock`.
+    pub name: &'static str,
+    /// The symptom as a number, one series a variant, with `$scope` and `$window` as in [`Signal::promql`].
+    pub promql: &'static str,
+    /// The unit of the number, as Grafana names it.
+    pub unit: &'static str,
+    /// It fires when the number is above this.
+    pub above: f64,
+    /// It fires only when that lasts for this long.
+    pub hold: Duration,
+    /// Who should react, and how soon.
+    pub severity: Severity,
+    /// One line, without figures.
+    pub summary: &'static str,
+    /// What it means for users and where to look first.
+    pub description: &'static str,
+    /// A world in which it fires for `variant="buggy"`.
+    pub fires_on: &'static [Series],
+    /// A world in which it must not.
+    pub silent_on: &'static [Series],
+}
+
+/// A series for a test of an alert: a selector, in which `$scope` stands for what all series have in common, and its
+/// samples, 15 s apart, in the notation of `promtool test rules`.
+pub type Series = (&'static str, &'static str);
+
+/// How urgent an alert is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Users are hurt now: wake somebody.
+    Critical,
+    /// They will be: somebody looks at it on the next working day.
+    Warning,
+    /// For the record.
+    Info,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Severity::Critical => "critical",
+            Severity::Warning => "warning",
+            Severity::Info => "info",
+        })
+    }
 }
 
 /// The exercise called `id`.

@@ -92,12 +92,14 @@ fn is_kebab(name: &str) -> bool {
 
 #[test]
 fn every_declaration_is_complete() {
-    for Exercise { id, title, symptom, cause, routes, variants, checks, signals } in EXERCISES.iter().copied()
-    {
+    for exercise in EXERCISES.iter().copied() {
+        let Exercise { id, title, symptom, cause, routes, variants, checks, signals, alert } = exercise;
         assert!(is_kebab(id) && variants.iter().all(|variant| is_kebab(variant.name)), "{id}");
         assert!(checks.iter().all(|check| is_kebab(check.name)), "{id}");
         assert!([title, symptom, cause].iter().all(|text| !text.is_empty()), "{id}");
         assert!(!routes.is_empty() && !checks.is_empty() && !signals.is_empty(), "{id}");
+        assert!(signals[0].limit.is_some(), "{id}: the signal that exposes the defect has a limit");
+        assert!(alert.name.starts_with("Stampede") && !alert.name.ends_with('.'), "{id}");
 
         let kinds: Vec<Kind> = variants.iter().map(|variant| variant.kind).collect();
         let tempting = &kinds[1..kinds.len() - 1];

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::task::JoinError;
 
-use crate::catalogue::{CheckKind, CheckSpec, Exercise, Signal};
+use crate::catalogue::{Alert, CheckKind, CheckSpec, Exercise, Severity, Signal};
 use crate::domain::report::{OrderHistory, ReportWriter};
 
 /// What the catalogue says of this exercise.
@@ -41,16 +41,49 @@ pub static EXERCISE: Exercise = Exercise {
     ],
     signals: &[
         Signal {
-            title: "Health p99",
-            promql: r#"histogram_quantile(0.99, sum by (le) (rate(http_server_request_duration_seconds_bucket{http_route="/health"}[1m])))"#,
+            title: "Runtime lag p99",
+            description: "How much later than asked for the async runtime wakes a task that has nothing to do but to wake up. All \
+                          requests of the server wait at least as long, also those that need no data at all.",
+            promql: "histogram_quantile(0.99, sum by (variant, le) (rate(stampede_runtime_lag_seconds_bucket{$scope}[$window])))",
             unit: "s",
+            limit: Some(0.1),
+        },
+        Signal {
+            title: "Health check p99, by the server's own clock",
+            description: "It starts when the server begins to work on the request. Compare it with what the client saw.",
+            promql: r#"histogram_quantile(0.99, sum by (variant, le) (rate(http_server_request_duration_seconds_bucket{$scope, http_route="/health"}[$window])))"#,
+            unit: "s",
+            limit: None,
         },
         Signal {
             title: "Reports by answer",
-            promql: r#"sum by (http_response_status_code) (rate(http_server_request_duration_seconds_count{http_route="/reports/orders/{userId}"}[1m]))"#,
+            description: "Reports delivered, refused and failed. A server under more load than it can take refuses in time.",
+            promql: r#"sum by (variant, http_response_status_code) (rate(http_server_request_duration_seconds_count{$scope, http_route="/reports/orders/{userId}"}[$window]))"#,
             unit: "reqps",
+            limit: None,
         },
     ],
+    alert: Alert {
+        name: "StampedeFrozenHealth",
+        promql: "histogram_quantile(0.99, sum by (variant, le) (rate(stampede_runtime_lag_seconds_bucket{$scope}[$window])))",
+        unit: "s",
+        // A tenth of what an orchestrator commonly waits for a health check, and ten times what a health check may take.
+        above: 0.1,
+        hold: Duration::ZERO,
+        severity: Severity::Critical,
+        summary: "The server answers nothing for long moments, not even its health check",
+        description: "Requests to variant {{ $labels.variant }} wait before anybody works on them, so the server's own latencies look \
+                      well. Keep the orchestrator from restarting it, then look at what runs while nothing is answered.",
+        fires_on: &[
+            (r#"stampede_runtime_lag_seconds_bucket{$scope, variant="buggy", le="0.1"}"#, "0+10x30"),
+            (r#"stampede_runtime_lag_seconds_bucket{$scope, variant="buggy", le="0.25"}"#, "0+20x30"),
+            (r#"stampede_runtime_lag_seconds_bucket{$scope, variant="buggy", le="+Inf"}"#, "0+20x30"),
+        ],
+        silent_on: &[
+            (r#"stampede_runtime_lag_seconds_bucket{$scope, variant="fixed", le="0.01"}"#, "0+20x30"),
+            (r#"stampede_runtime_lag_seconds_bucket{$scope, variant="fixed", le="+Inf"}"#, "0+20x30"),
+        ],
+    },
 };
 
 variants! {

@@ -1,9 +1,11 @@
 //! Exercise `oversold-stock`: `POST /orders/checkout` takes a cart's products out of stock and writes the order.
 
+use std::time::Duration;
+
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::catalogue::{CheckKind, CheckSpec, Exercise, Signal};
+use crate::catalogue::{Alert, CheckKind, CheckSpec, Exercise, Severity, Signal};
 use crate::domain::orders::{self, Cart, CartItem, Order, OrderItem};
 use crate::domain::products::Product;
 
@@ -45,16 +47,40 @@ pub static EXERCISE: Exercise = Exercise {
     ],
     signals: &[
         Signal {
-            title: "Checkouts by answer",
-            promql: r#"sum by (http_response_status_code) (rate(http_server_request_duration_seconds_count{http_route="/orders/checkout"}[1m]))"#,
-            unit: "reqps",
+            title: "Pieces oversold",
+            description: "Pieces that were sold beyond the stock, over all servers of a variant. One is one too many.",
+            promql: "max by (variant) (stampede_oversold_units{$scope})",
+            unit: "short",
+            limit: Some(0.0),
         },
         Signal {
-            title: "Checkout p99",
-            promql: r#"histogram_quantile(0.99, sum by (le) (rate(http_server_request_duration_seconds_bucket{http_route="/orders/checkout"}[1m])))"#,
-            unit: "s",
+            title: "Pieces sold per second",
+            description: "Pieces in confirmed orders. It drops to nothing when the stock is gone, and also when the sale stands still.",
+            promql: "sum by (variant) (rate(stampede_units_sold_total{$scope}[$window]))",
+            unit: "cps",
+            limit: None,
+        },
+        Signal {
+            title: "Requests waiting for a connection",
+            description: "Checkouts that have asked the pool for a connection and not got one yet.",
+            promql: "sum by (variant) (db_client_connection_pending_requests{$scope})",
+            unit: "short",
+            limit: None,
         },
     ],
+    alert: Alert {
+        name: "StampedeOversoldStock",
+        promql: "max by (variant) (stampede_oversold_units{$scope})",
+        unit: "short",
+        above: 0.0,
+        hold: Duration::ZERO,
+        severity: Severity::Critical,
+        summary: "More pieces were sold than there were",
+        description: "Customers of variant {{ $labels.variant }} hold confirmed orders for products that cannot be delivered. \
+                      Stop the sale of the product, then count confirmed orders against stock.",
+        fires_on: &[(r#"stampede_oversold_units{$scope, variant="buggy"}"#, "0x8 1 3x20")],
+        silent_on: &[(r#"stampede_oversold_units{$scope, variant="fixed"}"#, "0x30")],
+    },
 };
 
 variants! {

@@ -1,13 +1,14 @@
 //! Exercise `slow-analytics`: `GET /restaurants/{id}/analytics` sums up a restaurant's orders.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use serde::Serialize;
 use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::catalogue::{CheckKind, CheckSpec, Exercise, Signal};
+use crate::catalogue::{Alert, CheckKind, CheckSpec, Exercise, Severity, Signal};
 use crate::domain::money::Cents;
 
 /// What the catalogue says of this exercise.
@@ -48,15 +49,49 @@ pub static EXERCISE: Exercise = Exercise {
     signals: &[
         Signal {
             title: "Statements per analytics request",
-            promql: r#"sum(rate(stampede_db_queries_per_request_sum{http_route="/restaurants/{id}/analytics"}[1m])) / sum(rate(stampede_db_queries_per_request_count{http_route="/restaurants/{id}/analytics"}[1m]))"#,
+            description: "SQL statements that one request takes, on average. On a healthy page it does not depend on the data.",
+            promql: r#"sum by (variant) (rate(stampede_db_queries_per_request_sum{$scope, http_route="/restaurants/{id}/analytics"}[$window])) / sum by (variant) (rate(stampede_db_queries_per_request_count{$scope, http_route="/restaurants/{id}/analytics"}[$window]))"#,
             unit: "short",
+            limit: Some(10.0),
         },
         Signal {
-            title: "Analytics p99",
-            promql: r#"histogram_quantile(0.99, sum by (le) (rate(http_server_request_duration_seconds_bucket{http_route="/restaurants/{id}/analytics"}[1m])))"#,
+            title: "Requests with repeated statements per second",
+            description: "Requests in which one statement ran five times or more.",
+            promql: "sum by (variant, http_route) (rate(stampede_n_plus_one_total{$scope}[$window]))",
+            unit: "reqps",
+            limit: None,
+        },
+        Signal {
+            title: "Wait for a connection, p99",
+            description: "How long a request waits for the pool before its statement can begin.",
+            promql: "histogram_quantile(0.99, sum by (variant, le) (rate(db_client_connection_wait_time_seconds_bucket{$scope}[$window])))",
             unit: "s",
+            limit: None,
         },
     ],
+    alert: Alert {
+        name: "StampedeSlowAnalytics",
+        promql: r#"histogram_quantile(0.95, sum by (variant, le) (rate(http_server_request_duration_seconds_bucket{$scope, http_route="/restaurants/{id}/analytics"}[$window])))"#,
+        unit: "s",
+        // Ten times the objective: not late for a moment, but another order of magnitude.
+        above: 0.1,
+        hold: Duration::ZERO,
+        severity: Severity::Warning,
+        summary: "The analytics page is slow",
+        description: "One in twenty managers who open the analytics of variant {{ $labels.variant }} waits for more than 0.1 s, and the \
+                      menu may wait with them. Look at which restaurants are slow and what they have in common.",
+        fires_on: &[
+            (r#"http_server_request_duration_seconds_bucket{$scope, variant="buggy", http_route="/restaurants/{id}/analytics", le="0.1"}"#, "0+1x30"),
+            (r#"http_server_request_duration_seconds_bucket{$scope, variant="buggy", http_route="/restaurants/{id}/analytics", le="0.5"}"#, "0+20x30"),
+            (r#"http_server_request_duration_seconds_bucket{$scope, variant="buggy", http_route="/restaurants/{id}/analytics", le="+Inf"}"#, "0+20x30"),
+        ],
+        silent_on: &[
+            (r#"http_server_request_duration_seconds_bucket{$scope, variant="fixed", http_route="/restaurants/{id}/analytics", le="0.005"}"#, "0+20x30"),
+            (r#"http_server_request_duration_seconds_bucket{$scope, variant="fixed", http_route="/restaurants/{id}/analytics", le="+Inf"}"#, "0+20x30"),
+            (r#"http_server_request_duration_seconds_bucket{$scope, variant="fixed", http_route="/reports/orders/{userId}", le="5"}"#, "0x30"),
+            (r#"http_server_request_duration_seconds_bucket{$scope, variant="fixed", http_route="/reports/orders/{userId}", le="+Inf"}"#, "0+20x30"),
+        ],
+    },
 };
 
 variants! {

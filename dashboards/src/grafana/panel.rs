@@ -1,0 +1,222 @@
+//! One panel: what it asks, and how it is drawn.
+
+use serde_json::{Value, json};
+
+use super::dashboard::{Position, datasource};
+use crate::promql::Scope;
+
+/// A panel before it has a place.
+#[derive(Debug, Clone)]
+pub struct Panel {
+    /// A few words.
+    pub title: String,
+    /// How to read it.
+    pub description: String,
+    /// How it is drawn.
+    pub kind: Kind,
+    /// Unit of its values, as Grafana names it.
+    pub unit: &'static str,
+    /// What is asked of Prometheus.
+    pub queries: Vec<Query>,
+    /// The objective, or what the values stay within on a healthy server.
+    pub limit: Option<f64>,
+    /// Columns of 24.
+    pub width: u32,
+    /// Rows of 30 pixels.
+    pub height: u32,
+}
+
+/// How a panel is drawn.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Kind {
+    /// Lines over time.
+    TimeSeries,
+    /// The worst value of each series in the time range, large.
+    Worst,
+    /// The last value of each series, large.
+    Last,
+    /// A histogram over time.
+    Heatmap,
+    /// Markdown, without a query.
+    Text(String),
+}
+
+/// A query of a panel.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// PromQL with `$scope` and `$window`.
+    pub promql: String,
+    /// Name of a series, with labels such as `{{variant}}`.
+    pub legend: String,
+}
+
+impl Panel {
+    /// Lines over time, a third of the width.
+    pub fn lines(title: impl Into<String>, description: impl Into<String>, unit: &'static str) -> Self {
+        Panel {
+            title: title.into(),
+            description: description.into(),
+            kind: Kind::TimeSeries,
+            unit,
+            queries: Vec::new(),
+            limit: None,
+            width: 8,
+            height: 8,
+        }
+    }
+
+    /// The worst value of each series in the time range, a sixth of the width.
+    pub fn worst(title: impl Into<String>, description: impl Into<String>, unit: &'static str) -> Self {
+        Panel { kind: Kind::Worst, width: 6, height: 5, ..Self::lines(title, description, unit) }
+    }
+
+    /// The last value of each series, a sixth of the width.
+    pub fn last(title: impl Into<String>, description: impl Into<String>, unit: &'static str) -> Self {
+        Panel { kind: Kind::Last, width: 6, height: 5, ..Self::lines(title, description, unit) }
+    }
+
+    /// A histogram over time, a third of the width.
+    pub fn heatmap(title: impl Into<String>, description: impl Into<String>, unit: &'static str) -> Self {
+        Panel { kind: Kind::Heatmap, ..Self::lines(title, description, unit) }
+    }
+
+    /// Markdown, the whole width.
+    pub fn text(title: impl Into<String>, description: impl Into<String>, markdown: String) -> Self {
+        Panel { kind: Kind::Text(markdown), width: 24, ..Self::lines(title, description, "none") }
+    }
+
+    /// Adds a query.
+    pub fn query(mut self, promql: impl Into<String>, legend: impl Into<String>) -> Self {
+        self.queries.push(Query { promql: promql.into(), legend: legend.into() });
+        self
+    }
+
+    /// Draws a line at the objective, and colours what is beyond it.
+    pub fn limit(mut self, limit: impl Into<Option<f64>>) -> Self {
+        self.limit = limit.into();
+        self
+    }
+
+    /// Takes another place than its kind usually does.
+    pub fn size(self, width: u32, height: u32) -> Self {
+        Panel { width, height, ..self }
+    }
+
+    /// Grafana's JSON; `colors` are overrides of series by variant.
+    pub(super) fn json(&self, id: u32, at: Position, scope: &Scope, colors: &[Value]) -> Value {
+        let mut panel = json!({
+            "id": id,
+            "type": self.kind.plugin(),
+            "title": self.title,
+            "description": self.description,
+            "gridPos": { "x": at.x, "y": at.y, "w": self.width, "h": self.height },
+            "options": self.kind.options(),
+        });
+        if !matches!(self.kind, Kind::Text(_)) {
+            let targets =
+                self.queries.iter().zip('A'..).map(|(query, letter)| query.json(letter, &self.kind, scope));
+            panel["datasource"] = datasource();
+            panel["targets"] = targets.collect();
+            panel["fieldConfig"] = json!({
+                "defaults": self.defaults(),
+                "overrides": if self.kind == Kind::TimeSeries { colors } else { &[] },
+            });
+        }
+        panel
+    }
+
+    fn defaults(&self) -> Value {
+        let mut steps = vec![json!({ "value": null, "color": "green" })];
+        steps.extend(self.limit.map(|limit| json!({ "value": just_above(limit), "color": "red" })));
+        let mut defaults = json!({
+            "unit": self.unit,
+            "thresholds": { "mode": "absolute", "steps": steps },
+        });
+        match self.kind {
+            Kind::TimeSeries => {
+                defaults["min"] = 0.into();
+                defaults["color"] = json!({ "mode": "palette-classic-by-name" });
+                defaults["custom"] = json!({
+                    "drawStyle": "line",
+                    "lineWidth": 2,
+                    "fillOpacity": 5,
+                    "showPoints": "auto",
+                    // A round lasts seconds: a point that stands alone is still a measurement.
+                    "pointSize": 4,
+                    "spanNulls": false,
+                    "thresholdsStyle": { "mode": if self.limit.is_some() { "dashed" } else { "off" } },
+                });
+            }
+            Kind::Worst | Kind::Last => {
+                defaults["noValue"] = "no data".into();
+                defaults["color"] = json!({ "mode": "thresholds" });
+            }
+            Kind::Heatmap | Kind::Text(_) => {}
+        }
+        defaults
+    }
+}
+
+/// Grafana colours a value that equals the threshold; a limit may be reached.
+fn just_above(limit: f64) -> f64 {
+    if limit == 0.0 { 1e-9 } else { limit }
+}
+
+impl Kind {
+    fn plugin(&self) -> &'static str {
+        match self {
+            Kind::TimeSeries => "timeseries",
+            Kind::Worst | Kind::Last => "stat",
+            Kind::Heatmap => "heatmap",
+            Kind::Text(_) => "text",
+        }
+    }
+
+    fn options(&self) -> Value {
+        match self {
+            Kind::TimeSeries => json!({
+                "legend": { "displayMode": "table", "placement": "bottom", "showLegend": true, "calcs": ["max", "lastNotNull"] },
+                "tooltip": { "mode": "multi", "sort": "desc" },
+            }),
+            Kind::Worst | Kind::Last => json!({
+                "graphMode": "none",
+                "colorMode": "background",
+                "justifyMode": "auto",
+                "textMode": "value_and_name",
+                "wideLayout": true,
+                "showPercentChange": false,
+                "percentChangeColorMode": "standard",
+                "orientation": "auto",
+                "reduceOptions": { "calcs": [if *self == Kind::Worst { "max" } else { "lastNotNull" }], "fields": "", "values": false },
+            }),
+            Kind::Heatmap => json!({
+                "calculate": false,
+                "cellGap": 0,
+                "color": { "mode": "scheme", "scheme": "Oranges", "fill": "dark-orange", "scale": "exponential", "exponent": 0.5, "steps": 64, "reverse": false },
+                "exemplars": { "color": "rgba(255,0,255,0.7)" },
+                "filterValues": { "le": 1e-9 },
+                "legend": { "show": true },
+                "rowsFrame": { "layout": "auto" },
+                "showValue": "never",
+                "tooltip": { "mode": "single", "yHistogram": false },
+                "yAxis": { "axisPlacement": "left", "unit": "s" },
+            }),
+            Kind::Text(markdown) => json!({ "mode": "markdown", "content": markdown }),
+        }
+    }
+}
+
+impl Query {
+    fn json(&self, letter: char, kind: &Kind, scope: &Scope) -> Value {
+        json!({
+            "refId": letter.to_string(),
+            "datasource": datasource(),
+            "editorMode": "code",
+            "expr": scope.fill(&self.promql),
+            "legendFormat": self.legend,
+            "format": if *kind == Kind::Heatmap { "heatmap" } else { "time_series" },
+            "range": true,
+            "instant": false,
+        })
+    }
+}
