@@ -14,7 +14,7 @@ import { Prometheus } from './lib/prometheus.mjs';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const EXERCISES = ['oversold-stock', 'slow-analytics', 'frozen-health'];
 /** Drawn over the runs of all exercises. */
-const ACROSS = ['stampede-overview', 'stampede-load-generator'];
+const ACROSS = ['stampede-overview', 'stampede-load'];
 /** As in the generated configuration of Prometheus, which says where the servers under test are listed. */
 const METRICS_PORT = 9646;
 const SCRAPE_INTERVAL = '1s';

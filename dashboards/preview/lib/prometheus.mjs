@@ -57,14 +57,15 @@ export class Prometheus {
   }
 
   async #get(path, params) {
+    // Expressions are long, so they are posted; the values of a label can only be asked for with GET.
+    const query = new URLSearchParams(params);
     const address = `${this.url}/api/v1/${path}`;
+    const signal = AbortSignal.timeout(DEADLINE_MS);
     let answer;
     try {
-      answer = await fetch(address, {
-        method: path.startsWith('query') ? 'POST' : 'GET',
-        ...(path.startsWith('query') && { body: new URLSearchParams(params) }),
-        signal: AbortSignal.timeout(DEADLINE_MS),
-      });
+      answer = path.startsWith('query')
+        ? await fetch(address, { method: 'POST', body: query, signal })
+        : await fetch(`${address}?${query}`, { signal });
     } catch (error) {
       throw new Problem(
         `Prometheus at ${this.url} does not answer: ${error.cause?.message ?? error.message}`,
@@ -74,7 +75,7 @@ export class Prometheus {
     const body = await answer.json().catch(() => null);
     if (body?.status === 'success') return body.data;
     throw new Problem(
-      `Prometheus at ${this.url} answered ${answer.status} to ${params.query ?? path}: ${body?.error ?? 'not JSON'}`,
+      `Prometheus at ${this.url} answered ${answer.status} to ${params.query ?? params['match[]'] ?? path}: ${body?.error ?? 'not JSON'}`,
       body ? 'correct the expression' : 'is this address really a Prometheus?',
     );
   }

@@ -40,6 +40,13 @@ test('a refused query names the expression and the reason', async (t) => {
   await assert.rejects(new Prometheus(url).at('rate(', 0), /answered 400 to rate\(: unexpected end of input/);
 });
 
+test('a variable is asked for with its selector', async (t) => {
+  const url = await serve(t, 200, (request) => JSON.stringify({ status: 'success', data: [request.url] }));
+  const [asked] = await new Prometheus(url).variable('label_values(up{job=~"a,b"}, instance)', { from: 1000, to: 2000 });
+  assert.equal(decodeURIComponent(asked), '/api/v1/label/instance/values?start=1&end=2&match[]=up{job=~"a,b"}');
+  await assert.rejects(new Prometheus(url).variable('metrics(up)', { from: 0, to: 1 }), /metrics\(up\) is not understood/);
+});
+
 test('an answer from something else is told apart', async (t) => {
   const url = await serve(t, 200, '<html>');
   await assert.rejects(new Prometheus(url).at('up', 0), /answered 200 to up: not JSON/);
@@ -53,7 +60,7 @@ test('a Prometheus that is not there is named', async (t) => {
 });
 
 async function serve(t, status, body) {
-  const server = createServer((_, answer) => answer.writeHead(status).end(body));
+  const server = createServer((request, answer) => answer.writeHead(status).end(typeof body === 'function' ? body(request) : body));
   t.after(() => server.close());
   return listen(server);
 }
