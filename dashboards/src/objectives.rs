@@ -24,8 +24,8 @@ pub const RUNTIME_LAG_SECONDS: f64 = 0.05;
 /// A wait for a connection that is longer than most statements take means that the pool, not the database, is the limit.
 pub const POOL_WAIT_SECONDS: f64 = 0.1;
 
-/// Later than this, and the load generator measures itself.
-pub const GENERATOR_LAG_SECONDS: f64 = 0.01;
+/// Later than this, and the load generator measures itself: a round is then called invalid. An edge of the histogram's buckets.
+pub const GENERATOR_LAG_SECONDS: f64 = 0.02;
 
 /// How fast an error budget may burn before somebody is told: table 5-8 of the SRE workbook, "Alerting on SLOs".
 ///

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::telemetry::MetricSpec;
+
 pub use crate::exercises::{EXERCISES, Variants};
 
 /// One defect that real backends ship, with the fixes that look right and the fix that holds.
@@ -31,6 +33,8 @@ pub struct Exercise {
     pub signals: &'static [Signal],
     /// What wakes somebody up when the symptom is there.
     pub alert: Alert,
+    /// Business facts that the server exports beside its general metrics.
+    pub metrics: &'static [&'static MetricSpec],
 }
 
 impl Exercise {

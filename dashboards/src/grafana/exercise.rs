@@ -3,7 +3,7 @@
 use target_app::catalogue::{Exercise, Signal};
 
 use super::dashboard::{Dashboard, Section};
-use super::load_generator::{LAG, RESPONSE};
+use super::load_generator::{RESPONSE, TIMER_LAG};
 use super::panel::Panel;
 use crate::DOCS;
 use crate::objectives::{CHECKOUT_AVAILABILITY, GENERATOR_LAG_SECONDS, REQUEST_P99_SECONDS};
@@ -43,7 +43,7 @@ pub fn dashboard(exercise: &'static Exercise) -> Dashboard {
                         "{{variant}} {{request}}: {{outcome}}",
                     ),
                     Panel::lines("Generator lag p99", "Beyond the limit, do not trust the other two.", "s")
-                        .query(quantile(0.99, LAG, "variant", &[]), "{{variant}}")
+                        .query(quantile(0.99, TIMER_LAG, "variant", &[]), "{{variant}}")
                         .limit(GENERATOR_LAG_SECONDS),
                 ],
             },
@@ -75,11 +75,6 @@ fn guide(exercise: &Exercise) -> Panel {
 fn verdict(exercise: &Exercise) -> Vec<Panel> {
     let signal = &exercise.signals[0];
     let alert = &exercise.alert;
-    let requests = "stampede_loadgen_requests_total";
-    let failed = share(
-        &rate(requests, "variant", &[r#"outcome=~"failed.*|status-.*|timed-out|connect.*""#]),
-        &rate(requests, "variant", &[]),
-    );
     let mut panels = vec![
         Panel::worst(format!("{}, at worst", signal.title), signal.description, signal.unit)
             .query(signal.promql, "{{variant}}")
@@ -97,13 +92,12 @@ fn verdict(exercise: &Exercise) -> Vec<Panel> {
         );
     }
     panels.push(
-        Panel::worst(
-            "Failed for the client, at worst",
-            "Share of requests that ended in an error or a timeout.",
+        Panel::last(
+            "Checks that hold",
+            "Of the checks that the load ends with, by variant: 100 % is a clean verdict. It appears when a round is over.",
             "percentunit",
         )
-        .query(failed, "{{variant}}")
-        .limit(1.0 - CHECKOUT_AVAILABILITY),
+        .query("avg by (variant) (stampede_check_held{$scope})", "{{variant}}"),
     );
     panels.push(
         Panel::worst("Client's p99, at worst", "All requests of the exercise together.", "s")
@@ -111,7 +105,17 @@ fn verdict(exercise: &Exercise) -> Vec<Panel> {
             .limit(REQUEST_P99_SECONDS),
     );
     let width = 24 / panels.len() as u32;
-    panels.into_iter().map(|panel| panel.size(width, 5)).collect()
+    let mut panels: Vec<Panel> = panels.into_iter().map(|panel| panel.size(width, 5)).collect();
+    panels.push(
+        Panel::last(
+            "Each check",
+            "What the load ends with: 1 when the check held in the last round of a variant, else 0.",
+            "short",
+        )
+        .query("min by (check, variant) (stampede_check_held{$scope})", "{{variant}}: {{check}}")
+        .size(24, 6),
+    );
+    panels
 }
 
 /// Rate, errors and duration of a route, given as `METHOD /path`.

@@ -25,15 +25,17 @@ pub fn dashboard() -> Dashboard {
                 panels: vec![
                     Panel::lines("Processors used", "Processor seconds per second: 1 is one processor all the time.", "short")
                         .query("sum by (variant, instance) (rate(stampede_process_cpu_seconds_total{$scope}[$window]))", per_server),
-                    Panel::lines("Runtime lag", "How much later than asked for the async runtime wakes a task. All requests wait at least as long.", "s")
+                    Panel::lines("Runtime lag", "How long a worker was busy with the same few tasks. Whatever waits for that worker waits as long.", "s")
                         .query(lag(0.5), "{{variant}} p50")
                         .query(lag(0.99), "{{variant}} p99")
                         .limit(RUNTIME_LAG_SECONDS),
                     Panel::heatmap("Runtime lag, all of it", "Every measurement of the lag, in the buckets of the histogram.", "cps")
                         .query(rate("stampede_runtime_lag_seconds_bucket", "le", &[]), "{{le}}"),
                     Panel::lines("Tasks and their queue", "Tasks of the runtime that are alive, and those in its global queue, which wait for a worker.", "short")
-                        .query("sum by (variant, instance) (tokio_live_tasks_count{$scope})", "{{variant}} {{instance}} alive")
+                        .query("sum by (variant, instance) (tokio_live_tasks{$scope})", "{{variant}} {{instance}} alive")
                         .query("sum by (variant, instance) (tokio_global_queue_depth{$scope})", "{{variant}} {{instance}} queued"),
+                    Panel::lines("Workers busy", "Share of the workers' time that they were busy. 100 % for long means that ready tasks wait.", "percentunit")
+                        .query("max by (variant, instance) (tokio_busy_ratio{$scope})", per_server),
                     Panel::lines("Requests in flight", "Requests that are being answered now.", "short")
                         .query("sum by (variant, instance) (http_server_active_requests{$scope})", per_server),
                 ],
@@ -43,7 +45,7 @@ pub fn dashboard() -> Dashboard {
                 panels: vec![
                     Panel::lines("Pool used", "Share of the connections that are in use. 100 % is not bad in itself; it is when somebody waits.", "percentunit")
                         .query(
-                            r#"sum by (variant, instance) (db_client_connection_count{$scope, state="used"}) / sum by (variant, instance) (db_client_connection_max{$scope})"#,
+                            r#"sum by (variant, instance) (db_client_connections{$scope, state="used"}) / sum by (variant, instance) (db_client_connection_max{$scope})"#,
                             per_server,
                         ),
                     Panel::lines("Waiting for a connection", "Requests that have asked the pool and not got one yet.", "short")

@@ -143,7 +143,8 @@ fn burn_alert(name: &'static str, ratio: &str, objective: f64, summary: &str, bu
 
 fn saturation() -> impl Iterator<Item = AlertRule> {
     let lag = promql::quantile(0.99, "stampede_runtime_lag_seconds", "variant", &[]);
-    let generator_lag = promql::quantile(0.99, "stampede_loadgen_lag_seconds", "exercise, variant", &[]);
+    let generator_lag =
+        promql::quantile(0.99, "stampede_loadgen_timer_lag_seconds", "exercise, variant", &[]);
     let pending = "max by (variant) (min_over_time(db_client_connection_pending_requests{$scope}[$window]))";
     let timeouts = promql::rate("db_client_connection_timeouts_total", "variant", &[]);
     [
@@ -227,14 +228,14 @@ fn saturation() -> impl Iterator<Item = AlertRule> {
                 ..Case::new(
                     &generator(),
                     &[
-                        (r#"stampede_loadgen_lag_seconds_bucket{$scope, exercise="slow-analytics", variant="buggy", le="0.01"}"#, "0+1x30"),
-                        (r#"stampede_loadgen_lag_seconds_bucket{$scope, exercise="slow-analytics", variant="buggy", le="0.1"}"#, "0+9x30"),
-                        (r#"stampede_loadgen_lag_seconds_bucket{$scope, exercise="slow-analytics", variant="buggy", le="+Inf"}"#, "0+9x30"),
+                        (r#"stampede_loadgen_timer_lag_seconds_bucket{$scope, exercise="slow-analytics", variant="buggy", le="0.02"}"#, "0+1x30"),
+                        (r#"stampede_loadgen_timer_lag_seconds_bucket{$scope, exercise="slow-analytics", variant="buggy", le="0.1"}"#, "0+9x30"),
+                        (r#"stampede_loadgen_timer_lag_seconds_bucket{$scope, exercise="slow-analytics", variant="buggy", le="+Inf"}"#, "0+9x30"),
                     ],
                     &[
-                        (r#"stampede_loadgen_lag_seconds_bucket{$scope, exercise="slow-analytics", variant="buggy", le="0.001"}"#, "0+9x30"),
-                        (r#"stampede_loadgen_lag_seconds_bucket{$scope, exercise="slow-analytics", variant="buggy", le="0.01"}"#, "0+9x30"),
-                        (r#"stampede_loadgen_lag_seconds_bucket{$scope, exercise="slow-analytics", variant="buggy", le="+Inf"}"#, "0+9x30"),
+                        (r#"stampede_loadgen_timer_lag_seconds_bucket{$scope, exercise="slow-analytics", variant="buggy", le="0.001"}"#, "0+9x30"),
+                        (r#"stampede_loadgen_timer_lag_seconds_bucket{$scope, exercise="slow-analytics", variant="buggy", le="0.01"}"#, "0+9x30"),
+                        (r#"stampede_loadgen_timer_lag_seconds_bucket{$scope, exercise="slow-analytics", variant="buggy", le="+Inf"}"#, "0+9x30"),
                     ],
                 )
             },

@@ -93,7 +93,8 @@ fn is_kebab(name: &str) -> bool {
 #[test]
 fn every_declaration_is_complete() {
     for exercise in EXERCISES.iter().copied() {
-        let Exercise { id, title, symptom, cause, routes, variants, checks, signals, alert } = exercise;
+        let Exercise { id, title, symptom, cause, routes, variants, checks, signals, alert, metrics: _ } =
+            exercise;
         assert!(is_kebab(id) && variants.iter().all(|variant| is_kebab(variant.name)), "{id}");
         assert!(checks.iter().all(|check| is_kebab(check.name)), "{id}");
         assert!([title, symptom, cause].iter().all(|text| !text.is_empty()), "{id}");

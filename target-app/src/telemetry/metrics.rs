@@ -1,79 +1,109 @@
-//! The metrics, each declared once.
+//! The metrics of a server, made from their declarations.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use prometheus::{
-    HistogramOpts, HistogramVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-    register_histogram_vec_with_registry, register_int_gauge_vec_with_registry,
+    Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, Opts, Registry, TextEncoder,
 };
 
+use super::spec::{self, MetricKind, MetricSpec, all_metrics};
 use crate::catalogue::Variants;
 
 /// What the server counts and times.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    request_duration: HistogramVec,
-    active_requests: IntGaugeVec,
-    statements_per_request: HistogramVec,
+    families: HashMap<&'static str, Family>,
+}
+
+#[derive(Debug)]
+enum Family {
+    Counter(CounterVec),
+    Gauge(GaugeVec),
+    Histogram(HistogramVec),
+}
+
+impl Family {
+    fn register(spec: &MetricSpec, registry: &Registry) -> prometheus::Result<Self> {
+        let options = Opts::new(spec.name, spec.help);
+        Ok(match spec.kind {
+            MetricKind::Counter => {
+                let family = CounterVec::new(options, spec.labels)?;
+                registry.register(Box::new(family.clone()))?;
+                Family::Counter(family)
+            }
+            MetricKind::Gauge => {
+                let family = GaugeVec::new(options, spec.labels)?;
+                registry.register(Box::new(family.clone()))?;
+                Family::Gauge(family)
+            }
+            MetricKind::Histogram => {
+                let options = HistogramOpts::from(options).buckets(spec.buckets.to_vec());
+                let family = HistogramVec::new(options, spec.labels)?;
+                registry.register(Box::new(family.clone()))?;
+                Family::Histogram(family)
+            }
+        })
+    }
 }
 
 impl Metrics {
-    /// All metrics at zero, and one series that says which run and which variants this is.
+    /// Every declared metric, and the series that say which run and which variants this is.
     pub fn new(run_id: &str, variants: &Variants) -> prometheus::Result<Self> {
         let registry = Registry::new();
-        let run_info = register_int_gauge_vec_with_registry!(
-            Opts::new("stampede_run_info", "1 for each exercise's variant that this server runs"),
-            &["exercise", "variant", "run_id", "version"],
-            registry
-        )?;
+        let families = all_metrics()
+            .map(|spec| Ok((spec.name, Family::register(spec, &registry)?)))
+            .collect::<prometheus::Result<_>>()?;
+        let metrics = Metrics { registry, families };
         for (exercise, variant) in variants.entries() {
-            run_info.with_label_values(&[exercise, variant.name, run_id, env!("CARGO_PKG_VERSION")]).set(1);
+            let labels = [exercise, variant.name, run_id, env!("CARGO_PKG_VERSION")];
+            metrics.gauge(&spec::RUN_INFO, &labels).set(1.0);
         }
-        let request_duration = register_histogram_vec_with_registry!(
-            HistogramOpts::new(
-                "http_server_request_duration_seconds",
-                "Time from a request's head to its answer's"
-            )
-            .buckets(vec![
-                0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.2, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0,
-                7.5, 10.0,
-            ]),
-            &["http_request_method", "http_route", "http_response_status_code"],
-            registry
-        )?;
-        let active_requests = register_int_gauge_vec_with_registry!(
-            Opts::new("http_server_active_requests", "Requests that are being answered"),
-            &["http_request_method"],
-            registry
-        )?;
-        let statements_per_request = register_histogram_vec_with_registry!(
-            HistogramOpts::new("stampede_db_queries_per_request", "SQL statements that one request took")
-                .buckets(vec![1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0]),
-            &["http_route"],
-            registry
-        )?;
-        Ok(Metrics { registry, request_duration, active_requests, statements_per_request })
+        Ok(metrics)
+    }
+
+    /// The counter with these label values. Panics when `spec` declares none of this kind or other labels.
+    pub fn counter(&self, spec: &MetricSpec, labels: &[&str]) -> Counter {
+        match &self.families[spec.name] {
+            Family::Counter(family) => family.with_label_values(labels),
+            _ => panic!("{} is not declared as a counter", spec.name),
+        }
+    }
+
+    /// The gauge with these label values. Panics when `spec` declares none of this kind or other labels.
+    pub fn gauge(&self, spec: &MetricSpec, labels: &[&str]) -> Gauge {
+        match &self.families[spec.name] {
+            Family::Gauge(family) => family.with_label_values(labels),
+            _ => panic!("{} is not declared as a gauge", spec.name),
+        }
+    }
+
+    /// The histogram with these label values. Panics when `spec` declares none of this kind or other labels.
+    pub fn histogram(&self, spec: &MetricSpec, labels: &[&str]) -> Histogram {
+        match &self.families[spec.name] {
+            Family::Histogram(family) => family.with_label_values(labels),
+            _ => panic!("{} is not declared as a histogram", spec.name),
+        }
     }
 
     /// Counts a request as active until the answer is dropped.
     pub fn active(&self, method: &str) -> Active {
-        let gauge = self.active_requests.with_label_values(&[method]);
+        let gauge = self.gauge(&spec::ACTIVE_REQUESTS, &[method]);
         gauge.inc();
         Active(gauge)
     }
 
     /// Records a request that was answered.
     pub fn request(&self, method: &str, route: &str, status: StatusCode, duration: Duration) {
-        self.request_duration
-            .with_label_values(&[method, route, status.as_str()])
+        self.histogram(&spec::REQUEST_DURATION, &[method, route, status.as_str()])
             .observe(duration.as_secs_f64());
     }
 
     /// Records how many statements a request took.
     pub fn statements(&self, route: &str, statements: u64) {
-        self.statements_per_request.with_label_values(&[route]).observe(statements as f64);
+        self.histogram(&spec::STATEMENTS_PER_REQUEST, &[route]).observe(statements as f64);
     }
 
     /// Everything in Prometheus' text format.
@@ -84,7 +114,7 @@ impl Metrics {
 }
 
 /// A request that is being answered.
-pub struct Active(IntGauge);
+pub struct Active(Gauge);
 
 impl Drop for Active {
     fn drop(&mut self) {

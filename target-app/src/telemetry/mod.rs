@@ -1,6 +1,7 @@
 //! What the server says about itself: metrics on the operator port, logs on standard error.
 
 mod metrics;
+pub mod spec;
 pub mod statements;
 
 use std::io::IsTerminal;
@@ -16,6 +17,7 @@ use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 use tracing_subscriber::prelude::*;
 
 pub use metrics::Metrics;
+pub use spec::{MetricKind, MetricSpec, all_metrics};
 
 /// Sends logs to standard error (`RUST_LOG` chooses, warnings by default) and counts statements per request.
 pub fn init() {

@@ -6,6 +6,7 @@ use tokio::task::JoinError;
 
 use crate::catalogue::{Alert, CheckKind, CheckSpec, Exercise, Severity, Signal};
 use crate::domain::report::{OrderHistory, ReportWriter};
+use crate::telemetry::MetricSpec;
 
 /// What the catalogue says of this exercise.
 pub static EXERCISE: Exercise = Exercise {
@@ -42,8 +43,8 @@ pub static EXERCISE: Exercise = Exercise {
     signals: &[
         Signal {
             title: "Runtime lag p99",
-            description: "How much later than asked for the async runtime wakes a task that has nothing to do but to wake up. All \
-                          requests of the server wait at least as long, also those that need no data at all.",
+            description: "How long a worker of the async runtime was busy with the same few tasks. Whatever waits for that \
+                          worker, a health check for example, waits as long.",
             promql: "histogram_quantile(0.99, sum by (variant, le) (rate(stampede_runtime_lag_seconds_bucket{$scope}[$window])))",
             unit: "s",
             limit: Some(0.1),
@@ -84,7 +85,16 @@ pub static EXERCISE: Exercise = Exercise {
             (r#"stampede_runtime_lag_seconds_bucket{$scope, variant="fixed", le="+Inf"}"#, "0+20x30"),
         ],
     },
+    metrics: &[&REPORTS],
 };
+
+/// Reports by how they ended.
+pub static REPORTS: MetricSpec = MetricSpec::counter(
+    "stampede_reports_total",
+    &["outcome"],
+    "reports",
+    "Reports that were delivered, refused or failed",
+);
 
 variants! {
     Buggy    "buggy"    buggy    Buggy    "Renders the report in the handler."

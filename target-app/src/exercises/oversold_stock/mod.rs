@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::catalogue::{Alert, CheckKind, CheckSpec, Exercise, Severity, Signal};
 use crate::domain::orders::{self, Cart, CartItem, Order, OrderItem};
 use crate::domain::products::Product;
+use crate::telemetry::MetricSpec;
 
 /// What the catalogue says of this exercise.
 pub static EXERCISE: Exercise = Exercise {
@@ -81,7 +82,20 @@ pub static EXERCISE: Exercise = Exercise {
         fires_on: &[(r#"stampede_oversold_units{$scope, variant="buggy"}"#, "0x8 1 3x20")],
         silent_on: &[(r#"stampede_oversold_units{$scope, variant="fixed"}"#, "0x30")],
     },
+    metrics: &[&UNITS_SOLD, &OVERSOLD_UNITS],
 };
+
+/// Pieces in the orders that this server confirmed.
+pub static UNITS_SOLD: MetricSpec =
+    MetricSpec::counter("stampede_units_sold_total", &[], "pieces", "Pieces in orders that were confirmed");
+
+/// Pieces that could not be delivered.
+pub static OVERSOLD_UNITS: MetricSpec = MetricSpec::gauge(
+    "stampede_oversold_units",
+    &[],
+    "pieces",
+    "Pieces in the orders of all servers on this database beyond the stock when this server started",
+);
 
 variants! {
     Buggy       "buggy"        buggy        Buggy    "Reads the stock, compares it, writes back what is left."

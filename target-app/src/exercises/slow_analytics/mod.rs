@@ -92,6 +92,7 @@ pub static EXERCISE: Exercise = Exercise {
             (r#"http_server_request_duration_seconds_bucket{$scope, variant="fixed", http_route="/reports/orders/{userId}", le="+Inf"}"#, "0+20x30"),
         ],
     },
+    metrics: &[],
 };
 
 variants! {
