@@ -21,7 +21,7 @@ pub struct Dashboard {
     pub title: String,
     /// What it is for.
     pub description: String,
-    /// PromQL selector whose labels fill the choice of jobs, instances and variants.
+    /// Metrics whose labels fill the choice of jobs, instances and variants, as a regular expression.
     pub chosen_from: &'static str,
     /// Further matchers that all of its queries have.
     pub matchers: String,
@@ -210,7 +210,7 @@ impl Dashboard {
                 "sort": 1,
             })
         };
-        let from = self.chosen_from;
+        let series = |matchers: &str| format!(r#"{{__name__=~"{}"{matchers}}}"#, self.chosen_from);
         vec![
             json!({
                 "name": "datasource",
@@ -220,10 +220,10 @@ impl Dashboard {
                 "current": { "text": "default", "value": "default" },
                 "refresh": 1,
             }),
-            query("job", "Job", from, ".+"),
-            query("instance", "Instance", &format!(r#"{from}{{job=~"$job"}}"#), ".+"),
+            query("job", "Job", &series(""), ".+"),
+            query("instance", "Instance", &series(r#", job=~"$job""#), ".+"),
             // A target that says nothing of a variant is shown as well.
-            query("variant", "Variant", &format!(r#"{from}{{job=~"$job", instance=~"$instance"}}"#), ".*"),
+            query("variant", "Variant", &series(r#", job=~"$job", instance=~"$instance""#), ".*"),
         ]
     }
 }

@@ -17,7 +17,7 @@ pub fn dashboard(exercise: &'static Exercise) -> Dashboard {
         title: format!("Stampede: {}", title.to_lowercase()),
         description: (*symptom).into(),
         // Servers and the load generator alike.
-        chosen_from: r#"{__name__=~"http_server_active_requests|stampede_loadgen_requests_intended_total"}"#,
+        chosen_from: "http_server_active_requests|stampede_loadgen_requests_intended_total",
         // A server that runs this exercise, or one that is not told which it runs.
         matchers: format!(r#"exercise=~"|{id}""#),
         runs: format!(r#"exercise="{id}""#),
