@@ -19,7 +19,7 @@ use crate::catalogue::Variants;
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::routes;
-use crate::telemetry::Metrics;
+use crate::telemetry::{self, Gauges, Telemetry};
 
 /// What every handler can reach.
 #[derive(Debug, Clone)]
@@ -29,7 +29,7 @@ pub struct AppState {
     /// Which variants run.
     pub variants: Variants,
     /// What is measured.
-    pub metrics: Arc<Metrics>,
+    pub telemetry: Arc<Telemetry>,
 }
 
 #[derive(OpenApi)]
@@ -53,7 +53,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 pub fn public(state: AppState, config: &Config) -> Router {
     let (router, document) = public_routes();
     let document = Arc::new(document);
-    router
+    let router = router
         .route("/openapi.json", get(async move || Json(document.as_ref().clone())))
         .fallback(async |request: Request| {
             ApiError::NotFound(format!("there is nothing at {}", request.uri().path()))
@@ -68,9 +68,12 @@ pub fn public(state: AppState, config: &Config) -> Router {
         .layer(DefaultBodyLimit::max(config.body_limit))
         .layer(middleware::from_fn_with_state(config.body_limit, announced_size))
         .layer(CatchPanicLayer::custom(answer_panic))
-        .layer(middleware::from_fn_with_state(config.request_timeout(), deadline))
-        .layer(middleware::from_fn_with_state(state.metrics.clone(), crate::telemetry::observe))
-        .with_state(state)
+        .layer(middleware::from_fn_with_state(config.request_timeout(), deadline));
+    let router = match state.telemetry.is_on() {
+        true => router.layer(middleware::from_fn_with_state(state.telemetry.clone(), telemetry::observe)),
+        false => router,
+    };
+    router.with_state(state)
 }
 
 /// Refuses a body that is announced as too large before any of it is read; one that is not announced, axum cuts off.
@@ -101,17 +104,24 @@ fn answer_panic(panic: Box<dyn Any + Send>) -> Response {
     ApiError::Internal(anyhow::anyhow!("a handler panicked: {message}")).into_response()
 }
 
-/// Metrics, readiness and run info. Never public.
-pub fn operator(state: AppState) -> Router {
+/// Metrics, readiness and run info. Never public. `gauges` are brought up to date for each reader of the metrics.
+pub fn operator(state: AppState, gauges: Option<Gauges>) -> Router {
+    let gauges = gauges.map(Arc::new);
     Router::new()
-        .route("/metrics", get(metrics))
+        .route(
+            "/metrics",
+            get(async move |State(app): State<AppState>| metrics(&app, gauges.as_deref()).await),
+        )
         .route("/ready", get(ready))
         .route("/info", get(info))
         .with_state(state)
 }
 
-async fn metrics(State(app): State<AppState>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], app.metrics.encode())
+async fn metrics(app: &AppState, gauges: Option<&Gauges>) -> impl IntoResponse + use<> {
+    if let Some(gauges) = gauges {
+        gauges.scrape().await;
+    }
+    ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], app.telemetry.metrics.encode())
 }
 
 async fn ready(State(app): State<AppState>) -> Result<&'static str, ApiError> {

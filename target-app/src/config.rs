@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use axum::http::Uri;
+
 use crate::catalogue::Variants;
+use crate::telemetry::otlp;
 
 /// Runs the reference backend on a database that exists and is seeded.
 #[derive(Debug, Clone, clap::Parser)]
@@ -57,6 +60,15 @@ pub struct Config {
     #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
     pub run_id: String,
 
+    /// Whether the server measures itself; off leaves only the run's name on the operator port, and is there to show what
+    /// measuring costs
+    #[arg(long, value_enum, default_value_t, value_name = "SWITCH")]
+    pub telemetry: Switch,
+
+    /// Collector to send traces to, over OTLP with HTTP, such as http://127.0.0.1:4318
+    #[arg(long, value_name = "URL", value_parser = otlp::collector)]
+    pub otlp: Option<Uri>,
+
     /// Stops when its standard input is closed: a parent that dies, however it dies, takes the server along
     #[arg(long, hide = true)]
     pub exit_with_parent: bool,
@@ -72,6 +84,16 @@ impl Config {
     pub fn request_timeout(&self) -> Duration {
         Duration::from_millis(self.request_timeout_ms)
     }
+}
+
+/// Whether something is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Switch {
+    /// It is.
+    #[default]
+    On,
+    /// It is not.
+    Off,
 }
 
 /// Parses a round trip's time.

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::domain::restaurants::MealError;
 use crate::exercises::frozen_health::RenderError;
 use crate::exercises::oversold_stock::CheckoutError;
+use crate::telemetry::statements;
 
 /// Why a request was not answered as it wished.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +103,9 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.status();
+        if let ApiError::Database(error) = &self {
+            statements::failed(error);
+        }
         if status == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::error!(error = ?self, "request failed");
         } else if let ApiError::Database(error) = &self {
@@ -135,7 +139,10 @@ pub fn on_constraint<'a>(
     answer: impl FnOnce() -> ApiError + 'a,
 ) -> impl FnOnce(sqlx::Error) -> ApiError + 'a {
     move |error| match &error {
-        sqlx::Error::Database(database) if database.constraint() == Some(constraint) => answer(),
+        sqlx::Error::Database(database) if database.constraint() == Some(constraint) => {
+            statements::failed(&error);
+            answer()
+        }
         _ => error.into(),
     }
 }

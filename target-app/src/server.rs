@@ -16,12 +16,16 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::app::{self, AppState};
+use crate::catalogue::Variants;
 use crate::config::Config;
 use crate::relay;
-use crate::telemetry::{self, Metrics};
+use crate::telemetry::{Audit, Gauges, Telemetry};
 
 /// How long requests in flight may go on after the signal to stop.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How long somebody who reads the metrics waits for the database.
+const AUDIT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a server prints as one line of JSON on standard output when it answers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -34,19 +38,7 @@ pub struct Ready {
 
 /// Runs a server to its end; errors go to standard error.
 pub fn run(config: Config) -> ExitCode {
-    telemetry::init();
-    // Before the runtime starts, because threads inherit it. A system without it only loses the courtesy.
-    let _ = rustix::process::nice(config.nice);
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if let Some(threads) = config.worker_threads {
-        runtime.worker_threads(threads.into());
-    }
-    let served = runtime
-        .enable_all()
-        .build()
-        .context("could not start the async runtime")
-        .and_then(|runtime| runtime.block_on(serve(config)));
-    match served {
+    match start(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // `eprintln!` would panic when nobody reads it any more.
@@ -56,9 +48,23 @@ pub fn run(config: Config) -> ExitCode {
     }
 }
 
-/// Serves until SIGTERM or Ctrl-C, then lets the requests in flight end.
-pub async fn serve(config: Config) -> anyhow::Result<()> {
+fn start(config: Config) -> anyhow::Result<()> {
     let variants = config.choice.resolve().map_err(|error| anyhow::anyhow!("{error}; {}", error.hint()))?;
+    // Before any thread starts, because threads inherit it. A system without it only loses the courtesy.
+    let _ = rustix::process::nice(config.nice);
+    let telemetry = Arc::new(Telemetry::start(&config, &variants)?);
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = config.worker_threads {
+        runtime.worker_threads(threads.into());
+    }
+    let runtime = runtime.enable_all().build().context("could not start the async runtime")?;
+    // Dropped after the runtime, outside of it: it sends off the last traces.
+    let _last = telemetry.clone();
+    runtime.block_on(serve(config, variants, telemetry))
+}
+
+/// Serves until SIGTERM or Ctrl-C, then lets the requests in flight end.
+async fn serve(config: Config, variants: Variants, telemetry: Arc<Telemetry>) -> anyhow::Result<()> {
     // sqlx reads the address of any URL; one of another kind of server should not end in a failed look-up.
     let is_postgres =
         ["postgres://", "postgresql://"].iter().any(|scheme| config.database_url.starts_with(scheme));
@@ -67,9 +73,18 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         .filter(|_| is_postgres)
         .context("DATABASE_URL cannot be read; it looks like postgres://user:password@host:5432/name")?
         .application_name("target-app")
-        .log_statements(log::LevelFilter::Debug)
-        // Slow statements are logged like the others: the count of statements rests on their events.
-        .log_slow_statements(log::LevelFilter::Debug, Duration::MAX);
+        .disable_statement_logging();
+    // Asked beside the server's pool, and not counted among its statements.
+    let audit = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(AUDIT_PATIENCE)
+        .connect_lazy_with(database.clone());
+    if telemetry.is_on() {
+        database = database
+            .log_statements(log::LevelFilter::Debug)
+            // Slow statements are logged like the others: the count of statements rests on their events.
+            .log_slow_statements(log::LevelFilter::Debug, Duration::MAX);
+    }
     if !config.db_rtt.is_zero() {
         let address = tokio::net::lookup_host((database.get_host(), database.get_port()))
             .await
@@ -80,15 +95,26 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
             relay::relay(address, config.db_rtt).context("the relay to the database could not listen")?;
         database = database.host(&relay.ip().to_string()).port(relay.port());
     }
-    let pool = PgPoolOptions::new()
+    let mut pool = PgPoolOptions::new()
         .max_connections(config.pool_size)
         .acquire_timeout(config.acquire_timeout())
         // A ping before each use would add a round trip to every request; a broken connection shows soon enough.
-        .test_before_acquire(false)
-        .connect_with(database)
-        .await
-        .context("could not connect to the database; check DATABASE_URL")?;
-    let state = AppState { pool, variants, metrics: Arc::new(Metrics::new(&config.run_id, &variants)?) };
+        .test_before_acquire(false);
+    if telemetry.is_on() {
+        pool = telemetry.pool.observe(pool);
+    }
+    let pool =
+        pool.connect_with(database).await.context("could not connect to the database; check DATABASE_URL")?;
+    let gauges = match telemetry.is_on() {
+        true => {
+            let audit = Audit::start(audit).await;
+            let audit = audit.inspect_err(|error| tracing::warn!(%error, "the stock could not be read"));
+            let gauges = Gauges::new(telemetry.clone(), pool.clone(), audit.ok());
+            Some(gauges.context("the runtime cannot be watched")?)
+        }
+        false => None,
+    };
+    let state = AppState { pool, variants, telemetry };
 
     let public = bind(config.listen).await?;
     let operator = bind(config.operator_listen).await?;
@@ -100,7 +126,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     }
     let public =
         axum::serve(public, app::public(state.clone(), &config)).with_graceful_shutdown(told(&stopped));
-    let operator = axum::serve(operator, app::operator(state.clone())).with_graceful_shutdown(told(&stopped));
+    let operator =
+        axum::serve(operator, app::operator(state.clone(), gauges)).with_graceful_shutdown(told(&stopped));
     let serving = async { tokio::try_join!(public.into_future(), operator.into_future()).map(drop) };
     tokio::pin!(serving);
 

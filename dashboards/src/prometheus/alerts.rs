@@ -30,8 +30,8 @@ pub struct AlertRule {
     pub summary: String,
     /// What it means and where to look.
     pub description: String,
-    /// How it is tested.
-    pub case: Case,
+    /// How it is tested; without one, it fires always.
+    pub case: Option<Case>,
 }
 
 /// Worlds in which an alert fires and stays silent.
@@ -50,6 +50,10 @@ pub struct Case {
 }
 
 impl Case {
+    /// A world without a series.
+    pub(super) const NO_DATA: Case =
+        Case { step: "15s", at: "5m", firing: Vec::new(), silent: Vec::new(), labels: Vec::new() };
+
     /// Samples 15 s apart, looked at after five minutes, of series in the notation of the catalogue.
     fn new(scope: &promql::Scope, firing: &[Series], silent: &[Series]) -> Self {
         let fill = |series: &[Series]| {
@@ -67,7 +71,24 @@ impl Case {
 
 /// All of them, in the order of the rules file.
 pub fn alerts() -> Vec<AlertRule> {
-    symptoms().chain(burns()).chain(saturation()).collect()
+    std::iter::once(watchdog()).chain(symptoms()).chain(burns()).chain(saturation()).collect()
+}
+
+/// Fires always, so that its absence says that alerting does not work. It is in the group of the symptoms because its
+/// samples then tell when those were evaluated.
+fn watchdog() -> AlertRule {
+    AlertRule {
+        name: "StampedeWatchdog",
+        group: "symptoms",
+        expr: "vector(1)".into(),
+        hold: Duration::ZERO,
+        severity: Severity::Info,
+        labels: Vec::new(),
+        summary: "Alerting works".into(),
+        description:
+            "This alert fires always. Whoever receives alerts should complain when it does not arrive.".into(),
+        case: None,
+    }
 }
 
 /// One an exercise.
@@ -83,7 +104,7 @@ fn symptoms() -> impl Iterator<Item = AlertRule> {
             labels: Vec::new(),
             summary: alert.summary.into(),
             description: alert.description.into(),
-            case: Case::new(&servers(), alert.fires_on, alert.silent_on),
+            case: Some(Case::new(&servers(), alert.fires_on, alert.silent_on)),
         }
     })
 }
@@ -130,14 +151,14 @@ fn burn_alert(name: &'static str, ratio: &str, objective: f64, summary: &str, bu
              {{{{ $labels.variant }}}}: more than {factor} times what the objective of {} % allows.",
             (1e4 * objective).round() / 1e2
         ),
-        case: Case {
+        case: Some(Case {
             step: "1m",
             at: "5m",
             firing: vec![series(long, 2.0 * limit), series(short, 2.0 * limit)],
             // The loss is over: only the long window still remembers it.
             silent: vec![series(long, 2.0 * limit), series(short, 0.0)],
             labels: vec![("job", TARGET_APP), ("variant", "buggy")],
-        },
+        }),
     }
 }
 
@@ -159,14 +180,14 @@ fn saturation() -> impl Iterator<Item = AlertRule> {
             description: "For a minute there was always a request of variant {{ $labels.variant }} without a connection, or one gave up. \
                           Find out who holds connections, and for how long, before you make the pool larger."
                 .into(),
-            case: Case::new(
+            case: Some(Case::new(
                 &servers(),
                 &[(r#"db_client_connection_pending_requests{$scope, variant="buggy"}"#, "4x30")],
                 &[
                     (r#"db_client_connection_pending_requests{$scope, variant="buggy"}"#, "0 9 0 9 0 9 0 9 0 9 0 9 0 9 0 9 0 9 0 9 0 9"),
                     (r#"db_client_connection_timeouts_total{$scope, variant="buggy"}"#, "7x30"),
                 ],
-            ),
+            )),
         },
         AlertRule {
             name: "StampedeRuntimeLag",
@@ -179,7 +200,7 @@ fn saturation() -> impl Iterator<Item = AlertRule> {
             description: "Every request of variant {{ $labels.variant }} is late by that much, whatever it asks for. Either something computes \
                           on an async worker, or the machine has too few processors."
                 .into(),
-            case: Case::new(
+            case: Some(Case::new(
                 &servers(),
                 &[
                     (r#"stampede_runtime_lag_seconds_bucket{$scope, variant="buggy", le="0.05"}"#, "0x30"),
@@ -192,25 +213,28 @@ fn saturation() -> impl Iterator<Item = AlertRule> {
                     (r#"stampede_runtime_lag_seconds_bucket{$scope, variant="buggy", le="0.1"}"#, "0x17 20+20x13"),
                     (r#"stampede_runtime_lag_seconds_bucket{$scope, variant="buggy", le="+Inf"}"#, "0x17 20+20x13"),
                 ],
-            ),
+            )),
         },
         AlertRule {
             name: "StampedeTargetDown",
             group: "saturation",
-            expr: format!(r#"up{{job="{TARGET_APP}"}} == 0"#),
+            // A server that was there and is gone; one that nobody has started is no loss.
+            expr: format!(
+                r#"up{{job="{TARGET_APP}"}} == 0 and max_over_time(up{{job="{TARGET_APP}"}}[1h]) == 1"#
+            ),
             hold: Duration::from_secs(60),
             severity: Severity::Critical,
             labels: Vec::new(),
             summary: "A server does not answer on its operator port".into(),
             description: "{{ $labels.instance }} has not answered a scrape for a minute. Either it is gone, or it is too busy to answer.".into(),
-            case: Case {
+            case: Some(Case {
                 labels: vec![("job", TARGET_APP), ("instance", "one"), ("variant", "buggy")],
                 ..Case::new(
                     &servers(),
                     &[(r#"up{$scope, instance="one", variant="buggy"}"#, "1x4 0x26")],
                     &[(r#"up{$scope, instance="one", variant="buggy"}"#, "1x17 0 0 1x11")],
                 )
-            },
+            }),
         },
         AlertRule {
             name: "StampedeGeneratorLate",
@@ -223,7 +247,7 @@ fn saturation() -> impl Iterator<Item = AlertRule> {
             description: "The latencies of exercise {{ $labels.exercise }}, variant {{ $labels.variant }} may be the generator's own. Do not trust them: \
                           lower the rate, or give the generator processors of its own."
                 .into(),
-            case: Case {
+            case: Some(Case {
                 labels: vec![("exercise", "slow-analytics"), ("variant", "buggy")],
                 ..Case::new(
                     &generator(),
@@ -238,7 +262,7 @@ fn saturation() -> impl Iterator<Item = AlertRule> {
                         (r#"stampede_loadgen_timer_lag_seconds_bucket{$scope, exercise="slow-analytics", variant="buggy", le="+Inf"}"#, "0+9x30"),
                     ],
                 )
-            },
+            }),
         },
     ]
     .into_iter()

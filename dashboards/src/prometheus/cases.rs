@@ -43,16 +43,18 @@ struct Expected {
 pub(super) fn file() -> String {
     let alerts = alerts();
     let tests = alerts.iter().flat_map(|alert| {
-        let Case { firing, silent, .. } = &alert.case;
         let title = |what| match alert.labels.first() {
             Some((_, window)) => format!("{} over {window}: {what}", alert.name),
             None => format!("{}: {what}", alert.name),
         };
-        [
-            test(alert, title("fires"), firing, true),
-            test(alert, title("stays silent"), silent, false),
-            test(alert, title("says nothing without data"), &[], false),
-        ]
+        match &alert.case {
+            Some(case) => vec![
+                test(alert, title("fires"), case, &case.firing, true),
+                test(alert, title("stays silent"), case, &case.silent, false),
+                test(alert, title("says nothing without data"), case, &[], false),
+            ],
+            None => vec![test(alert, title("fires without data"), &Case::NO_DATA, &[], true)],
+        }
     });
     yaml(&TestFile {
         rule_files: ["../rules/recording.yml", "../rules/alerts.yml"],
@@ -61,18 +63,16 @@ pub(super) fn file() -> String {
     })
 }
 
-fn test(alert: &AlertRule, name: String, series: &[(String, String)], fires: bool) -> Test {
+fn test(alert: &AlertRule, name: String, case: &Case, series: &[(String, String)], fires: bool) -> Test {
     let fill = |template: &str| {
-        alert.case.labels.iter().fold(template.to_owned(), |text, (label, value)| {
+        case.labels.iter().fold(template.to_owned(), |text, (label, value)| {
             text.replace(&format!("{{{{ $labels.{label} }}}}"), value)
         })
     };
     let labels = alert.all_labels().into_iter();
     let expected = Expected {
         exp_labels: Mapping(
-            labels
-                .chain(alert.case.labels.iter().map(|(label, value)| (*label, (*value).to_owned())))
-                .collect(),
+            labels.chain(case.labels.iter().map(|(label, value)| (*label, (*value).to_owned()))).collect(),
         ),
         exp_annotations: Mapping(
             alert.annotations().into_iter().map(|(key, text)| (key, fill(&text))).collect(),
@@ -80,13 +80,13 @@ fn test(alert: &AlertRule, name: String, series: &[(String, String)], fires: boo
     };
     Test {
         name,
-        interval: alert.case.step,
+        interval: case.step,
         input_series: series
             .iter()
             .map(|(series, values)| Input { series: series.clone(), values: values.clone() })
             .collect(),
         alert_rule_test: [Look {
-            eval_time: alert.case.at,
+            eval_time: case.at,
             alertname: alert.name,
             exp_alerts: if fires { vec![expected] } else { Vec::new() },
         }],

@@ -46,5 +46,7 @@ async fn checkout(
     extract::Json(cart): extract::Json<Cart>,
 ) -> Result<(StatusCode, Json<Order>), ApiError> {
     let order = oversold_stock::place_order(app.variants.oversold_stock, &app.pool, &cart).await?;
+    let pieces = order.items.iter().map(|item| f64::from(item.quantity)).sum();
+    app.telemetry.count(&oversold_stock::UNITS_SOLD, &[], pieces);
     Ok((StatusCode::CREATED, Json(order)))
 }

@@ -37,7 +37,9 @@ async fn order_report(
     // Rendering needs no connection, so others may have it meanwhile.
     drop(connection);
 
-    let pdf = frozen_health::render(app.variants.frozen_health, OrderHistory { user, orders }).await?;
+    let rendered = frozen_health::render(app.variants.frozen_health, OrderHistory { user, orders }).await;
+    app.telemetry.count(&frozen_health::REPORTS, &[frozen_health::outcome(&rendered)], 1.0);
+    let pdf = rendered?;
     Ok((
         [
             (header::CONTENT_TYPE, "application/pdf"),

@@ -50,13 +50,22 @@ impl Family {
 }
 
 impl Metrics {
-    /// Every declared metric, and the series that say which run and which variants this is.
+    /// Every declared metric at zero, as far as its labels are known, and the series that say which run and which variants
+    /// this is.
     pub fn new(run_id: &str, variants: &Variants) -> prometheus::Result<Self> {
         let registry = Registry::new();
         let families = all_metrics()
             .map(|spec| Ok((spec.name, Family::register(spec, &registry)?)))
             .collect::<prometheus::Result<_>>()?;
         let metrics = Metrics { registry, families };
+        for spec in all_metrics().filter(|spec| spec.labels.is_empty()) {
+            match spec.kind {
+                MetricKind::Counter => drop(metrics.counter(spec, &[])),
+                MetricKind::Histogram => drop(metrics.histogram(spec, &[])),
+                // Zero would be an answer that nobody has given yet.
+                MetricKind::Gauge => {}
+            }
+        }
         for (exercise, variant) in variants.entries() {
             let labels = [exercise, variant.name, run_id, env!("CARGO_PKG_VERSION")];
             metrics.gauge(&spec::RUN_INFO, &labels).set(1.0);

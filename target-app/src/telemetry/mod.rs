@@ -1,52 +1,232 @@
-//! What the server says about itself: metrics on the operator port, logs on standard error.
+//! What the server says about itself: metrics on the operator port, logs on standard error, traces to a collector.
+//!
+//! - `spec`: every metric, declared once; `metrics` makes them
+//! - [`statements`] and `fingerprint`: what a request asks of the database, for any service on sqlx
+//! - `pool`, `runtime`, `process`: connections, workers, processor time
+//! - `audit`: whether more was sold than there was
+//! - `trace`, `logs`, `otlp`: trace ids, where they are written, and where they are sent
 
+mod audit;
+mod fingerprint;
+mod logs;
 mod metrics;
+pub mod otlp;
+mod pool;
+mod process;
+pub mod runtime;
 pub mod spec;
 pub mod statements;
+mod trace;
 
-use std::io::IsTerminal;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use sqlx::PgPool;
+use tokio_metrics::{RuntimeIntervals, RuntimeMonitor};
 use tracing::Instrument;
-use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+use tracing::field::Empty;
 use tracing_subscriber::prelude::*;
 
-pub use metrics::Metrics;
-pub use spec::{MetricKind, MetricSpec, all_metrics};
+use crate::catalogue::Variants;
+use crate::config::{Config, Switch};
+use crate::exercises::oversold_stock::OVERSOLD_UNITS;
+use logs::LoggedRequest;
 
-/// Sends logs to standard error (`RUST_LOG` chooses, warnings by default) and counts statements per request.
-pub fn init() {
-    let logs = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        // They would be printed with `eprintln!`, which panics, in the middle of a request, when the disk is full.
-        .log_internal_errors(false)
-        .with_filter(EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).from_env_lossy());
-    // Fails only when a subscriber is there already, which then is the caller's choice.
-    let _ = tracing_subscriber::registry().with(logs).with(statements::layer()).try_init();
+pub use audit::Audit;
+pub use metrics::Metrics;
+pub use pool::PoolMetrics;
+pub use spec::{MetricKind, MetricSpec, all_metrics};
+pub use trace::{TRACEPARENT, TraceContext};
+
+/// What a server says about itself, and through what.
+#[derive(Debug)]
+pub struct Telemetry {
+    /// What is counted and timed.
+    pub metrics: Arc<Metrics>,
+    /// What is counted of the connection pool.
+    pub pool: Arc<PoolMetrics>,
+    on: bool,
+    traces: Option<SdkTracerProvider>,
 }
 
-/// Middleware that opens the request's span and records its metrics.
-pub async fn observe(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
+impl Telemetry {
+    /// Makes the metrics and installs the subscriber of this process: logs, the count of statements, the export of traces.
+    ///
+    /// # Errors
+    ///
+    /// When the export of traces cannot be set up, or is asked for without telemetry.
+    pub fn start(config: &Config, variants: &Variants) -> anyhow::Result<Self> {
+        let on = config.telemetry == Switch::On;
+        let metrics = Arc::new(Metrics::new(&config.run_id, variants)?);
+        let pool = Arc::new(PoolMetrics::new(&metrics, config.acquire_timeout()));
+        let traces = match &config.otlp {
+            Some(_) if !on => {
+                anyhow::bail!("--otlp sends nothing with --telemetry off; leave one of the two out")
+            }
+            Some(collector) => Some(otlp::provider(collector, &config.run_id)?),
+            None => None,
+        };
+        let observer = Observer { metrics: metrics.clone(), pool: pool.clone() };
+        // Fails only when a subscriber is there already, which then is the caller's choice.
+        let _ = tracing_subscriber::registry()
+            .with(logs::layer(&config.run_id))
+            .with(on.then(|| statements::layer(observer)))
+            .with(traces.as_ref().map(otlp::layer))
+            .try_init();
+        Ok(Telemetry { metrics, pool, on, traces })
+    }
+
+    /// Whether anything is measured.
+    pub fn is_on(&self) -> bool {
+        self.on
+    }
+
+    /// Adds to a counter that an exercise declares.
+    pub fn count(&self, spec: &MetricSpec, labels: &[&str], by: f64) {
+        if self.on {
+            self.metrics.counter(spec, labels).inc_by(by);
+        }
+    }
+}
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        if let Some(traces) = &self.traces {
+            otlp::shut_down(traces);
+        }
+    }
+}
+
+/// Passes what the count of statements sees on to the metrics.
+struct Observer {
+    metrics: Arc<Metrics>,
+    pool: Arc<PoolMetrics>,
+}
+
+impl statements::Observer for Observer {
+    fn statement(&self, summary: &str, error_type: &str, duration: Duration) {
+        self.metrics
+            .histogram(&spec::STATEMENT_DURATION, &[summary, error_type])
+            .observe(duration.as_secs_f64());
+    }
+
+    fn connection(&self, wait: Duration) {
+        self.pool.handed_out(wait);
+    }
+
+    fn no_connection(&self) {
+        self.pool.timed_out();
+    }
+}
+
+/// What is looked up only when somebody asks for the metrics, and what watches the runtime meanwhile.
+#[derive(Debug)]
+pub struct Gauges {
+    telemetry: Arc<Telemetry>,
+    pool: PgPool,
+    audit: Option<Audit>,
+    runtime: Mutex<RuntimeIntervals>,
+    _watching: runtime::Watching,
+}
+
+impl Gauges {
+    /// Of this runtime and this pool. Without an audit, its gauge is missing.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no thread to spare.
+    pub fn new(telemetry: Arc<Telemetry>, pool: PgPool, audit: Option<Audit>) -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Handle::current();
+        let lag = telemetry.metrics.histogram(&spec::RUNTIME_LAG, &[]);
+        let watching = runtime::watch(runtime.metrics(), lag)?;
+        let runtime = Mutex::new(RuntimeMonitor::new(&runtime).intervals());
+        Ok(Gauges { telemetry, pool, audit, runtime, _watching: watching })
+    }
+
+    /// Brings the gauges up to date.
+    pub async fn scrape(&self) {
+        let metrics = &self.telemetry.metrics;
+        self.telemetry.pool.scrape(&self.pool);
+        let interval = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).next();
+        if let Some(interval) = interval {
+            let workers = interval.workers_count as f64;
+            metrics.gauge(&spec::TOKIO_WORKERS, &[]).set(workers);
+            metrics.gauge(&spec::TOKIO_LIVE_TASKS, &[]).set(interval.live_tasks_count as f64);
+            metrics.gauge(&spec::TOKIO_GLOBAL_QUEUE_DEPTH, &[]).set(interval.global_queue_depth as f64);
+            // It adds the workers up.
+            metrics.gauge(&spec::TOKIO_BUSY_RATIO, &[]).set((interval.busy_ratio() / workers).min(1.0));
+        }
+        if let Some(seconds) = process::cpu_seconds() {
+            let counter = metrics.counter(&spec::PROCESS_CPU, &[]);
+            counter.inc_by((seconds - counter.get()).max(0.0));
+        }
+        if let Some(audit) = &self.audit {
+            match audit.oversold_units().await {
+                Ok(units) => metrics.gauge(&OVERSOLD_UNITS, &[]).set(units as f64),
+                Err(error) => tracing::warn!(%error, "what was sold could not be compared with the stock"),
+            }
+        }
+    }
+}
+
+/// Middleware that opens the request's span, gives it its place in a trace, and records its metrics.
+pub async fn observe(State(telemetry): State<Arc<Telemetry>>, request: Request, next: Next) -> Response {
+    let metrics = &telemetry.metrics;
     let method = method_label(request.method());
     let path = request.extensions().get::<MatchedPath>().cloned();
-    let route = path.as_ref().map_or("__unmatched__", MatchedPath::as_str);
-    let span = tracing::info_span!(statements::SPAN, http_request_method = method, http_route = route);
+    let route = route_label(path.as_ref());
+    // At the level of errors, so that no filter of logs hides it: whatever is logged inside needs its ids.
+    let span = tracing::error_span!(
+        statements::SPAN,
+        http_request_method = method,
+        http_route = route,
+        http_response_status_code = Empty,
+        trace_id = Empty,
+        otel.name = Empty,
+        otel.kind = Empty,
+    );
+    let caller = TraceContext::of_caller(request.headers());
+    let trace = match &telemetry.traces {
+        Some(_) => otlp::begin(&span, caller, &format!("{method} {route}")),
+        None => None,
+    };
+    let trace = trace.unwrap_or_else(|| caller.map_or_else(TraceContext::new, TraceContext::child));
+    span.record("trace_id", tracing::field::display(format_args!("{:032x}", trace.trace_id)));
+    LoggedRequest { trace, method, route: path.clone() }.attach(&span);
 
     let active = metrics.active(method);
     let start = Instant::now();
-    let response = next.run(request).instrument(span.clone()).await;
+    let mut response = next.run(request).instrument(span.clone()).await;
+    let duration = start.elapsed();
     drop(active);
-    metrics.request(method, route, response.status(), start.elapsed());
-    if let Some(statements) = statements::count(&span) {
-        metrics.statements(route, statements);
+
+    let status = response.status();
+    metrics.request(method, route, status, duration);
+    if let Some(tally) = statements::tally(&span) {
+        metrics.statements(route, tally.statements);
+        for summary in &tally.repeated {
+            metrics.counter(&spec::N_PLUS_ONE, &[route, summary]).inc();
+        }
     }
+    if telemetry.traces.is_some() {
+        span.record("http_response_status_code", status.as_u16());
+    }
+    span.in_scope(|| {
+        let duration_ms = duration.as_secs_f64() * 1e3;
+        tracing::info!(target: "target_app::access", http_response_status_code = status.as_u16(), duration_ms, "answered");
+    });
+    response.headers_mut().insert(TRACEPARENT, trace.header());
     response
+}
+
+/// The route's pattern as a label: a client may invent paths, but not series.
+fn route_label(path: Option<&MatchedPath>) -> &str {
+    path.map_or("__unmatched__", MatchedPath::as_str)
 }
 
 /// The method as a label: a client may invent methods, but not series.

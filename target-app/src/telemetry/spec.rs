@@ -251,7 +251,7 @@ pub static PROCESS_CPU: MetricSpec = MetricSpec::counter(
     "stampede_process_cpu_seconds_total",
     &[],
     "seconds",
-    "Processor time of this process, of the user and of the system",
+    "Processor time of this process, of the user and of the system (0 where the system is not Linux)",
 );
 
 /// Which run and which variants this is.

@@ -113,6 +113,15 @@ pub async fn render(variant: Variant, history: OrderHistory) -> Result<Vec<u8>, 
     }
 }
 
+/// What became of a report, as [`REPORTS`] counts it.
+pub fn outcome(rendered: &Result<Vec<u8>, RenderError>) -> &'static str {
+    match rendered {
+        Ok(_) => "delivered",
+        Err(RenderError::Busy { .. }) => "refused",
+        Err(RenderError::Failed(_)) => "failed",
+    }
+}
+
 /// Why a report was not rendered.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {

@@ -1,0 +1,170 @@
+//! Logs on standard error: JSON lines for machines, text for a terminal.
+
+use std::fmt;
+use std::io::IsTerminal;
+
+use axum::extract::MatchedPath;
+use chrono::{SecondsFormat, Utc};
+use serde::Serializer;
+use serde::ser::SerializeMap;
+use serde_json::Value;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Span, Subscriber};
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::Layer;
+use tracing_subscriber::registry::{LookupSpan, Registry};
+
+use super::trace::TraceContext;
+
+/// The request that a line belongs to. It is kept in the extensions of the request's span, and written only when something
+/// is logged.
+pub struct LoggedRequest {
+    pub trace: TraceContext,
+    pub method: &'static str,
+    /// None when no route matches.
+    pub route: Option<MatchedPath>,
+}
+
+impl LoggedRequest {
+    /// Puts it into every line that is logged inside the span.
+    pub fn attach(self, span: &Span) {
+        span.with_subscriber(|(id, dispatch)| {
+            if let Some(span) = dispatch.downcast_ref::<Registry>().and_then(|registry| registry.span(id)) {
+                span.extensions_mut().insert(self);
+            }
+        });
+    }
+}
+
+/// The layer that logs what `RUST_LOG` says, warnings by default.
+pub fn layer<S>(run_id: &str) -> impl Layer<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        // They would be printed with `eprintln!`, which panics, in the middle of a request, when the disk is full.
+        .log_internal_errors(false);
+    let layer = match std::io::stderr().is_terminal() {
+        true => layer.boxed(),
+        false => {
+            let lines = JsonLines { run_id: run_id.to_owned() };
+            layer.with_ansi(false).fmt_fields(NoFields).event_format(lines).boxed()
+        }
+    };
+    layer.with_filter(EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).from_env_lossy())
+}
+
+/// One JSON object a line. Fields of the event stand beside the others, not in an object of their own.
+struct JsonLines {
+    run_id: String,
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>, N: for<'a> FormatFields<'a> + 'static> FormatEvent<S, N>
+    for JsonLines
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut fields = Fields { message: String::new(), others: Vec::new() };
+        event.record(&mut fields);
+        let span = context
+            .event_scope()
+            .into_iter()
+            .flatten()
+            .find(|span| span.extensions().get::<LoggedRequest>().is_some());
+        let extensions = span.as_ref().map(|span| span.extensions());
+        let request = extensions.as_ref().and_then(|extensions| extensions.get::<LoggedRequest>());
+        let line = self.line(event, request, fields).map_err(|_| fmt::Error)?;
+        writeln!(writer, "{line}")
+    }
+}
+
+impl JsonLines {
+    fn line(
+        &self,
+        event: &Event<'_>,
+        request: Option<&LoggedRequest>,
+        fields: Fields,
+    ) -> serde_json::Result<String> {
+        let metadata = event.metadata();
+        let mut line = Vec::new();
+        let mut serializer = serde_json::Serializer::new(&mut line);
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("timestamp", &Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true))?;
+        map.serialize_entry("level", metadata.level().as_str())?;
+        map.serialize_entry("target", metadata.target())?;
+        map.serialize_entry("message", &fields.message)?;
+        if let Some(LoggedRequest { trace, method, route }) = request {
+            map.serialize_entry("trace_id", &format_args!("{:032x}", trace.trace_id))?;
+            map.serialize_entry("span_id", &format_args!("{:016x}", trace.span_id))?;
+            map.serialize_entry("http_route", super::route_label(route.as_ref()))?;
+            map.serialize_entry("http_request_method", method)?;
+        }
+        map.serialize_entry("run_id", &self.run_id)?;
+        for (name, value) in fields.others {
+            map.serialize_entry(name, &value)?;
+        }
+        map.end()?;
+        Ok(String::from_utf8(line).unwrap_or_default())
+    }
+}
+
+/// An event's fields.
+struct Fields {
+    message: String,
+    others: Vec<(&'static str, Value)>,
+}
+
+impl Fields {
+    fn add(&mut self, field: &Field, value: impl Into<Value>) {
+        self.others.push((field.name(), value.into()));
+    }
+}
+
+impl Visit for Fields {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.add(field, value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.add(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.add(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.add(field, value);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message" => self.message = value.to_owned(),
+            _ => self.add(field, value),
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
+}
+
+/// Formats no fields of spans: those of a request are in its [`LoggedRequest`].
+struct NoFields;
+
+impl<'writer> FormatFields<'writer> for NoFields {
+    fn format_fields<R: tracing_subscriber::field::RecordFields>(
+        &self,
+        _: Writer<'writer>,
+        _: R,
+    ) -> fmt::Result {
+        Ok(())
+    }
+}

@@ -1,0 +1,138 @@
+//! What the connection pool says about itself, and what it does not say and can be worked out.
+//!
+//! - *Wait*: sqlx reports each connection that it hands out, with the time that it took. A wait in vain is not
+//!   reported; it is known where its error becomes an answer, and it took the time that the pool allows.
+//! - *Pending*: nobody can ask sqlx who waits. By Little's law, the mean number of waits at a time is the sum of the waits
+//!   that ended in a period, divided by the period. Over a period much longer than one wait that is exact.
+//! - *Use*: sqlx calls a hook when a connection goes out and one when it comes back, and gives both the connection's age.
+//!   A connection has no other mark, but when it was made is as good as a name. Two that were made in the same
+//!   microseconds may be mixed up, which swaps their times and changes neither count nor sum.
+//!   The first use of a connection begins when it was made. A connection that is closed instead of coming back, because
+//!   it broke or grew too old, is not counted.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use prometheus::{Counter, Gauge, Histogram};
+use sqlx::PgPool;
+use sqlx::pool::PoolOptions;
+use sqlx::postgres::Postgres;
+
+use super::metrics::Metrics;
+use super::spec;
+
+/// The pool's metrics.
+#[derive(Debug)]
+pub struct PoolMetrics {
+    idle: Gauge,
+    used: Gauge,
+    max: Gauge,
+    pending: Gauge,
+    timeouts: Counter,
+    wait: Histogram,
+    use_time: Histogram,
+    acquire_timeout: Duration,
+    waited: Mutex<Waited>,
+    in_use: Mutex<Vec<Use>>,
+}
+
+/// The waits that ended since the last scrape.
+#[derive(Debug)]
+struct Waited {
+    since: Instant,
+    sum: Duration,
+}
+
+#[derive(Debug)]
+struct Use {
+    /// When the connection was made: its name.
+    made: Instant,
+    /// When it went out.
+    out: Instant,
+}
+
+impl PoolMetrics {
+    /// Of a pool that allows this time for handing out a connection.
+    pub fn new(metrics: &Metrics, acquire_timeout: Duration) -> Self {
+        PoolMetrics {
+            idle: metrics.gauge(&spec::CONNECTIONS, &["idle"]),
+            used: metrics.gauge(&spec::CONNECTIONS, &["used"]),
+            max: metrics.gauge(&spec::CONNECTIONS_MAX, &[]),
+            pending: metrics.gauge(&spec::CONNECTIONS_PENDING, &[]),
+            timeouts: metrics.counter(&spec::CONNECTION_TIMEOUTS, &[]),
+            wait: metrics.histogram(&spec::CONNECTION_WAIT, &[]),
+            use_time: metrics.histogram(&spec::CONNECTION_USE, &[]),
+            acquire_timeout,
+            waited: Mutex::new(Waited { since: Instant::now(), sum: Duration::ZERO }),
+            in_use: Mutex::default(),
+        }
+    }
+
+    /// Records that a connection was handed out after `wait`.
+    pub fn handed_out(&self, wait: Duration) {
+        self.wait.observe(wait.as_secs_f64());
+        self.waited.lock().unwrap_or_else(PoisonError::into_inner).sum += wait;
+    }
+
+    /// Records a wait in vain.
+    pub fn timed_out(&self) {
+        self.timeouts.inc();
+        self.handed_out(self.acquire_timeout);
+    }
+
+    /// Brings the gauges up to date.
+    pub fn scrape(&self, pool: &PgPool) {
+        let idle = pool.num_idle();
+        self.idle.set(idle as f64);
+        // The two are read one after the other, so a connection may be seen idle that had not yet been counted.
+        self.used.set((pool.size() as usize).saturating_sub(idle) as f64);
+        self.max.set(pool.options().get_max_connections().into());
+        let mut waited = self.waited.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let period = now.duration_since(waited.since).as_secs_f64();
+        if period > 0.0 {
+            self.pending.set(waited.sum.as_secs_f64() / period);
+            *waited = Waited { since: now, sum: Duration::ZERO };
+        }
+    }
+
+    fn went_out(&self, made: Instant, most: usize) {
+        let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that never came back.
+        if in_use.len() >= most {
+            in_use.remove(0);
+        }
+        in_use.push(Use { made, out: Instant::now() });
+    }
+
+    fn came_back(&self, made: Instant) {
+        let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
+        let distance = |one: &Use| made.max(one.made) - made.min(one.made);
+        let nearest = (0..in_use.len()).min_by_key(|index| distance(&in_use[*index]));
+        if let Some(index) = nearest {
+            let one = in_use.remove(index);
+            self.use_time.observe(one.out.elapsed().as_secs_f64());
+        }
+    }
+
+    /// Has a pool report each connection that goes out and comes back.
+    pub fn observe(self: &Arc<Self>, options: PoolOptions<Postgres>) -> PoolOptions<Postgres> {
+        let most = options.get_max_connections() as usize;
+        let [made, lent, returned] = [self; 3].map(Arc::clone);
+        options
+            .acquire_time_level(log::LevelFilter::Debug)
+            .after_connect(move |_, connection| {
+                made.went_out(Instant::now() - connection.age, most);
+                async { Ok(()) }.boxed()
+            })
+            .before_acquire(move |_, connection| {
+                lent.went_out(Instant::now() - connection.age, most);
+                async { Ok(true) }.boxed()
+            })
+            .after_release(move |_, connection| {
+                returned.came_back(Instant::now() - connection.age);
+                async { Ok(true) }.boxed()
+            })
+    }
+}
