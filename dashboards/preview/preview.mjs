@@ -10,7 +10,7 @@ const USAGE = `Draws a Grafana dashboard with a Prometheus' data, without a Graf
 
 usage: node preview.mjs <dashboard.json> [options]
 
-  --out FILE             the PNG to write (default: out/<uid>.png)
+  --out FILE             the picture to write, .png or .webp (default: out/<uid>.png)
   --prometheus URL       default: http://127.0.0.1:9090
   --from TIME --to TIME  now-15m, 2026-01-31T12:00:00Z or seconds since 1970 (default: the dashboard's own range)
   --var NAME=VALUE       value of a variable; give it again for several values
@@ -33,6 +33,8 @@ await run(async () => {
   const width = positive('--width', options.width);
   const scale = positive('--scale', options.scale);
   if (!['dark', 'light'].includes(options.theme)) throw new Problem(`--theme ${options.theme} is not known`, 'use dark or light');
+  const out = options.out ?? `out/${dashboard.uid ?? 'dashboard'}.png`;
+  if (!/\.(png|webp)$/.test(out)) throw new Problem(`--out ${out} is no kind of picture known here`, 'let the name end in .png or .webp');
   const model = await collect(dashboard, new Prometheus(options.prometheus), {
     range: parseTimeRange(options.from ?? dashboard.time?.from ?? 'now-15m', options.to ?? dashboard.time?.to ?? 'now'),
     chosen: chosenValues(options.var),
@@ -42,9 +44,7 @@ await run(async () => {
   for (const note of model.notes) console.error(`note: ${note}`);
 
   const png = await draw(model, { width, scale, theme: options.theme, browser: options.browser });
-  const out = options.out ?? `out/${dashboard.uid ?? 'dashboard'}.png`;
-  await save(out, png);
-  console.log(`${out}: ${Math.ceil(png.length / 1000)} kB`);
+  console.log(`${out}: ${Math.ceil(await save(out, png) / 1000)} kB`);
 });
 
 function parse() {

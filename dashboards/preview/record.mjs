@@ -91,10 +91,9 @@ async function picture(uid, range, prometheus, directory) {
   const dashboard = await readDashboard(join(ROOT, `dashboards/grafana/${uid}.json`));
   const model = await collect(dashboard, prometheus, { range, chosen: new Map(), scrapeInterval: SCRAPE_INTERVAL, width });
   for (const note of model.notes) console.error(`note: ${uid}: ${note}`);
-  const out = join(directory, `dashboard-${uid.replace(/^stampede-/, '')}.png`);
+  const out = join(directory, `dashboard-${uid.replace(/^stampede-/, '')}.webp`);
   const png = await draw(model, { width, scale: 2, theme: 'dark' });
-  await save(out, png);
-  console.log(`${out}: ${Math.ceil(png.length / 1000)} kB`);
+  console.log(`${out}: ${Math.ceil(await save(out, png) / 1000)} kB`);
 }
 
 /** Starts a program. `ended` is its exit code, or rejects where there is no such program. */

@@ -19,7 +19,7 @@ const DEADLINE_MS = 60_000;
  * Draws what {@link collect} found.
  * @param {object} model
  * @param {{width: number, scale: number, theme: 'dark' | 'light', browser?: string}} look `width` in CSS pixels
- * @returns {Promise<Buffer>} a PNG with a palette, `scale` pixels for each CSS pixel
+ * @returns {Promise<Buffer>} a PNG, `scale` pixels for each CSS pixel
  */
 export async function draw(model, { width, scale, theme, browser: path }) {
   const executablePath = await findBrowser(path);
@@ -37,8 +37,7 @@ export async function draw(model, { width, scale, theme, browser: path }) {
     await page.evaluate((what) => window.drawDashboard(what), { ...model, width, theme });
     await page.waitForLoadState('networkidle');
     if (failures.length > 0) throw new Error(`the page failed: ${failures.join('; ')}`);
-    const png = await page.locator('#dashboard').screenshot({ animations: 'disabled' });
-    return await sharp(png).png({ palette: true, colours: 192, dither: 0, effort: 10, compressionLevel: 9 }).toBuffer();
+    return await page.locator('#dashboard').screenshot({ animations: 'disabled' });
   } finally {
     await browser.close();
   }
@@ -89,8 +88,18 @@ async function answerFromFiles(route) {
   return body ? route.fulfill({ contentType: TYPES[extname(path)], body }) : route.fulfill({ status: 404 });
 }
 
-/** Writes a file and the directories above it. */
-export async function save(path, bytes) {
+/**
+ * Writes a picture, as small as it goes without being seen: a palette for .png, and that without loss for .webp.
+ * @param {string} path
+ * @param {Buffer} png
+ * @returns {Promise<number>} bytes written
+ */
+export async function save(path, png) {
+  const palette = sharp(png).png({ palette: true, dither: 0, effort: 10 });
+  const bytes = extname(path) === '.webp'
+    ? await sharp(await palette.toBuffer()).webp({ lossless: true, effort: 6 }).toBuffer()
+    : await palette.toBuffer();
   await mkdir(dirname(resolve(path)), { recursive: true });
   await writeFile(path, bytes);
+  return bytes.length;
 }
