@@ -1,9 +1,12 @@
 //! Offers rising rates to a server's `/health` and prints what the generator makes of each.
 //!
 //! `cargo run --release -p loadtests --example load_rate -- http://127.0.0.1:8099 5000 10000 20000`
+//!
+//! With `SCRAPED` set, its metrics are read ten times a second meanwhile, as no Prometheus does.
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use loadtests::load::metrics::{Meter, Metrics};
 use loadtests::load::{Cancel, Mode, Plan, Request, Ticket, arrivals, drive, judge_status};
 
 #[tokio::main]
@@ -12,7 +15,17 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url: reqwest::Url = arguments.next().ok_or("the server's URL is missing")?.parse()?;
     let users = std::env::var("USERS").ok().and_then(|users| users.parse().ok()).unwrap_or(200);
     let rates: Vec<f64> = arguments.map(|rate| rate.parse()).collect::<Result<_, _>>()?;
+    let metrics = std::env::var_os("SCRAPED").map(|_| Metrics::new().map(Arc::new)).transpose()?;
+    if let Some(metrics) = metrics.clone() {
+        std::thread::spawn(move || {
+            loop {
+                std::hint::black_box(metrics.encode());
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        });
+    }
     let duration = Duration::from_secs(3);
+    let meter = metrics.map(|metrics| Meter::new(metrics, "load-rate", "none"));
     // A rate of 0 stands for the closed loop.
     for rate in rates {
         let mode = if rate == 0.0 { Mode::Closed } else { Mode::Open };
@@ -31,6 +44,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             timeout: Duration::from_secs(5),
             drain: Duration::from_secs(1),
             mode,
+            trace_seed: 1,
+            meter: meter.clone(),
         };
         let began = Instant::now();
         let load = drive(plan, Arc::new(judge_status), Cancel::new()).await?;

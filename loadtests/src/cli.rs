@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use reqwest::Url;
 use target_app::config::{Choice, Config, db_rtt};
+use target_app::postgres::DatabaseName;
 use target_app::seed::Scale;
 
 /// The load-testing lab that proves what others only claim.
@@ -101,6 +102,17 @@ pub enum Command {
         data: DataOptions,
     },
 
+    /// Make seeded databases that stay, on the server in DATABASE_URL
+    ///
+    /// One that is there already is left as it is. A server of your own, such as one in a container, then runs on it.
+    Seed {
+        /// Names of the databases, such as shop
+        #[arg(value_name = "DATABASE", required = true)]
+        names: Vec<DatabaseName>,
+        #[command(flatten)]
+        content: ContentOptions,
+    },
+
     /// Show what one variant changes of another: the lesson of the exercise
     Diff {
         /// The exercise
@@ -113,13 +125,20 @@ pub enum Command {
         to: String,
     },
 
+    /// Ask a server one question: whether the GET succeeds is the exit code. For health checks where there is no curl
+    #[command(hide = true)]
+    Probe {
+        /// What to ask for, such as http://127.0.0.1:3000/health
+        url: Url,
+    },
+
     /// The server under test
     #[command(hide = true, name = crate::lab::SERVER)]
     Server(Config),
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct DataOptions {
+pub struct ContentOptions {
     /// How much data: small, medium (10,000 orders) or large (1,000,000 orders)
     #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
     pub scale: Scale,
@@ -127,6 +146,12 @@ pub struct DataOptions {
     /// Seeds the data, the schedule and the order of the rounds
     #[arg(long, default_value_t = 42, value_parser = seed, allow_negative_numbers = true)]
     pub seed: u64,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct DataOptions {
+    #[command(flatten)]
+    pub content: ContentOptions,
 
     /// Latency to add to every exchange with the database, such as 500us or 2ms
     #[arg(long, default_value = "0s", value_name = "TIME", value_parser = db_rtt)]
@@ -159,6 +184,11 @@ pub struct LoadOptions {
     /// does to those who arrive meanwhile
     #[arg(long)]
     pub closed: bool,
+
+    /// Port on 127.0.0.1 where Prometheus finds the generator's own metrics (/metrics) and the servers under test
+    /// (/targets, its HTTP service discovery) during the run; 0 takes a free one
+    #[arg(long, value_name = "PORT")]
+    pub metrics_port: Option<u16>,
 
     /// Directory for the results [default: target/stampede/runs/TIME]
     #[arg(long, value_name = "DIR")]

@@ -15,11 +15,13 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use similar::{ChangeTag, TextDiff};
 use target_app::catalogue::{self, EXERCISES, UnknownName};
 use target_app::config::ChoiceError;
-use target_app::postgres::{PostgresError, default_home};
+use target_app::postgres::{DatabaseName, Options, Postgres, PostgresError, default_home};
+use target_app::seed;
 
 use crate::api::Api;
-use crate::cli::{Cli, Command, DataOptions, LoadOptions};
+use crate::cli::{Cli, Command, ContentOptions, DataOptions, LoadOptions};
 use crate::compare::{self, Bench, Job, ShapeChange, Watch};
+use crate::exporter::Exporter;
 use crate::hint::Hinted;
 use crate::lab::{Deployment, Lab, Setting};
 use crate::load::{Cancel, Mode};
@@ -143,6 +145,8 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve { port, operator_port, choice, replicas, data } => {
             serve(port, operator_port, &choice, replicas, data).await
         }
+        Command::Seed { names, content } => seed(&names, content).await,
+        Command::Probe { url } => probe(url).await,
         Command::Server(_) => unreachable!("handled before the runtime was started"),
     }
 }
@@ -221,7 +225,7 @@ async fn measure(
     let job = Job {
         expected,
         rounds,
-        seed: load.data.seed,
+        seed: load.data.content.seed,
         mode: if load.closed { Mode::Closed } else { Mode::Open },
         shape: ShapeChange {
             rate: load.rate,
@@ -231,6 +235,12 @@ async fn measure(
         command: std::env::args().collect::<Vec<_>>().join(" "),
         out,
         exercises,
+        exporter: match load.metrics_port {
+            None => None,
+            Some(port) => {
+                Some(Exporter::listen(port).await.map_err(|error| unusable(port, error, "--metrics-port"))?)
+            }
+        },
     };
 
     // Before anything is measured: nobody wants to learn at the end that there is no room for the results.
@@ -238,6 +248,12 @@ async fn measure(
 
     let total: usize = job.exercises.iter().map(|(_, variants)| variants.len() * rounds as usize).sum();
     let progress = Progress::new(total as u64);
+    if let Some(exporter) = &job.exporter {
+        let address = exporter.address;
+        progress.note(&format!(
+            "metrics of the load: http://{address}/metrics, servers under test: http://{address}/targets"
+        ));
+    }
     let results = match url {
         Some(url) => {
             let api = Api::new(vec![url], Vec::new())?;
@@ -349,9 +365,54 @@ fn cancel_on_terminate(cancel: &Cancel) -> anyhow::Result<()> {
 }
 
 async fn open(data: &DataOptions, progress: &Progress) -> anyhow::Result<Lab> {
-    let setting = Setting { scale: data.scale, seed: data.seed, db_rtt: data.db_rtt };
+    let setting = Setting { scale: data.content.scale, seed: data.content.seed, db_rtt: data.db_rtt };
     progress.bar.set_message("starting PostgreSQL");
     Lab::open(setting, &|text| progress.note(text)).await
+}
+
+/// Makes the databases that are not there yet.
+async fn seed(names: &[DatabaseName], content: ContentOptions) -> anyhow::Result<ExitCode> {
+    let options = Options::from_env();
+    if options.database_url.is_none() {
+        return Err(Usage {
+            message: "there is no server that could keep the databases".into(),
+            hint: "name one with DATABASE_URL, such as postgres://user:password@host:5432/postgres".into(),
+        }
+        .into());
+    }
+    let progress = Progress::new(0);
+    let template = seed::template(content.scale, content.seed);
+    let postgres = Postgres::obtain(&options, &template, &|text| progress.note(text)).await?;
+    progress.bar.finish_and_clear();
+    let made = make(&postgres, names).await;
+    // Also after a failure: it takes the mark of this run off the server.
+    let stopped = postgres.stop().await;
+    say(&made?)?;
+    stopped?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn make(postgres: &Postgres, names: &[DatabaseName]) -> Result<String, PostgresError> {
+    let mut text = String::new();
+    for name in names {
+        let _ = match postgres.keep_database(name).await? {
+            true => writeln!(text, "made the database {}", name.as_str()),
+            false => writeln!(text, "the database {} is there already", name.as_str()),
+        };
+    }
+    Ok(text)
+}
+
+/// Asks once. The exit code is the one that container engines take for unhealthy.
+async fn probe(url: reqwest::Url) -> anyhow::Result<ExitCode> {
+    let asked = Api::new(vec![url.clone()], Vec::new())?.bytes(url.as_str(), None).await;
+    Ok(match asked {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    })
 }
 
 async fn serve(
@@ -419,15 +480,20 @@ async fn serve_on(lab: &Lab, deployment: &Deployment<'_>, cancel: &Cancel) -> an
 
 /// The port of replica `number`, if it is free.
 fn free(first: u16, number: u16, option: &str) -> Result<TcpListener, Usage> {
-    let usage = |message| Usage {
-        message,
-        hint: format!("choose another with {option}, or let {option} 0 take a free one"),
-    };
-    let port = first.checked_add(number).ok_or_else(|| {
-        usage(format!("{option} {first} leaves no port for server {}: 65535 is the last", number + 1))
+    let port = first.checked_add(number).ok_or_else(|| Usage {
+        message: format!("{option} {first} leaves no port for server {}: 65535 is the last", number + 1),
+        hint: another_port(option),
     })?;
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-        .map_err(|error| usage(format!("port {port} on 127.0.0.1 cannot be used: {error}")))
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| unusable(port, error, option))
+}
+
+fn unusable(port: u16, error: std::io::Error, option: &str) -> Usage {
+    let message = format!("port {port} on 127.0.0.1 cannot be used: {error}");
+    Usage { message, hint: another_port(option) }
+}
+
+fn another_port(option: &str) -> String {
+    format!("choose another with {option}, or let {option} 0 take a free one")
 }
 
 /// A bar on a terminal, lines elsewhere; on standard error, where it disturbs no reader of the tables.

@@ -10,7 +10,9 @@ use rand_pcg::Pcg64;
 use target_app::catalogue::{Kind, Variant, Variants};
 
 use crate::api::Api;
+use crate::exporter::Exporter;
 use crate::lab::{Deployment, Lab};
+use crate::load::metrics::Meter;
 use crate::load::{self, Cancel, LoadError, Mode, Plan, arrivals};
 use crate::report;
 use crate::results::{Environment, ExerciseResult, Generator, Results, SCHEMA_VERSION, Verdict};
@@ -50,6 +52,8 @@ pub struct Job {
     pub out: PathBuf,
     /// The command line, for the record.
     pub command: String,
+    /// Where the run is to be seen while it goes on.
+    pub exporter: Option<Exporter>,
 }
 
 /// What the command line changes of a scenario's shape.
@@ -211,7 +215,7 @@ impl ExerciseRun<'_> {
         generator: &mut Generator,
     ) -> anyhow::Result<Option<RoundResult>> {
         for repeat in 0.. {
-            let round = self.round(variant, number).await?;
+            let round = self.round(variant, number, repeat).await?;
             match &round {
                 Some(RoundResult { load, .. }) if load.saturation.is_some() && repeat < REPEATS => {
                     generator.repeated_rounds += 1;
@@ -227,24 +231,34 @@ impl ExerciseRun<'_> {
     }
 
     /// One round; none when it was interrupted.
-    async fn round(&mut self, variant: &'static Variant, number: u32) -> anyhow::Result<Option<RoundResult>> {
+    async fn round(
+        &mut self,
+        variant: &'static Variant,
+        number: u32,
+        repeat: u32,
+    ) -> anyhow::Result<Option<RoundResult>> {
+        let (exercise, run_id) = (self.scenario.exercise().id, self.run_id);
         match self.bench {
-            Bench::Foreign(api) => self.measure(api, number).await,
+            Bench::Foreign(api) => self.measure(api, variant, number, repeat).await,
             Bench::Lab(lab) => {
                 let mut variants = Variants::FIXED;
-                variants.set(self.scenario.exercise().id, variant.name)?;
+                variants.set(exercise, variant.name)?;
                 let deployed = lab
                     .deploy(&Deployment {
                         variants,
                         replicas: self.shape().replicas,
                         port: 0,
                         operator_port: 0,
-                        run_id: self.run_id,
+                        run_id,
                         logs: Some(&self.job.out.join(LOGS)),
-                        name: &format!("{}-{}-{number}", self.scenario.exercise().id, variant.name),
+                        name: &format!("{exercise}-{}-{number}", variant.name),
                     })
                     .await?;
-                let measured = self.measure(&deployed.api()?, number).await;
+                let operators = deployed.addresses().map(|ready| ready.operator);
+                let listed = (self.job.exporter.as_ref())
+                    .map(|exporter| exporter.list(operators, exercise, variant.name, run_id));
+                let measured = self.measure(&deployed.api()?, variant, number, repeat).await;
+                drop(listed);
                 deployed.discard().await?;
                 measured
             }
@@ -255,8 +269,19 @@ impl ExerciseRun<'_> {
         self.job.shape.of(self.scenario.shape())
     }
 
-    async fn measure(&mut self, api: &Api, number: u32) -> anyhow::Result<Option<RoundResult>> {
-        let shape = self.shape();
+    async fn measure(
+        &mut self,
+        api: &Api,
+        variant: &'static Variant,
+        number: u32,
+        repeat: u32,
+    ) -> anyhow::Result<Option<RoundResult>> {
+        let (exercise, shape) = (self.scenario.exercise().id, self.shape());
+        let meter = self
+            .job
+            .exporter
+            .as_ref()
+            .map(|exporter| Meter::new(exporter.metrics.clone(), exercise, variant.name));
         let prepared = self.unless_cancelled(self.scenario.prepare(api, &shape, self.rng(number))).await;
         let Some(mut round) = prepared.transpose()? else { return Ok(None) };
         if self.load.is_empty() {
@@ -274,6 +299,11 @@ impl ExerciseRun<'_> {
             timeout: TIMEOUT,
             drain: DRAIN,
             mode: self.job.mode,
+            trace_seed: load::trace_seed(&format!(
+                "{} {exercise} {} {number} {repeat}",
+                self.job.seed, variant.name
+            )),
+            meter: meter.clone(),
         };
         let round: std::sync::Arc<dyn crate::scenarios::Round> = round.into();
         let judge = round.clone();
@@ -291,8 +321,11 @@ impl ExerciseRun<'_> {
             Err(error) => return Err(error.into()),
         };
         let audited = self.unless_cancelled(round.audit(api, &load)).await;
-        let audit = audited.transpose().context("the audit after the load")?;
-        Ok(audit.map(|audit| RoundResult { load, audit }))
+        let Some(audit) = audited.transpose().context("the audit after the load")? else { return Ok(None) };
+        if let Some(meter) = meter {
+            meter.checks(&verdict::findings(self.scenario, &load, audit.findings.clone()).checks);
+        }
+        Ok(Some(RoundResult { load, audit }))
     }
 
     /// What comes of `work`, or nothing when the run is cancelled meanwhile: a server may take long to answer.

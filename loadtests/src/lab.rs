@@ -109,6 +109,11 @@ impl Deployed {
         )
     }
 
+    /// The data they share.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
     /// Where each server listens.
     pub fn addresses(&self) -> impl Iterator<Item = &Ready> {
         self.replicas.iter().map(|replica| &replica.ready)

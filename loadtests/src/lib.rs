@@ -2,13 +2,15 @@
 //!
 //! How to read this crate: [`cli`] says what can be asked for and [`commands`] does it. [`compare`] is the main job: it
 //! takes a server from the [`lab`], a schedule and an audit from one of the [`scenarios`], drives the [`load`], has the
-//! rounds judged by [`verdict`], and what comes out ([`results`]) is drawn by [`report`].
+//! rounds judged by [`verdict`], and what comes out ([`results`]) is drawn by [`report`]. While it goes on, Prometheus can
+//! look at it through the [`exporter`].
 
 pub mod api;
 #[expect(missing_docs, reason = "the help texts are the documentation, and say it to users")]
 pub mod cli;
 pub mod commands;
 pub mod compare;
+pub mod exporter;
 pub mod hint;
 pub mod lab;
 pub mod load;

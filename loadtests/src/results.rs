@@ -114,6 +114,9 @@ pub struct VariantResult {
     pub signals: Vec<SignalValue>,
     /// One-second series over the first round.
     pub series: Vec<Second>,
+    /// The slowest requests of all rounds, a few of each name, the slowest first.
+    #[serde(default)]
+    pub slowest: Vec<SlowRequest>,
 }
 
 /// What a run says of a variant.
@@ -230,4 +233,23 @@ pub struct Second {
     pub failed: BTreeMap<String, u64>,
     /// 99th percentile of the response time of the requests *intended* in it, in microseconds, by request name.
     pub p99_us: BTreeMap<String, u64>,
+}
+
+/// A slow request, and where to look for it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SlowRequest {
+    /// Request name.
+    pub request: String,
+    /// As in [`RequestStats::outcome`].
+    pub outcome: String,
+    /// Done minus the intended start, in microseconds.
+    pub response_us: u64,
+    /// Done minus sent, in microseconds.
+    pub service_us: u64,
+    /// Sent minus the intended start, in microseconds.
+    pub lag_us: u64,
+    /// The trace that its `traceparent` header named: 32 hexadecimal digits, as in the server's logs.
+    pub trace_id: String,
+    /// The intended start in its round, in seconds.
+    pub at_s: f64,
 }

@@ -4,7 +4,7 @@ use target_app::catalogue::{CheckKind, Kind, Variant};
 
 use crate::load::Load;
 use crate::results::{CheckResult, VariantResult, Verdict};
-use crate::scenarios::{Audit, Scenario};
+use crate::scenarios::{Audit, Findings, Scenario};
 
 /// What one round of a variant measured and found.
 pub struct RoundResult {
@@ -37,16 +37,7 @@ pub fn judge(
         audit = worse(audit, round.audit);
     }
 
-    let objectives = scenario.objectives(&load);
-    let mut checks = vec![kept_up(&load)];
-    checks.extend(audit.findings.checks);
-    checks.extend(objectives.checks);
-    // In the order of the declaration, which is the order of the argument.
-    let rank =
-        |check: &CheckResult| scenario.exercise().checks.iter().position(|spec| spec.name == check.name);
-    checks.sort_by_key(rank);
-    let mut signals = audit.findings.signals;
-    signals.extend(objectives.signals);
+    let Findings { checks, signals } = findings(scenario, &load, audit.findings);
 
     Some(VariantResult {
         name: variant.name.into(),
@@ -62,8 +53,24 @@ pub fn judge(
         tickets: load.tickets,
         signals,
         series: load.series.clone(),
+        slowest: load.slowest.clone(),
         checks,
     })
+}
+
+/// All that a load and its audit say.
+pub fn findings(scenario: &dyn Scenario, load: &Load, audit: Findings) -> Findings {
+    let objectives = scenario.objectives(load);
+    let mut checks = vec![kept_up(load)];
+    checks.extend(audit.checks);
+    checks.extend(objectives.checks);
+    // In the order of the declaration, which is the order of the argument.
+    let rank =
+        |check: &CheckResult| scenario.exercise().checks.iter().position(|spec| spec.name == check.name);
+    checks.sort_by_key(rank);
+    let mut signals = audit.signals;
+    signals.extend(objectives.signals);
+    Findings { checks, signals }
 }
 
 /// A run whose controls failed means nothing; any other check that failed exposes the variant.
@@ -117,7 +124,6 @@ fn worse(audit: Audit, other: Audit) -> Audit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenarios::Findings;
 
     fn check(name: &str, kind: CheckKind, held: bool) -> CheckResult {
         CheckResult {

@@ -58,9 +58,9 @@ fn start(config: Config) -> anyhow::Result<()> {
         runtime.worker_threads(threads.into());
     }
     let runtime = runtime.enable_all().build().context("could not start the async runtime")?;
-    // Dropped after the runtime, outside of it: it sends off the last traces.
-    let _last = telemetry.clone();
-    runtime.block_on(serve(config, variants, telemetry))
+    let served = runtime.block_on(serve(config, variants, telemetry.clone()));
+    telemetry.flush();
+    served
 }
 
 /// Serves until SIGTERM or Ctrl-C, then lets the requests in flight end.

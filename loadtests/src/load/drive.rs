@@ -5,7 +5,7 @@ use std::error::Error as _;
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Arc, Mutex, Once, Weak};
 use std::time::{Duration, Instant};
 
 use futures::future::{AbortHandle, abortable};
@@ -21,9 +21,11 @@ use tokio::sync::watch;
 use super::cancel::Cancel;
 use super::cpu::Cpu;
 use super::measure::{End, Fate, Load};
+use super::metrics::{Live, Reading};
 use super::pacer::Pacer;
 use super::plan::{Answer, Judge, Mode, Outcome, Plan, Request, Ticket};
-use super::saturation;
+use super::trace::{TRACEPARENT, TraceIds};
+use super::{lock, saturation};
 
 /// Between the moment when all users are there and the start of the load: time for them to take their first tickets.
 const LEAD: Duration = Duration::from_millis(5);
@@ -81,6 +83,10 @@ pub async fn drive(plan: Plan, judge: Judge, cancel: Cancel) -> Result<Load, Loa
     let interrupt = Cancel::on_ctrl_c();
     keep_goose_from_logging_to_stdout();
     let attack = Arc::new(Attack::new(plan, judge)?);
+    if let Some(meter) = &attack.plan.meter {
+        let weak: Weak<Attack> = Arc::downgrade(&attack);
+        meter.follow(weak);
+    }
     // Dropping this future must not leave users behind who load the server for ever.
     let _cut = CutOnDrop(attack.clone());
 
@@ -123,7 +129,8 @@ struct Attack {
     client: Client,
     /// One for each ticket: parsing costs more than the rest of the generator's own work on a request.
     urls: Vec<Url>,
-    /// Index of the next ticket; in a closed loop it goes round.
+    traces: TraceIds,
+    /// Number of the next request. Its ticket has the same index; a closed loop goes round the tickets.
     next: AtomicUsize,
     pacer: Arc<Pacer>,
     /// Users who have come so far.
@@ -132,6 +139,14 @@ struct Attack {
     t0: watch::Sender<Option<Instant>>,
     /// One for each user.
     journals: Vec<Mutex<Journal>>,
+    /// What scrapes have read of the journals; none when nobody can look, and after the end.
+    reading: Mutex<Option<Reading>>,
+}
+
+impl std::fmt::Debug for Attack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Attack").field("plan", &self.plan).finish_non_exhaustive()
+    }
 }
 
 /// What one user did. Only that user writes it, until the load is over.
@@ -140,7 +155,7 @@ struct Journal {
     fates: Vec<Fate>,
     /// The ticket at hand.
     current: Option<Current>,
-    /// Requests that goose has counted as well, by index of the ticket whose request it was.
+    /// Numbers of the requests that goose has counted as well.
     counted: Vec<usize>,
     cut: Option<AbortHandle>,
     finished: bool,
@@ -148,7 +163,7 @@ struct Journal {
 
 #[derive(Clone, Copy)]
 struct Current {
-    ticket: usize,
+    number: usize,
     at: Duration,
     taken: Duration,
     sent: Option<Duration>,
@@ -156,7 +171,7 @@ struct Current {
 
 impl Current {
     fn end(self, end: End, done: Duration) -> Fate {
-        Fate { ticket: self.ticket, at: self.at, taken: self.taken, sent: self.sent, done, end }
+        Fate { number: self.number, at: self.at, taken: self.taken, sent: self.sent, done, end }
     }
 }
 
@@ -174,10 +189,14 @@ impl Attack {
             .redirect(redirect::Policy::none())
             .build()
             .map_err(LoadError::Client)?;
+        let names = || plan.tickets.iter().map(|ticket| ticket.request.name);
+        let reading = plan.meter.as_ref().map(|meter| meter.reading(plan.users, names()));
         Ok(Self {
             judge,
             client,
             urls,
+            traces: TraceIds::new(plan.trace_seed),
+            reading: Mutex::new(reading),
             next: AtomicUsize::new(0),
             pacer: Arc::new(Pacer::new(plan.tickets.len())),
             arrived: AtomicUsize::new(0),
@@ -261,17 +280,17 @@ impl Attack {
         if self.plan.mode == Mode::Closed {
             tokio::time::sleep_until(t0.into()).await;
         }
-        while let Some(index) = self.take(t0) {
-            let Ticket { at, request } = &self.plan.tickets[index];
+        while let Some(number) = self.take(t0) {
+            let Ticket { at, request } = self.ticket(number);
             let taken = t0.elapsed();
-            let mut current = Current { ticket: index, at: *at, taken, sent: None };
+            let mut current = Current { number, at: *at, taken, sent: None };
             if self.plan.mode == Mode::Open {
                 lock(journal).current = Some(current);
             }
             // Built before the intended start, so that the work is not part of the lag.
-            let built = self.build(index);
+            let built = self.build(number);
             match self.plan.mode {
-                Mode::Open => self.pacer.due(index).await,
+                Mode::Open => self.pacer.due(number).await,
                 Mode::Closed => {
                     current.at = t0.elapsed();
                     current.taken = current.at;
@@ -286,7 +305,7 @@ impl Attack {
                 // goose sends nothing it cannot build.
                 Err(_) => (End::Judged(Outcome::Failed("not-sent")), t0.elapsed()),
                 Ok(answer) => {
-                    lock(journal).counted.push(index);
+                    lock(journal).counted.push(number);
                     self.receive(request, answer.response, t0).await
                 }
             };
@@ -299,20 +318,29 @@ impl Attack {
     fn take(&self, t0: Instant) -> Option<usize> {
         match self.plan.mode {
             Mode::Open => {
-                let index = self.next.fetch_add(1, Ordering::Relaxed);
-                (index < self.plan.tickets.len()).then_some(index)
+                let number = self.next.fetch_add(1, Ordering::Relaxed);
+                (number < self.plan.tickets.len()).then_some(number)
             }
             Mode::Closed if t0.elapsed() < self.plan.duration => {
-                Some(self.next.fetch_add(1, Ordering::Relaxed) % self.plan.tickets.len())
+                Some(self.next.fetch_add(1, Ordering::Relaxed))
             }
             Mode::Closed => None,
         }
     }
 
-    fn build(&self, ticket: usize) -> RequestBuilder {
-        let request = &self.plan.tickets[ticket].request;
-        let url = self.urls[ticket].clone();
-        let mut builder = self.client.request(request.method.clone(), url).timeout(self.plan.timeout);
+    fn ticket(&self, number: usize) -> &Ticket {
+        &self.plan.tickets[number % self.plan.tickets.len()]
+    }
+
+    fn name(&self, number: usize) -> &'static str {
+        self.ticket(number).request.name
+    }
+
+    fn build(&self, number: usize) -> RequestBuilder {
+        let request = &self.ticket(number).request;
+        let url = self.urls[number % self.urls.len()].clone();
+        let mut builder = (self.client.request(request.method.clone(), url).timeout(self.plan.timeout))
+            .header(TRACEPARENT, self.traces.traceparent(number));
         if let Some(body) = &request.body {
             builder =
                 builder.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(body.clone());
@@ -390,8 +418,8 @@ impl Attack {
             let journal = lock(journal);
             finished += usize::from(journal.finished);
             fates.extend_from_slice(&journal.fates);
-            for ticket in &journal.counted {
-                let request = &self.plan.tickets[*ticket].request;
+            for number in &journal.counted {
+                let request = &self.ticket(*number).request;
                 *counted.entry(format!("{} {}", request.method, request.name)).or_default() += 1;
             }
         }
@@ -405,17 +433,24 @@ impl Attack {
                 return Err(LoadError::Miscounted { name: name.clone(), goose, ours });
             }
         }
+        self.read_to_the_end();
         if self.plan.mode == Mode::Open {
             fates.extend(self.never_taken());
-            fates.sort_unstable_by_key(|fate| fate.ticket);
+            fates.sort_unstable_by_key(|fate| fate.number);
             assert!(
-                fates.iter().map(|fate| fate.ticket).eq(0..self.plan.tickets.len()),
+                fates.iter().map(|fate| fate.number).eq(0..self.plan.tickets.len()),
                 "every ticket has exactly one fate"
             );
         }
         let Plan { mode, warm_up, duration, .. } = self.plan;
-        let mut load =
-            Load::new(mode, warm_up, duration, &fates, |ticket| self.plan.tickets[ticket].request.name);
+        let mut load = Load::new(
+            mode,
+            warm_up,
+            duration,
+            &fates,
+            |number| self.name(number),
+            |number| self.traces.trace_id(number),
+        );
         for tickets in [&load.tickets, &load.warm_up] {
             let ended =
                 tickets.ok + tickets.failed + tickets.timed_out + tickets.in_flight + tickets.never_sent;
@@ -425,16 +460,62 @@ impl Attack {
         if mode == Mode::Open {
             load.saturation = saturation::assess(&fates, warm_up, users, &load.timer_lag, cpu);
         }
+        if let Some(meter) = &self.plan.meter {
+            meter.saturated(load.saturation.is_some());
+        }
         Ok(load)
+    }
+
+    /// Has the metrics count what is new in the journals, and what has become due.
+    fn read(&self, reading: &mut Reading) {
+        let mut in_flight: BTreeMap<&'static str, i64> = BTreeMap::new();
+        for (user, journal) in self.journals.iter().enumerate() {
+            // Copied, so that the user does not wait while it is counted.
+            let (ended, current) = {
+                let journal = lock(journal);
+                (journal.fates[reading.entries[user]..].to_vec(), journal.current)
+            };
+            reading.entries[user] += ended.len();
+            for fate in &ended {
+                reading.ended(self.name(fate.number), fate);
+            }
+            if let Some(Current { number, sent: Some(_), .. }) = current {
+                *in_flight.entry(self.name(number)).or_default() += 1;
+            }
+        }
+        reading.in_flight(&in_flight);
+        // Last, so that no more requests have ended than were intended.
+        let due = match (self.plan.mode, *self.t0.borrow()) {
+            (_, None) => 0,
+            (Mode::Open, Some(t0)) => {
+                let now = t0.elapsed();
+                self.plan.tickets.partition_point(|ticket| ticket.at <= now)
+            }
+            (Mode::Closed, Some(_)) => self.next.load(Ordering::Relaxed),
+        };
+        for number in reading.intended..due {
+            reading.due(self.name(number));
+        }
+    }
+
+    /// The last reading, with the tickets that nobody came to take.
+    fn read_to_the_end(&self) {
+        let Some(mut reading) = lock(&self.reading).take() else { return };
+        self.read(&mut reading);
+        if self.plan.mode == Mode::Open {
+            for fate in self.never_taken() {
+                reading.ended(self.name(fate.number), &fate);
+            }
+        }
     }
 
     /// The tickets that nobody came to take, given up now. Of an open load.
     fn never_taken(&self) -> impl Iterator<Item = Fate> {
         let now = self.t0.borrow().map(|t0| t0.elapsed()).unwrap_or_default();
         let taken = self.next.load(Ordering::Relaxed).min(self.plan.tickets.len());
-        (taken..self.plan.tickets.len()).map(move |ticket| {
-            let at = self.plan.tickets[ticket].at;
-            Fate { ticket, at, taken: at.max(now), sent: None, done: at.max(now), end: End::Cut }
+        (taken..self.plan.tickets.len()).map(move |number| {
+            let at = self.plan.tickets[number].at;
+            Fate { number, at, taken: at.max(now), sent: None, done: at.max(now), end: End::Cut }
         })
     }
 }
@@ -448,9 +529,12 @@ impl Drop for CutOnDrop {
     }
 }
 
-fn lock(journal: &Mutex<Journal>) -> MutexGuard<'_, Journal> {
-    // A journal is consistent after each statement that changes it.
-    journal.lock().unwrap_or_else(PoisonError::into_inner)
+impl Live for Attack {
+    fn read_journals(&self) {
+        if let Some(reading) = lock(&self.reading).as_mut() {
+            self.read(reading);
+        }
+    }
 }
 
 /// The URLs of the tickets, in their order, or why the plan cannot be driven.

@@ -1,5 +1,6 @@
 //! What became of the tickets, as histograms and counts.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -8,17 +9,20 @@ use hdrhistogram::Histogram;
 use super::cpu::Cpu;
 use super::plan::{Mode, Outcome};
 use super::saturation::Saturation;
-use crate::results::{LatencyStats, RequestStats, Second, Tickets};
+use crate::results::{LatencyStats, RequestStats, Second, SlowRequest, Tickets};
 
 /// The histograms' bounds in microseconds, 1 µs to 60 s. What lies beyond counts as the bound, and in [`Load::clipped`].
 const BOUNDS_US: (u64, u64) = (1, 60_000_000);
 const SIGNIFICANT_DIGITS: u8 = 3;
 
+/// Slowest requests that are kept of each request name.
+pub const SLOWEST: usize = 5;
+
 /// How a ticket ended. Times are from the start of the load.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fate {
-    /// Index into the plan's tickets.
-    pub ticket: usize,
+pub struct Fate {
+    /// Which request of the load it was: in an open one, the index of its ticket.
+    pub number: usize,
     /// The intended start; in a closed loop, when it was sent.
     pub at: Duration,
     /// When a user was free for it.
@@ -31,8 +35,9 @@ pub(super) struct Fate {
     pub end: End,
 }
 
+/// What ended a ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub enum End {
     /// Answered, or the connection broke.
     Judged(Outcome),
     /// Not answered within the timeout.
@@ -53,7 +58,7 @@ impl Fate {
         }
     }
 
-    fn label(&self) -> &'static str {
+    pub(super) fn outcome(&self) -> &'static str {
         match self.end {
             End::Judged(Outcome::Expected(word) | Outcome::Failed(word)) => word,
             _ => self.class().word(),
@@ -68,13 +73,23 @@ impl Fate {
         self.sent.map(|sent| self.done.saturating_sub(sent))
     }
 
+    /// Sent minus the intended start; of what was never sent, the time until it was given up.
+    pub(super) fn lag(&self) -> Duration {
+        self.sent.unwrap_or(self.done).saturating_sub(self.at)
+    }
+
+    /// Whether its intended start had come, which is not so of all that a cancelled load cuts off.
+    pub(super) fn was_due(&self) -> bool {
+        self.sent.is_some() || self.at < self.done
+    }
+
     /// How long it waited for a free user.
     pub(super) fn queued(&self) -> Duration {
         self.taken.saturating_sub(self.at)
     }
 
     /// How late a waiting user sent it.
-    fn timer_lag(&self) -> Option<Duration> {
+    pub(super) fn timer_lag(&self) -> Option<Duration> {
         (self.taken <= self.at).then(|| self.sent.map(|sent| sent.saturating_sub(self.at))).flatten()
     }
 }
@@ -158,6 +173,8 @@ pub struct Load {
     /// One-second series of the first load merged, warm-up included. Latency is by the second in which the request was
     /// *intended* to start, counts by the second in which it *completed*.
     pub series: Vec<Second>,
+    /// The slowest requests that were sent, at most [`SLOWEST`] of each request name, the slowest first.
+    pub slowest: Vec<SlowRequest>,
     /// What the generator had of the processors, warm-up included; none where the system does not tell.
     pub cpu: Option<Cpu>,
     /// Times beyond the histograms' bounds.
@@ -167,13 +184,15 @@ pub struct Load {
 }
 
 impl Load {
-    /// `name` gives the request name of a ticket.
-    pub(super) fn new(
+    /// Records what became of all requests; `name` gives the name of a request by its number, `trace_id` that of its
+    /// trace.
+    pub fn new(
         mode: Mode,
         warm_up: Duration,
         duration: Duration,
         fates: &[Fate],
         name: impl Fn(usize) -> &'static str,
+        trace_id: impl Fn(usize) -> u128,
     ) -> Self {
         let mut load = Self {
             mode,
@@ -184,6 +203,7 @@ impl Load {
             timer_lag: histogram(),
             queued: histogram(),
             series: series(fates, &name),
+            slowest: slowest(fates.iter().filter(|fate| fate.at >= warm_up), &name, trace_id),
             cpu: None,
             clipped: 0,
             saturation: None,
@@ -193,7 +213,7 @@ impl Load {
             tickets.scheduled += 1;
             *fate.class().count(tickets) += 1;
             if fate.at >= warm_up {
-                load.record(name(fate.ticket), fate);
+                load.record(name(fate.number), fate);
             }
         }
         load
@@ -202,11 +222,11 @@ impl Load {
     fn record(&mut self, name: &'static str, fate: &Fate) {
         let clipped = &mut self.clipped;
         let mut record = |histogram: &mut Histogram<u64>, time: Duration| {
-            let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+            let micros = micros(time);
             *clipped += u64::from(micros > BOUNDS_US.1);
             histogram.saturating_record(micros);
         };
-        let latencies = self.latencies.entry((name, fate.label())).or_insert_with(|| Latencies {
+        let latencies = self.latencies.entry((name, fate.outcome())).or_insert_with(|| Latencies {
             class: fate.class(),
             response: histogram(),
             service: histogram(),
@@ -216,7 +236,7 @@ impl Load {
         if let Some(service) = fate.service() {
             record(&mut latencies.service, service);
         }
-        record(&mut latencies.lag, fate.sent.unwrap_or(fate.done).saturating_sub(fate.at));
+        record(&mut latencies.lag, fate.lag());
         if let Some(late) = fate.timer_lag() {
             record(&mut self.timer_lag, late);
         }
@@ -244,6 +264,8 @@ impl Load {
         }
         add(&mut self.timer_lag, &other.timer_lag);
         add(&mut self.queued, &other.queued);
+        self.slowest.extend_from_slice(&other.slowest);
+        keep_slowest(&mut self.slowest);
         if let (Some(ours), Some(theirs)) = (&mut self.cpu, other.cpu) {
             ours.add(theirs);
         }
@@ -321,6 +343,10 @@ pub fn latency_stats(histogram: &Histogram<u64>) -> LatencyStats {
     }
 }
 
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
 fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(BOUNDS_US.0, BOUNDS_US.1, SIGNIFICANT_DIGITS).expect("the bounds are valid")
 }
@@ -344,8 +370,8 @@ fn series(fates: &[Fate], name: impl Fn(usize) -> &'static str) -> Vec<Second> {
         (0..seconds).map(|second| Second { second: second as u32, ..Second::default() }).collect();
     let mut responses: BTreeMap<(u64, &'static str), Vec<u64>> = BTreeMap::new();
     for fate in fates {
-        let name = name(fate.ticket);
-        responses.entry((fate.at.as_secs(), name)).or_default().push(fate.response().as_micros() as u64);
+        let name = name(fate.number);
+        responses.entry((fate.at.as_secs(), name)).or_default().push(micros(fate.response()));
         let second = &mut series[fate.done.as_secs() as usize];
         let counts = if fate.class().failed() { &mut second.failed } else { &mut second.completed };
         match counts.get_mut(name) {
@@ -361,4 +387,42 @@ fn series(fates: &[Fate], name: impl Fn(usize) -> &'static str) -> Vec<Second> {
         series[second as usize].p99_us.insert(name.to_owned(), *p99);
     }
     series
+}
+
+/// Of each name, the slowest fates that were sent: the others left no trace on the server.
+fn slowest<'a>(
+    fates: impl Iterator<Item = &'a Fate>,
+    name: impl Fn(usize) -> &'static str,
+    trace_id: impl Fn(usize) -> u128,
+) -> Vec<SlowRequest> {
+    let mut by_name: BTreeMap<&'static str, Vec<&Fate>> = BTreeMap::new();
+    for fate in fates.filter(|fate| fate.sent.is_some()) {
+        by_name.entry(name(fate.number)).or_default().push(fate);
+    }
+    let mut slowest = Vec::new();
+    for (name, mut fates) in by_name {
+        fates.sort_by_key(|fate| Reverse(fate.response()));
+        slowest.extend(fates.into_iter().take(SLOWEST).map(|fate| SlowRequest {
+            request: name.to_owned(),
+            outcome: fate.outcome().to_owned(),
+            response_us: micros(fate.response()),
+            service_us: micros(fate.service().unwrap_or_default()),
+            lag_us: micros(fate.lag()),
+            trace_id: format!("{:032x}", trace_id(fate.number)),
+            at_s: fate.at.as_secs_f64(),
+        }));
+    }
+    keep_slowest(&mut slowest);
+    slowest
+}
+
+/// Sorts them and drops those that are too many of their name.
+fn keep_slowest(requests: &mut Vec<SlowRequest>) {
+    requests.sort_by_key(|request| Reverse(request.response_us));
+    let mut kept: BTreeMap<String, usize> = BTreeMap::new();
+    requests.retain(|request| {
+        let kept = kept.entry(request.request.clone()).or_default();
+        *kept += 1;
+        *kept <= SLOWEST
+    });
 }

@@ -10,21 +10,33 @@
 //! - *lag*, sent minus the intended start. It is either *queued*, when all users were busy with earlier requests at the
 //!   intended start, or *timer lag*, when a user was waiting and was woken late.
 //!
+//! Each request carries the id of a trace of its own, so that the slowest can be looked up in the server's logs.
+//!
 //! [`drive`] runs one load and gives a [`Load`], which accounts for every ticket and says in words when the numbers are the
-//! generator's fault rather than the server's ([`Saturation`]).
+//! generator's fault rather than the server's ([`Saturation`]). While it goes on, it can be seen through [`metrics`].
 
 pub mod arrivals;
 mod cancel;
 mod cpu;
 mod drive;
 mod measure;
+pub mod metrics;
 mod pacer;
 mod plan;
 mod saturation;
+mod trace;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use cancel::Cancel;
 pub use cpu::Cpu;
 pub use drive::{LoadError, drive};
-pub use measure::{Class, Latencies, Load};
+pub use measure::{Class, End, Fate, Latencies, Load, SLOWEST};
 pub use plan::{Answer, Judge, Mode, Outcome, Plan, Request, Ticket, judge_status, status_reason};
 pub use saturation::Saturation;
+pub use trace::trace_seed;
+
+/// What is locked in this module is consistent after each statement that changes it, so a panic elsewhere spoils nothing.
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -7,6 +7,8 @@ use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 
+use super::metrics::Meter;
+
 /// One request of the schedule.
 #[derive(Debug, Clone)]
 pub struct Ticket {
@@ -74,6 +76,10 @@ pub struct Plan {
     pub drain: Duration,
     /// Open or closed.
     pub mode: Mode,
+    /// Seeds the trace ids: each request is sent with a `traceparent` header of its own. See [`trace_seed`](super::trace_seed).
+    pub trace_seed: u64,
+    /// Where the load is to be seen while it goes on; without one nothing is spent on it.
+    pub meter: Option<Meter>,
 }
 
 /// Who decides when a request starts.

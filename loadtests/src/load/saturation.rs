@@ -151,7 +151,7 @@ mod tests {
                 let sent = at.max(*taken);
                 let done = sent + service(ticket);
                 let fate = Fate {
-                    ticket: ticket as usize,
+                    number: ticket as usize,
                     at,
                     taken: *taken,
                     sent: Some(sent),

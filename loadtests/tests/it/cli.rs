@@ -13,6 +13,8 @@ use axum::{Json, Router};
 use loadtests::results::Results;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use target_app::postgres::{Options, Postgres};
+use target_app::seed::{self, Scale};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
@@ -214,6 +216,43 @@ async fn a_database_that_cannot_be_used_ends_the_run_with_3() {
             assert!(!said.stderr.contains("secret"), "{said:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn databases_are_seeded_on_a_server_that_keeps_them() {
+    ended(&mut stampede(&["seed", "shop"])).await.fails(2, &["keep the databases", "DATABASE_URL"]);
+    ended(&mut stampede(&["seed", "my-shop"])).await.fails(2, &["my-shop", "at most 63"]);
+
+    let options = Options { database_url: None, ..Options::from_env() };
+    let template = seed::template(Scale::Small, 42);
+    let private = Postgres::obtain(&options, &template, &|_| ()).await.expect("PostgreSQL");
+    let database = private.create_database().await.expect("a database of the run");
+    // Not the run's database: the next run on this server removes it.
+    let door = database.url().replace(database.name(), "postgres");
+    for word in ["made", "there already"] {
+        let said = ended(stampede(&["seed", "shop_a", "shop_b"]).env("DATABASE_URL", &door)).await;
+        assert_eq!(said.code, Some(0), "{said:#?}");
+        assert_eq!(said.stdout.matches(word).count(), 2, "{said:#?}");
+    }
+    private.stop().await.expect("it stops");
+}
+
+#[tokio::test]
+async fn a_probe_ends_with_0_only_when_the_answer_is_a_success() {
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = Router::new()
+        .route("/health", get(async || "ok"))
+        .route("/ready", get(async || StatusCode::SERVICE_UNAVAILABLE));
+    let server = tokio::spawn(async { axum::serve(listener, app).await });
+    let probe = async |path: &str| ended(&mut stampede(&["probe", &format!("http://{address}{path}")])).await;
+    assert_eq!(probe("/health").await.code, Some(0));
+    let said = probe("/ready").await;
+    assert!(said.code == Some(1) && said.stderr.contains("503"), "{said:#?}");
+    server.abort();
+    let _ = server.await;
+    let said = probe("/health").await;
+    assert!(said.code == Some(1) && said.stderr.contains("nothing answers"), "{said:#?}");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The load engine against a tiny server that misbehaves on demand.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -7,13 +8,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use futures::StreamExt;
 use loadtests::load::{
-    Answer, Cancel, Class, Judge, Load, LoadError, Mode, Outcome, Plan, Request, Ticket, arrivals, drive,
-    judge_status, status_reason,
+    Answer, Cancel, Class, Judge, Load, LoadError, Mode, Outcome, Plan, Request, SLOWEST, Ticket, arrivals,
+    drive, judge_status, status_reason, trace_seed,
 };
 use loadtests::results::Tickets;
 use tokio::io::AsyncReadExt;
@@ -22,15 +23,15 @@ use tokio::sync::Notify;
 
 const LONG: Duration = Duration::from_secs(30);
 
-fn at(millis: u64, request: Request) -> Ticket {
+pub fn at(millis: u64, request: Request) -> Ticket {
     Ticket { at: Duration::from_millis(millis), request }
 }
 
-fn ok() -> Request {
+pub fn ok() -> Request {
     Request::get("ok", "/ok")
 }
 
-fn plan(url: &str, tickets: Vec<Ticket>) -> Plan {
+pub fn plan(url: &str, tickets: Vec<Ticket>) -> Plan {
     Plan {
         targets: vec![url.parse().unwrap()],
         tickets,
@@ -40,6 +41,8 @@ fn plan(url: &str, tickets: Vec<Ticket>) -> Plan {
         timeout: LONG,
         drain: LONG,
         mode: Mode::Open,
+        trace_seed: 1,
+        meter: None,
     }
 }
 
@@ -47,22 +50,23 @@ fn by_status() -> Judge {
     Arc::new(judge_status)
 }
 
-async fn run(plan: Plan) -> Load {
+pub async fn run(plan: Plan) -> Load {
     drive(plan, by_status(), Cancel::new()).await.unwrap()
 }
 
 /// What the test can see of the server, and do to it.
 #[derive(Default)]
-struct Control {
+pub struct Control {
     /// Requests that wait at the gate, or did.
-    at_gate: AtomicUsize,
-    arrival: Notify,
-    gate: Notify,
+    pub at_gate: AtomicUsize,
+    pub arrival: Notify,
+    pub gate: Notify,
     bodies: std::sync::Mutex<Vec<Bytes>>,
+    traceparents: std::sync::Mutex<Vec<String>>,
 }
 
 /// Serves until the test's runtime ends.
-async fn server() -> (String, Arc<Control>) {
+pub async fn server() -> (String, Arc<Control>) {
     async fn gate(State(control): State<Arc<Control>>) -> &'static str {
         let opened = control.gate.notified();
         control.at_gate.fetch_add(1, Ordering::SeqCst);
@@ -76,8 +80,10 @@ async fn server() -> (String, Arc<Control>) {
                 .chain(futures::stream::pending()),
         )
     }
-    async fn keep(State(control): State<Arc<Control>>, body: Bytes) -> impl IntoResponse {
+    async fn keep(State(control): State<Arc<Control>>, headers: HeaderMap, body: Bytes) -> impl IntoResponse {
         control.bodies.lock().unwrap().push(body);
+        let traceparent = headers["traceparent"].to_str().unwrap().to_owned();
+        control.traceparents.lock().unwrap().push(traceparent);
         StatusCode::CREATED
     }
     let control = Arc::new(Control::default());
@@ -338,6 +344,81 @@ async fn plans_that_cannot_be_driven_say_why() {
     assert!(refused(Plan { tickets: late, ..good.clone() }).await.contains("`ok` is due at 300ms"));
     let astray = vec![at(0, Request { target: 1, ..ok() })];
     assert!(refused(Plan { tickets: astray, ..good }).await.contains("target 1"));
+}
+
+/// The `traceparent` headers that a server saw of a load, in order, and the load.
+async fn traced(mode: Mode, seed: u64) -> (Vec<String>, Load) {
+    let (url, control) = server().await;
+    let tickets = (0..7).map(|n| at(n * 10, Request::post("keep", "/keep", "{}"))).collect();
+    let load = run(Plan { mode, users: 1, trace_seed: seed, ..plan(&url, tickets) }).await;
+    let seen = std::mem::take(&mut *control.traceparents.lock().unwrap());
+    (seen, load)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_request_names_a_trace_of_its_own_and_a_seed_repeats_them() {
+    let (seen, _) = traced(Mode::Open, 7).await;
+    for header in &seen {
+        let parts: Vec<&str> = header.split('-').collect();
+        let [version, trace, span, flags] = parts[..] else { panic!("{header}") };
+        assert_eq!((version, flags), ("00", "01"), "{header}");
+        assert_eq!((trace.len(), span.len()), (32, 16), "{header}");
+        assert!(header.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f' | '-')), "{header}");
+    }
+    let different: BTreeSet<_> = seen.iter().flat_map(|header| header.split('-').skip(1).take(2)).collect();
+    assert_eq!(different.len(), 14, "seven traces and seven spans");
+    assert_eq!(traced(Mode::Open, 7).await.0, seen);
+    assert!(traced(Mode::Open, 8).await.0.iter().all(|header| !seen.contains(header)));
+
+    let (closed, _) = traced(Mode::Closed, 7).await;
+    assert_eq!(closed[..7], seen);
+    assert!(closed.len() > 7, "it goes round");
+    assert_eq!(closed.iter().collect::<BTreeSet<_>>().len(), closed.len(), "also the same ticket sent again");
+}
+
+#[test]
+fn trace_seeds_tell_loads_apart() {
+    assert_eq!(trace_seed(""), 0xcbf2_9ce4_8422_2325, "the offset basis of FNV-1a");
+    assert_eq!(trace_seed("foobar"), 0x8594_4171_f739_67e8, "one of its published test vectors");
+    assert_ne!(trace_seed("42 oversold-stock buggy 1 0"), trace_seed("42 oversold-stock buggy 1 1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_slowest_requests_are_kept_with_their_traces() {
+    let (seen, load) = traced(Mode::Open, 7).await;
+    assert_eq!(load.slowest.len(), SLOWEST);
+    assert!(load.slowest.is_sorted_by(|a, b| a.response_us >= b.response_us));
+    assert_eq!(
+        load.slowest[0].response_us.max(1),
+        load.response("keep").max(),
+        "to three digits both are exact here"
+    );
+    for slow in &load.slowest {
+        let sent = (slow.at_s * 100.0).round() as usize;
+        assert!(seen[sent].contains(&slow.trace_id), "{slow:?} is not of {}", seen[sent]);
+        assert_eq!((slow.request.as_str(), slow.outcome.as_str()), ("keep", "ok"));
+        assert!(slow.response_us.abs_diff(slow.service_us + slow.lag_us) <= 1, "{slow:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_name_keeps_its_slowest_and_what_was_never_sent_is_not_among_them() {
+    let (url, control) = server().await;
+    // The warm-up's request holds one user to the end; the other goes on.
+    let mut tickets = vec![at(0, Request::get("warm-up", "/gate"))];
+    tickets.extend((0..9).map(|n| at(20 + n, ok())));
+    tickets.extend((0..9).map(|n| at(100 + n, Request::get("hang", "/gate"))));
+    let plan =
+        Plan { users: 2, warm_up: Duration::from_millis(10), drain: Duration::ZERO, ..plan(&url, tickets) };
+    let mut load = run(plan).await;
+    assert_eq!(control.at_gate.load(Ordering::SeqCst), 2);
+    let kept = |load: &Load, name: &str| load.slowest.iter().filter(|slow| slow.request == name).count();
+    assert_eq!((kept(&load, "ok"), kept(&load, "hang"), kept(&load, "warm-up")), (SLOWEST, 1, 0));
+    assert_eq!((load.slowest[0].request.as_str(), load.slowest[0].outcome.as_str()), ("hang", "in-flight"));
+
+    load.merge(&load.clone());
+    assert_eq!((kept(&load, "ok"), kept(&load, "hang")), (SLOWEST, 2));
+    assert!(load.slowest.is_sorted_by(|a, b| a.response_us >= b.response_us));
 }
 
 #[test]

@@ -197,6 +197,7 @@ fn variant(
                 p99_us: BTreeMap::from([(headline.into(), 10_000)]),
             })
             .collect(),
+        slowest: Vec::new(),
     }
 }
 

@@ -6,8 +6,8 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
 
 use super::home::hash;
-use super::template::{Template, connect, drop_database};
-use super::{OLDEST_MAJOR, PostgresError, Progress, RUN_PREFIX, run_id};
+use super::template::{Template, connect, drop_database, exists};
+use super::{OLDEST_MAJOR, PostgresError, Progress, RUN_PREFIX, TEMPLATE_PREFIX, run_id};
 
 /// A server that has not answered by then is not there.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -127,7 +127,7 @@ async fn obtain_template(
     progress: Progress<'_>,
 ) -> Result<String, PostgresError> {
     let key = hash(&template.key);
-    let name = format!("stampede_template_{key:016x}");
+    let name = format!("{TEMPLATE_PREFIX}{key:016x}");
     let mut admin = connect(door).await?;
     // Held until this connection ends. The lock is of one database: a run that came in by another one may build at the
     // same time, and then the second renaming fails.
@@ -146,14 +146,6 @@ async fn obtain_template(
         }
     }
     Ok(name)
-}
-
-async fn exists(admin: &mut PgConnection, name: &str) -> Result<bool, PostgresError> {
-    sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
-        .bind(name)
-        .fetch_one(admin)
-        .await
-        .map_err(PostgresError::sql("look for the template"))
 }
 
 /// Drops the databases of runs that no longer hold their mark.

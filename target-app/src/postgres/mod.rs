@@ -21,7 +21,7 @@ mod process;
 mod template;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use sqlx::postgres::PgConnectOptions;
@@ -34,7 +34,7 @@ use template::CloneStrategy;
 
 pub use error::PostgresError;
 pub use home::default_home;
-pub use template::{Database, Template};
+pub use template::{Database, DatabaseName, Template};
 
 /// With this version came clones that choose how they are copied, and databases that name their locale provider.
 const OLDEST_MAJOR: u32 = 15;
@@ -44,6 +44,9 @@ const NEWEST_MAJOR: u32 = 18;
 
 /// Begins the name of every database of a run, before the run's id.
 const RUN_PREFIX: &str = "stampede_run_";
+
+/// Begins the name of every template on a given server, before the hash of its key.
+const TEMPLATE_PREFIX: &str = "stampede_template_";
 
 /// How a run's id is written in names.
 fn run_id(run: u32) -> String {
@@ -110,6 +113,7 @@ pub struct Postgres {
     door: PgConnectOptions,
     version: String,
     origin: String,
+    programs: Option<PathBuf>,
     run: String,
     databases: AtomicU32,
 }
@@ -138,6 +142,7 @@ impl Postgres {
                 door: given.door.clone(),
                 version: given.version.clone(),
                 origin: format!("the given server {}", given.masked_url),
+                programs: None,
                 run: run_id(given.run),
                 databases: AtomicU32::new(1),
                 server: Server::Given(given),
@@ -150,6 +155,7 @@ impl Postgres {
             door: cluster.door.clone(),
             version: binaries.version,
             origin: format!("a private server from {}", binaries.dir.display()),
+            programs: Some(binaries.dir),
             run: cluster.run_id(),
             databases: AtomicU32::new(1),
             server: Server::Private(cluster),
@@ -166,18 +172,40 @@ impl Postgres {
         &self.origin
     }
 
+    /// The directory of a private server's programs, where others of its version may be too; none for a given server.
+    pub fn programs(&self) -> Option<&Path> {
+        self.programs.as_deref()
+    }
+
     /// Clones the template into a database with a name of its own.
     ///
     /// # Errors
     ///
     /// [`PostgresError::Sql`] when the server is gone or refuses.
     pub async fn create_database(&self) -> Result<Database, PostgresError> {
+        let number = self.databases.fetch_add(1, Ordering::Relaxed);
+        self.clone_as(format!("{RUN_PREFIX}{}_{number}", self.run)).await
+    }
+
+    /// Makes sure that there is a database called `name`: a clone of the template, unless one of that name is there
+    /// already. A given server keeps it when this run ends. Says whether it was made.
+    ///
+    /// # Errors
+    ///
+    /// [`PostgresError::Sql`] when the server is gone or refuses.
+    pub async fn keep_database(&self, name: &DatabaseName) -> Result<bool, PostgresError> {
+        let mut admin = template::connect(&self.door).await?;
+        if template::exists(&mut admin, name.as_str()).await? {
+            return Ok(false);
+        }
+        self.clone_as(name.as_str().to_owned()).await.map(|_| true)
+    }
+
+    async fn clone_as(&self, name: String) -> Result<Database, PostgresError> {
         let (template, strategy) = match &self.server {
             Server::Private(_) => (cluster::TEMPLATE, CloneStrategy::Files),
             Server::Given(given) => (given.template.as_str(), CloneStrategy::Servers),
         };
-        let number = self.databases.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{RUN_PREFIX}{}_{number}", self.run);
         Database::clone_of(template, strategy, name, &self.door).await
     }
 

@@ -1,12 +1,13 @@
 //! The template database and its clones.
 
 use std::fmt;
+use std::str::FromStr;
 
 use futures::future::BoxFuture;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
 
-use super::PostgresError;
+use super::{PostgresError, RUN_PREFIX, TEMPLATE_PREFIX};
 
 type Build = dyn Fn(PgConnectOptions) -> BoxFuture<'static, anyhow::Result<()>> + Send + Sync;
 
@@ -131,6 +132,37 @@ impl Database {
     }
 }
 
+/// The name of a database that outlives the run that made it. It needs no quotes in SQL, and is none of those that runs
+/// use for their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseName(String);
+
+impl DatabaseName {
+    /// The name as the server writes it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for DatabaseName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let plain = text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+        if text.is_empty() || !plain || text.as_bytes()[0].is_ascii_digit() || text.len() > 63 {
+            return Err(
+                "a database's name is made of at most 63 of a to z, 0 to 9 and _, no digit first".into()
+            );
+        }
+        if let Some(taken) = [RUN_PREFIX, TEMPLATE_PREFIX].into_iter().find(|taken| text.starts_with(taken)) {
+            return Err(format!(
+                "names that begin with {taken} are the lab's own, and their databases are removed"
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
 /// How a clone is made.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum CloneStrategy {
@@ -158,6 +190,14 @@ pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, 
     options.connect().await.map_err(PostgresError::sql(format!("connect to the database {to:?}")))
 }
 
+pub(super) async fn exists(admin: &mut PgConnection, name: &str) -> Result<bool, PostgresError> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+        .bind(name)
+        .fetch_one(admin)
+        .await
+        .map_err(PostgresError::sql(format!("look for the database {name}")))
+}
+
 pub(super) async fn drop_database(admin: &mut PgConnection, name: &str) -> Result<(), PostgresError> {
     execute(admin, format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await
 }
@@ -166,4 +206,20 @@ pub(super) async fn drop_database(admin: &mut PgConnection, name: &str) -> Resul
 async fn execute(connection: &mut PgConnection, sql: String) -> Result<(), PostgresError> {
     let failed = PostgresError::sql(format!("run `{sql}`"));
     connection.execute(AssertSqlSafe(sql)).await.map(|_| ()).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_need_quotes_or_belong_to_runs_are_refused() {
+        for name in ["shop", "shop_buggy", "_2", &"x".repeat(63)] {
+            assert_eq!(name.parse::<DatabaseName>().unwrap().as_str(), name);
+        }
+        for name in ["", "2shop", "Shop", "shop;x", "shop-1", "stampede_run_1_1", "stampede_template_0"] {
+            assert!(name.parse::<DatabaseName>().is_err(), "{name}");
+        }
+        assert!("x".repeat(64).parse::<DatabaseName>().is_err());
+    }
 }

@@ -10,12 +10,13 @@ use serde::ser::SerializeMap;
 use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Span, Subscriber};
-use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+use tracing_subscriber::filter::{EnvFilter, FilterExt, LevelFilter, filter_fn};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::Layer;
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
+use super::statements;
 use super::trace::TraceContext;
 
 /// The request that a line belongs to. It is kept in the extensions of the request's span, and written only when something
@@ -54,7 +55,11 @@ where
             layer.with_ansi(false).fmt_fields(NoFields).event_format(lines).boxed()
         }
     };
-    layer.with_filter(EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).from_env_lossy())
+    let chosen = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).from_env_lossy();
+    // A request's span is no line of its own, but whatever is logged inside it needs its ids.
+    layer.with_filter(
+        chosen.or(filter_fn(|metadata| metadata.is_span() && metadata.name() == statements::SPAN)),
+    )
 }
 
 /// One JSON object a line. Fields of the event stand beside the others, not in an object of their own.

@@ -92,10 +92,9 @@ impl Telemetry {
             self.metrics.counter(spec, labels).inc_by(by);
         }
     }
-}
 
-impl Drop for Telemetry {
-    fn drop(&mut self) {
+    /// Sends off the last traces. It blocks, for a bounded time.
+    pub fn flush(&self) {
         if let Some(traces) = &self.traces {
             otlp::shut_down(traces);
         }
@@ -180,8 +179,7 @@ pub async fn observe(State(telemetry): State<Arc<Telemetry>>, request: Request, 
     let method = method_label(request.method());
     let path = request.extensions().get::<MatchedPath>().cloned();
     let route = route_label(path.as_ref());
-    // At the level of errors, so that no filter of logs hides it: whatever is logged inside needs its ids.
-    let span = tracing::error_span!(
+    let span = tracing::info_span!(
         statements::SPAN,
         http_request_method = method,
         http_route = route,

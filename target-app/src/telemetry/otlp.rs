@@ -10,7 +10,9 @@ use opentelemetry::trace::{SpanContext, TraceContextExt, TraceFlags, TraceState,
 use opentelemetry_otlp::{RetryPolicy, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
+use opentelemetry_sdk::trace::{
+    BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider, SpanData, SpanExporter,
+};
 use tracing::{Span, Subscriber};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::filter::{LevelFilter, filter_fn};
@@ -22,6 +24,9 @@ use super::trace::TraceContext;
 
 /// How long the collector may take for a batch, and the last batch may hold up the end of the process.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a span waits for others to be sent with. Short, because a server under test is often killed at the end.
+const DELAY: Duration = Duration::from_secs(1);
 
 /// Parses a collector's address: `http://host:port`, with a path where it is not `/v1/traces`.
 ///
@@ -66,7 +71,9 @@ pub fn provider(collector: &Uri, run_id: &str) -> anyhow::Result<SdkTracerProvid
         .with_attribute(opentelemetry::KeyValue::new("service.instance.id", run_id.to_owned()))
         .build();
     let exporter = OnItsThread { runtime, exporter, failing: AtomicBool::new(false) };
-    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
+    let batches = BatchConfigBuilder::default().with_scheduled_delay(DELAY).build();
+    let processor = BatchSpanProcessor::builder(exporter).with_batch_config(batches).build();
+    Ok(SdkTracerProvider::builder().with_span_processor(processor).with_resource(resource).build())
 }
 
 /// Sends what is queued and ends the export.

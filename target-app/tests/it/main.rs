@@ -5,3 +5,4 @@ mod postgres;
 mod routes;
 mod server;
 mod support;
+mod telemetry;

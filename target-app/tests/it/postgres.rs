@@ -1,7 +1,7 @@
 //! Servers that need no set-up: they start, keep out of each other's way, say what is wrong, and leave nothing.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -14,20 +14,10 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
 use target_app::postgres::{Database, Options, Postgres, PostgresError, ServerChoice, Template};
 use tempfile::TempDir;
 
+use crate::support::skip;
+
 /// Tells the test that runs as a child of itself where to start its server.
 const OWNED_HOME: &str = "STAMPEDE_TEST_OWNED_HOME";
-
-fn skip(name: &str, why: &str) {
-    assert!(
-        std::env::var("STAMPEDE_REQUIRE").as_deref() != Ok("all"),
-        "{name} could not run, and STAMPEDE_REQUIRE=all: {why}"
-    );
-    #[expect(
-        clippy::explicit_write,
-        reason = "the test harness hides what `eprintln!` says in a test that passes"
-    )]
-    writeln!(std::io::stderr(), "SKIPPED {name}: {why}").unwrap();
-}
 
 /// A home of the test's own. Others may look into it: as root, the server runs as somebody else.
 fn fresh_home() -> TempDir {
@@ -532,6 +522,27 @@ async fn a_given_server_is_used_and_left_as_it_was_found() {
     assert_eq!(count(&mut watch, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").await, 0);
     // The clone whose URL was the way in is a run's database too, of a run without a mark here.
     assert_eq!(count(&mut watch, runs).await, before - 1);
+    private.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_database_that_is_kept_outlives_its_run_and_is_made_once() {
+    let home = fresh_home();
+    let private = server(home.path()).await;
+    let door = url(&private.create_database().await.unwrap(), str::to_owned);
+    let name = "shop_kept".parse().unwrap();
+    let kept = door.replace("/postgres", "/shop_kept");
+
+    let postgres = Postgres::obtain(&given(&door), &template().0, &|_| {}).await.unwrap();
+    assert!(postgres.keep_database(&name).await.unwrap(), "it was not there");
+    postgres.stop().await.unwrap();
+    let mut connection = PgConnection::connect(&kept).await.unwrap();
+    connection.execute("INSERT INTO products VALUES ('teapot')").await.unwrap();
+
+    let next = Postgres::obtain(&given(&door), &template().0, &|_| {}).await.unwrap();
+    assert!(!next.keep_database(&name).await.unwrap(), "it was there");
+    next.stop().await.unwrap();
+    assert_eq!(count(&mut connection, "SELECT count(*) FROM products").await, 2, "it was left as it is");
     private.stop().await.unwrap();
 }
 

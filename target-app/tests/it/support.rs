@@ -1,8 +1,9 @@
 //! A database and servers for tests: one private PostgreSQL for the whole program, a clone of the data for each test.
 
+use std::io::Write;
 use std::process::Stdio;
 
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
@@ -14,6 +15,19 @@ use tokio::process::{Child, Command};
 use tokio::sync::OnceCell;
 
 pub const HEAVY_USER: &str = "heavy.user@example.com";
+
+/// Says that a test cannot run here; fails instead where everything must run.
+pub fn skip(name: &str, why: &str) {
+    assert!(
+        std::env::var("STAMPEDE_REQUIRE").as_deref() != Ok("all"),
+        "{name} could not run, and STAMPEDE_REQUIRE=all: {why}"
+    );
+    #[expect(
+        clippy::explicit_write,
+        reason = "the test harness hides what `eprintln!` says in a test that passes"
+    )]
+    writeln!(std::io::stderr(), "SKIPPED {name}: {why}").unwrap();
+}
 
 /// A clone of the small data set.
 pub async fn database() -> Database {
@@ -40,15 +54,25 @@ pub struct TestServer {
 impl TestServer {
     /// A server on this database, with these options.
     pub async fn start(database: &Database, options: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_target-app"))
+        Self::start_with(database, options, |_| ()).await
+    }
+
+    /// The same, with more to say about its process.
+    pub async fn start_with(
+        database: &Database,
+        options: &[&str],
+        configure: impl FnOnce(&mut Command),
+    ) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_target-app"));
+        command
             .args(["--listen", "127.0.0.1:0", "--exit-with-parent"])
             .args(options)
             .env("DATABASE_URL", database.url())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the server");
+            .kill_on_drop(true);
+        configure(&mut command);
+        let mut child = command.spawn().expect("the server");
         let output = child.stdout.take().expect("its standard output");
         let line = BufReader::new(output).lines().next_line().await.expect("a line").expect("it is ready");
         TestServer {
@@ -67,12 +91,16 @@ impl TestServer {
         &self.ready
     }
 
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("http://{}{path}", self.ready.public))
+    }
+
     pub fn get(&self, path: &str) -> RequestBuilder {
-        self.client.get(format!("http://{}{path}", self.ready.public))
+        self.request(Method::GET, path)
     }
 
     pub fn post(&self, path: &str) -> RequestBuilder {
-        self.client.post(format!("http://{}{path}", self.ready.public))
+        self.request(Method::POST, path)
     }
 
     /// A checkout by the heavy user: `(product, quantity)`.

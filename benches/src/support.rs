@@ -1,0 +1,81 @@
+//! What the benchmarks of the exercises share: a runtime, databases to work on, and the statements that a call takes.
+
+use std::cell::OnceCell;
+use std::time::Duration;
+
+use criterion::Criterion;
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
+use target_app::postgres::{Options, Postgres};
+use target_app::seed::{Scale, template};
+use target_app::telemetry::statements;
+use tokio::runtime::Runtime;
+use tracing::Instrument;
+use tracing_subscriber::layer::SubscriberExt;
+
+/// Settings that keep a run of all benchmarks to a few minutes. The options of a benchmark's command line win over
+/// them, which is why no group sets these times itself.
+pub fn settings(samples: usize) -> Criterion {
+    Criterion::default()
+        .sample_size(samples)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1))
+        // A plot of each benchmark's samples costs as much time as the samples of the quick ones.
+        .without_plots()
+}
+
+/// A runtime, and a PostgreSQL server that starts when the first benchmark asks for a database: one that is filtered
+/// out, or needs none, does not wait for it.
+#[derive(Debug)]
+pub struct Lab {
+    /// One thread, so that nothing but the benchmark and its database needs a processor.
+    pub runtime: Runtime,
+    postgres: OnceCell<Postgres>,
+}
+
+impl Lab {
+    /// A laboratory without a server yet.
+    pub fn open() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        Self { runtime: runtime.expect("a runtime"), postgres: OnceCell::new() }
+    }
+
+    /// A clone of the small data set of its own, through as many connections as the server has by default.
+    ///
+    /// # Panics
+    /// When no PostgreSQL can be found or fetched. The message says what was tried.
+    pub fn database(&self) -> PgPool {
+        let (options, template) = (Options::from_env(), template(Scale::Small, 42));
+        let start = || {
+            let server = Postgres::obtain(&options, &template, &|step| eprintln!("{step}"));
+            self.runtime.block_on(server).unwrap_or_else(|error| panic!("{error}\n{}", error.hint()))
+        };
+        let server = self.postgres.get_or_init(start);
+        self.runtime.block_on(async {
+            let database = server.create_database().await.expect("a clone of the data");
+            let options = PgPoolOptions::new()
+                .max_connections(10)
+                .test_before_acquire(false)
+                // A slow call is what is measured here, not how soon it is given up.
+                .acquire_timeout(Duration::from_secs(300));
+            options.connect_with(database.connect_options()).await.expect("a connection")
+        })
+    }
+
+    /// The answer of some work, and how many SQL statements it took.
+    pub fn count_statements<T>(&self, work: impl Future<Output = T>) -> (T, u64) {
+        let subscriber = tracing_subscriber::registry().with(statements::layer());
+        tracing::subscriber::with_default(subscriber, || {
+            let span = tracing::info_span!(target: "target_app::telemetry", statements::SPAN);
+            let answer = self.runtime.block_on(work.instrument(span.clone()));
+            (answer, statements::count(&span).expect("the layer is installed"))
+        })
+    }
+
+    /// Ends the server, if one was started.
+    pub fn close(self) {
+        if let Some(server) = self.postgres.into_inner() {
+            self.runtime.block_on(server.stop()).expect("the databases are dropped");
+        }
+    }
+}

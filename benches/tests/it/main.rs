@@ -1,0 +1,6 @@
+//! The tests of this crate's commands, in one program. Cargo, valgrind and the benchmarks are played by small scripts,
+//! so that a comparison takes seconds and its times are what the test says.
+
+mod fakes;
+mod gate;
+mod self_test;

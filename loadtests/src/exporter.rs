@@ -1,0 +1,134 @@
+//! The generator's own listener for Prometheus: what it measures, and where the servers are that it measures.
+//!
+//! `GET /metrics` has the generator's [`Metrics`]. `GET /targets` lists the operator listeners of the servers that run at
+//! this moment, in the form of Prometheus' HTTP service discovery: each round has fresh servers on fresh ports, which no
+//! configuration could name beforehand.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
+
+use crate::load::metrics::Metrics;
+
+/// A listener on loopback, which answers until it is dropped.
+pub struct Exporter {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What it shows.
+    pub metrics: Arc<Metrics>,
+    servers: Servers,
+    listener: AbortHandle,
+}
+
+/// Servers under test that run at this moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Target {
+    /// Their operator listeners, as `host:port`.
+    pub targets: Vec<String>,
+    /// Set on every series that is scraped from them.
+    pub labels: TargetLabels,
+}
+
+/// What tells the servers of one round from those of another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TargetLabels {
+    /// Catalogue id.
+    pub exercise: String,
+    /// Catalogue name.
+    pub variant: String,
+    /// As in the results.
+    pub run_id: String,
+    /// Where on the listener the metrics are.
+    #[serde(rename = "__metrics_path__")]
+    pub metrics_path: String,
+}
+
+#[derive(Clone, Default)]
+struct Servers(Arc<Mutex<BTreeMap<u64, Target>>>);
+
+impl Servers {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Target>> {
+        // Each change is one call on the map.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Servers on the list; dropping it takes them off.
+pub struct Listed {
+    servers: Servers,
+    key: u64,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.servers.lock().remove(&self.key);
+    }
+}
+
+impl Exporter {
+    /// Listens on a port of 127.0.0.1; 0 takes a free one.
+    ///
+    /// # Errors
+    /// When the port cannot be had.
+    pub async fn listen(port: u16) -> io::Result<Self> {
+        let metrics = Arc::new(Metrics::new().map_err(io::Error::other)?);
+        let servers = Servers::default();
+        let router = Router::new()
+            .route("/metrics", get(show_metrics).with_state(metrics.clone()))
+            .route("/targets", get(show_targets).with_state(servers.clone()));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        let address = listener.local_addr()?;
+        let serving = tokio::spawn(async { axum::serve(listener, router).await });
+        Ok(Self { address, metrics, servers, listener: serving.abort_handle() })
+    }
+
+    /// Puts servers on the list, until what is returned is dropped.
+    pub fn list(
+        &self,
+        operators: impl Iterator<Item = SocketAddr>,
+        exercise: &str,
+        variant: &str,
+        run_id: &str,
+    ) -> Listed {
+        let target = Target {
+            targets: operators.map(|address| address.to_string()).collect(),
+            labels: TargetLabels {
+                exercise: exercise.into(),
+                variant: variant.into(),
+                run_id: run_id.into(),
+                metrics_path: "/metrics".into(),
+            },
+        };
+        let mut listed = self.servers.lock();
+        let key = listed.last_key_value().map_or(0, |(last, _)| last + 1);
+        listed.insert(key, target);
+        Listed { servers: self.servers.clone(), key }
+    }
+}
+
+impl Drop for Exporter {
+    fn drop(&mut self) {
+        self.listener.abort();
+    }
+}
+
+async fn show_metrics(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
+    // The threads of this runtime drive the load.
+    let text = tokio::task::spawn_blocking(move || metrics.encode()).await;
+    text.map(|text| ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text))
+        .map_err(|_| (StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written down"))
+}
+
+async fn show_targets(State(servers): State<Servers>) -> Json<Vec<Target>> {
+    Json(servers.lock().values().cloned().collect())
+}

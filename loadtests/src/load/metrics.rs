@@ -1,0 +1,367 @@
+//! What Prometheus sees of the loads.
+//!
+//! Nothing is counted while a request is on its way. The users of a load keep journals in any case, and each scrape reads
+//! what is new in them. So a load at which nobody looks pays nothing, and the clock of one at which somebody looks is not
+//! disturbed by counting.
+//!
+//! Counters go on over the rounds of a variant, and include warm-ups and rounds that were repeated: they say what was
+//! asked of the servers, which is what a dashboard compares them with. Verdicts are made of
+//! [`Load`](super::Load)s instead.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, Weak};
+
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+use super::lock;
+use super::measure::Fate;
+use crate::results::CheckResult;
+
+/// The declaration of one metric.
+#[derive(Debug)]
+pub struct MetricSpec {
+    /// Its name, with the base unit at the end.
+    pub name: &'static str,
+    /// How its values behave.
+    pub kind: MetricKind,
+    /// What it counts, in one sentence without a full stop.
+    pub help: &'static str,
+    /// Names of its labels, in their order. Each has a bounded set of values.
+    pub labels: &'static [&'static str],
+    /// Upper edges of a histogram's buckets, ascending; empty for the other kinds.
+    pub buckets: &'static [f64],
+    /// What one is one of.
+    pub unit: &'static str,
+}
+
+/// How a metric's values behave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricKind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts observations by size.
+    Histogram,
+}
+
+impl MetricSpec {
+    const fn counter(
+        name: &'static str,
+        labels: &'static [&'static str],
+        unit: &'static str,
+        help: &'static str,
+    ) -> Self {
+        MetricSpec { name, kind: MetricKind::Counter, help, labels, buckets: &[], unit }
+    }
+
+    const fn gauge(
+        name: &'static str,
+        labels: &'static [&'static str],
+        unit: &'static str,
+        help: &'static str,
+    ) -> Self {
+        MetricSpec { name, kind: MetricKind::Gauge, help, labels, buckets: &[], unit }
+    }
+
+    const fn histogram(
+        name: &'static str,
+        labels: &'static [&'static str],
+        buckets: &'static [f64],
+        unit: &'static str,
+        help: &'static str,
+    ) -> Self {
+        MetricSpec { name, kind: MetricKind::Histogram, help, labels, buckets, unit }
+    }
+}
+
+const VARIANT: &[&str] = &["exercise", "variant"];
+const REQUEST: &[&str] = &["exercise", "variant", "request"];
+const OUTCOME: &[&str] = &["exercise", "variant", "request", "outcome"];
+const CHECK: &[&str] = &["exercise", "variant", "check"];
+
+/// Those of the server's own histogram, and the 3 s after which a request is given up.
+const RESPONSE_BUCKETS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.2, 0.25, 0.5, 0.75, 1.0, 2.5, 3.0, 5.0, 7.5, 10.0,
+];
+/// 20 ms are among them: a timer that is later makes a round invalid.
+const LAG_BUCKETS: &[f64] =
+    &[0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0];
+
+const INTENDED: MetricSpec = MetricSpec::counter(
+    "stampede_loadgen_requests_intended_total",
+    REQUEST,
+    "requests",
+    "Requests that the schedule wanted sent by now; in a closed loop, requests sent",
+);
+const REQUESTS: MetricSpec = MetricSpec::counter(
+    "stampede_loadgen_requests_total",
+    OUTCOME,
+    "requests",
+    "Requests that came to an end, by outcome: ok, a refusal that is expected, or a failure",
+);
+const RESPONSE: MetricSpec = MetricSpec::histogram(
+    "stampede_loadgen_response_duration_seconds",
+    OUTCOME,
+    RESPONSE_BUCKETS,
+    "seconds",
+    "Time from a request's intended start to the end of its answer",
+);
+const LAG: MetricSpec = MetricSpec::histogram(
+    "stampede_loadgen_lag_seconds",
+    REQUEST,
+    LAG_BUCKETS,
+    "seconds",
+    "Time from a request's intended start to its sending: the wait for a free user, and late timers",
+);
+const TIMER_LAG: MetricSpec = MetricSpec::histogram(
+    "stampede_loadgen_timer_lag_seconds",
+    VARIANT,
+    LAG_BUCKETS,
+    "seconds",
+    "How late a user who was free sent a request: the generator's own fault",
+);
+const IN_FLIGHT: MetricSpec = MetricSpec::gauge(
+    "stampede_loadgen_in_flight",
+    REQUEST,
+    "requests",
+    "Requests that were sent and have not come to an end",
+);
+const USERS: MetricSpec = MetricSpec::gauge(
+    "stampede_loadgen_users",
+    VARIANT,
+    "requests",
+    "Requests that can be in flight at most",
+);
+const SATURATED: MetricSpec = MetricSpec::gauge(
+    "stampede_loadgen_saturated",
+    VARIANT,
+    "",
+    "1 when the generator, not the server, shaped the numbers of the last round, else 0",
+);
+const CHECK_HELD: MetricSpec =
+    MetricSpec::gauge("stampede_check_held", CHECK, "", "1 when the check held in the last round, else 0");
+
+/// All metrics of the generator.
+pub const METRICS: &[MetricSpec] =
+    &[INTENDED, REQUESTS, RESPONSE, LAG, TIMER_LAG, IN_FLIGHT, USERS, SATURATED, CHECK_HELD];
+
+/// The metrics of a process that drives loads.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    intended: IntCounterVec,
+    requests: IntCounterVec,
+    response: HistogramVec,
+    lag: HistogramVec,
+    timer_lag: HistogramVec,
+    in_flight: IntGaugeVec,
+    users: IntGaugeVec,
+    saturated: IntGaugeVec,
+    check_held: IntGaugeVec,
+    /// The load that goes on. There is one at a time.
+    live: Mutex<Option<Weak<dyn Live>>>,
+}
+
+/// A load whose journals can be read.
+pub(super) trait Live: std::fmt::Debug + Send + Sync {
+    /// Brings the metrics up to date.
+    fn read_journals(&self);
+}
+
+impl Metrics {
+    /// All of [`METRICS`], without any series.
+    ///
+    /// # Errors
+    /// When a declaration is not valid, which no declaration of this module is.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        Ok(Self {
+            intended: counter(&registry, &INTENDED)?,
+            requests: counter(&registry, &REQUESTS)?,
+            response: histogram(&registry, &RESPONSE)?,
+            lag: histogram(&registry, &LAG)?,
+            timer_lag: histogram(&registry, &TIMER_LAG)?,
+            in_flight: gauge(&registry, &IN_FLIGHT)?,
+            users: gauge(&registry, &USERS)?,
+            saturated: gauge(&registry, &SATURATED)?,
+            check_held: gauge(&registry, &CHECK_HELD)?,
+            live: Mutex::default(),
+            registry,
+        })
+    }
+
+    /// Everything until now, in Prometheus' text format. It takes the longer the more requests ended since the last time,
+    /// so it is no work for a thread that drives users.
+    pub fn encode(&self) -> String {
+        let live = lock(&self.live).as_ref().and_then(Weak::upgrade);
+        if let Some(live) = live {
+            live.read_journals();
+        }
+        // Encoding fails only on families without a name, which registration refuses.
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+}
+
+fn counter(registry: &Registry, spec: &MetricSpec) -> prometheus::Result<IntCounterVec> {
+    let vec = IntCounterVec::new(Opts::new(spec.name, spec.help), spec.labels)?;
+    registry.register(Box::new(vec.clone()))?;
+    Ok(vec)
+}
+
+fn gauge(registry: &Registry, spec: &MetricSpec) -> prometheus::Result<IntGaugeVec> {
+    let vec = IntGaugeVec::new(Opts::new(spec.name, spec.help), spec.labels)?;
+    registry.register(Box::new(vec.clone()))?;
+    Ok(vec)
+}
+
+fn histogram(registry: &Registry, spec: &MetricSpec) -> prometheus::Result<HistogramVec> {
+    let options = HistogramOpts::new(spec.name, spec.help).buckets(spec.buckets.to_vec());
+    let vec = HistogramVec::new(options, spec.labels)?;
+    registry.register(Box::new(vec.clone()))?;
+    Ok(vec)
+}
+
+/// The metrics of one variant's loads.
+#[derive(Debug, Clone)]
+pub struct Meter {
+    metrics: Arc<Metrics>,
+    exercise: &'static str,
+    variant: &'static str,
+}
+
+impl Meter {
+    /// Metrics with the two labels set.
+    pub fn new(metrics: Arc<Metrics>, exercise: &'static str, variant: &'static str) -> Self {
+        Self { metrics, exercise, variant }
+    }
+
+    /// Shows what a round was found to be.
+    pub fn checks(&self, checks: &[CheckResult]) {
+        for check in checks {
+            let labels = [self.exercise, self.variant, &check.name];
+            self.metrics.check_held.with_label_values(&labels).set(check.held.into());
+        }
+    }
+
+    pub(super) fn saturated(&self, saturated: bool) {
+        self.metrics.saturated.with_label_values(&self.labels()).set(saturated.into());
+    }
+
+    /// Lets scrapes ask this load from now on.
+    pub(super) fn follow(&self, load: Weak<dyn Live>) {
+        *lock(&self.metrics.live) = Some(load);
+    }
+
+    /// Begins to read the journals of a load with these request names.
+    ///
+    /// Every series begins at zero, because Prometheus sees a rise only in a series that was there before it.
+    pub(super) fn reading(&self, users: usize, names: impl Iterator<Item = &'static str>) -> Reading {
+        self.metrics.users.with_label_values(&self.labels()).set(users as i64);
+        let mut reading = Reading {
+            meter: self.clone(),
+            entries: vec![0; users],
+            intended: 0,
+            timer_lag: self.metrics.timer_lag.with_label_values(&self.labels()),
+            names: BTreeMap::new(),
+        };
+        for name in names {
+            reading.names.entry(name).or_insert_with(|| OfName::new(self, name)).outcome(self, name, "ok");
+        }
+        reading
+    }
+
+    fn labels(&self) -> [&'static str; 2] {
+        [self.exercise, self.variant]
+    }
+}
+
+/// How far the journals of a load were read, with the series that it has.
+#[derive(Debug)]
+pub(super) struct Reading {
+    meter: Meter,
+    /// Entries read of each user's journal.
+    pub entries: Vec<usize>,
+    /// Requests counted as intended.
+    pub intended: usize,
+    timer_lag: Histogram,
+    names: BTreeMap<&'static str, OfName>,
+}
+
+/// The series of one request name.
+#[derive(Debug)]
+struct OfName {
+    intended: IntCounter,
+    lag: Histogram,
+    in_flight: IntGauge,
+    outcomes: BTreeMap<&'static str, (IntCounter, Histogram)>,
+}
+
+impl OfName {
+    fn new(Meter { metrics, exercise, variant }: &Meter, name: &'static str) -> Self {
+        let labels = [*exercise, *variant, name];
+        Self {
+            intended: metrics.intended.with_label_values(&labels),
+            lag: metrics.lag.with_label_values(&labels),
+            in_flight: metrics.in_flight.with_label_values(&labels),
+            outcomes: BTreeMap::new(),
+        }
+    }
+
+    fn outcome(
+        &mut self,
+        Meter { metrics, exercise, variant }: &Meter,
+        name: &'static str,
+        outcome: &'static str,
+    ) -> &(IntCounter, Histogram) {
+        self.outcomes.entry(outcome).or_insert_with(|| {
+            let labels = [*exercise, *variant, name, outcome];
+            (metrics.requests.with_label_values(&labels), metrics.response.with_label_values(&labels))
+        })
+    }
+}
+
+impl Reading {
+    fn of(&mut self, name: &'static str) -> &mut OfName {
+        self.names.get_mut(name).expect("all names were given at the beginning")
+    }
+
+    /// A request became due.
+    pub(super) fn due(&mut self, name: &'static str) {
+        self.intended += 1;
+        self.of(name).intended.inc();
+    }
+
+    /// A request came to its end. Those that were cut before they were due were never wanted.
+    pub(super) fn ended(&mut self, name: &'static str, fate: &Fate) {
+        if !fate.was_due() {
+            return;
+        }
+        if let Some(late) = fate.timer_lag() {
+            self.timer_lag.observe(late.as_secs_f64());
+        }
+        let meter = self.meter.clone();
+        let of_name = self.of(name);
+        of_name.lag.observe(fate.lag().as_secs_f64());
+        let (count, response) = of_name.outcome(&meter, name, fate.outcome());
+        count.inc();
+        response.observe(fate.response().as_secs_f64());
+    }
+
+    /// So many requests of each name are in flight; none of those that are not named.
+    pub(super) fn in_flight(&self, counts: &BTreeMap<&'static str, i64>) {
+        for (name, series) in &self.names {
+            series.in_flight.set(counts.get(name).copied().unwrap_or(0));
+        }
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        // Whatever ended the load, nothing is in flight after it.
+        self.in_flight(&BTreeMap::new());
+    }
+}
