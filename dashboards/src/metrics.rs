@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use loadtests::load::metrics::METRICS as METRICS_OF_GENERATOR;
 use target_app::catalogue::EXERCISES;
 use target_app::telemetry::MetricSpec;
 use target_app::telemetry::spec::METRICS;
@@ -23,6 +24,11 @@ pub fn page() -> String {
         let _ = write!(page, "\n### Business facts of {}\n\n", exercise.id);
         table(&mut page, exercise.metrics.iter().copied());
     }
+    page.push_str(
+        "\n## Of the load generator\n\n\
+         On the port that `--metrics-port` names, at `/metrics`. Beside it, `/targets` tells Prometheus where the servers are.\n\n",
+    );
+    table(&mut page, METRICS_OF_GENERATOR.iter());
     page
 }
 

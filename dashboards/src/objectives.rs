@@ -27,6 +27,11 @@ pub const POOL_WAIT_SECONDS: f64 = 0.1;
 /// Later than this, and the load generator measures itself: a round is then called invalid. An edge of the histogram's buckets.
 pub const GENERATOR_LAG_SECONDS: f64 = 0.02;
 
+/// What an objective leaves to be lost, as a share. Rounded, because 1 - 0.999 is not 0.001 to a computer.
+pub fn budget(objective: f64) -> f64 {
+    (1e6 * (1.0 - objective)).round() / 1e6
+}
+
 /// How fast an error budget may burn before somebody is told: table 5-8 of the SRE workbook, "Alerting on SLOs".
 ///
 /// Each alert asks two windows: the long one says that the loss matters, the short one that it still goes on.

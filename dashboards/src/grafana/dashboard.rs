@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use target_app::catalogue::{EXERCISES, Kind, Variant};
 
-use super::panel::Panel;
+use super::panel::{Panel, Query};
 use crate::promql::Scope;
 
 /// The newest version of the classic schema; newer Grafanas read it, and provisioning takes no other.
@@ -21,7 +21,7 @@ pub struct Dashboard {
     pub title: String,
     /// What it is for.
     pub description: String,
-    /// Metrics whose labels fill the choice of jobs, instances and variants, as a regular expression.
+    /// Metrics whose labels fill the choice of jobs, instances and variants, in the notation of a regular expression.
     pub chosen_from: &'static str,
     /// Further matchers that all of its queries have.
     pub matchers: String,
@@ -54,6 +54,13 @@ pub(super) fn datasource() -> Value {
     json!({ "type": "prometheus", "uid": "${datasource}" })
 }
 
+/// An expression of a dashboard as Prometheus gets it when everything is chosen, with the shortest range of a rate.
+pub fn with_all_chosen(expr: &str) -> String {
+    [("$job", ".+"), ("$instance", ".+"), ("$variant", ".*"), ("$__rate_interval", "4s")]
+        .iter()
+        .fold(expr.to_owned(), |expr, (variable, value)| expr.replace(variable, value))
+}
+
 /// All variants of all exercises, each name once.
 pub(super) fn all_variants() -> Vec<&'static Variant> {
     let mut variants: Vec<&Variant> = Vec::new();
@@ -74,6 +81,12 @@ impl Dashboard {
             further => format!("{chosen}, {further}"),
         };
         Scope::new(selector, "$__rate_interval")
+    }
+
+    /// Every query, with the panel that it is of.
+    pub fn queries(&self) -> impl Iterator<Item = (&Panel, &Query)> {
+        let panels = self.sections.iter().flat_map(|section| &section.panels);
+        panels.flat_map(|panel| panel.queries.iter().map(move |query| (panel, query)))
     }
 
     /// Grafana's JSON, pretty printed, keys sorted.
@@ -210,7 +223,7 @@ impl Dashboard {
                 "sort": 1,
             })
         };
-        let series = |matchers: &str| format!(r#"{{__name__=~"{}"{matchers}}}"#, self.chosen_from);
+        let from = format!(r#"__name__=~"{}""#, self.chosen_from);
         vec![
             json!({
                 "name": "datasource",
@@ -220,15 +233,16 @@ impl Dashboard {
                 "current": { "text": "default", "value": "default" },
                 "refresh": 1,
             }),
-            query("job", "Job", &series(""), ".+"),
-            query("instance", "Instance", &series(r#", job=~"$job""#), ".+"),
+            query("job", "Job", &format!("{{{from}}}"), ".+"),
+            query("instance", "Instance", &format!(r#"{{{from}, job=~"$job"}}"#), ".+"),
             // A target that says nothing of a variant is shown as well.
-            query("variant", "Variant", &series(r#", job=~"$job", instance=~"$instance""#), ".*"),
+            query("variant", "Variant", &format!(r#"{{{from}, job=~"$job", instance=~"$instance"}}"#), ".*"),
         ]
     }
 }
 
-/// Fixed colours for the names of variants at the beginning of a legend: red for what shipped, green for what holds.
+/// Fixed colours where a variant is one line: red for what shipped, green for what holds. Where it is several, one colour
+/// for all of them would make them look alike.
 fn colors(variants: &[&Variant]) -> Vec<Value> {
     let mut tempting = ["orange", "yellow", "purple", "blue", "#B877D9", "#8AB8FF"].into_iter().cycle();
     let colors = variants.iter().map(|variant| {
@@ -238,7 +252,7 @@ fn colors(variants: &[&Variant]) -> Vec<Value> {
             Kind::Tempting => tempting.next().expect("a cycle has no end"),
         };
         json!({
-            "matcher": { "id": "byRegexp", "options": format!("^{}( .*)?$", variant.name) },
+            "matcher": { "id": "byNames", "options": { "mode": "include", "names": [variant.name] } },
             "properties": [{ "id": "color", "value": { "mode": "fixed", "fixedColor": color } }],
         })
     });

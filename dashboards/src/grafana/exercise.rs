@@ -6,7 +6,7 @@ use super::dashboard::{Dashboard, Section};
 use super::load_generator::{RESPONSE, TIMER_LAG};
 use super::panel::Panel;
 use crate::DOCS;
-use crate::objectives::{CHECKOUT_AVAILABILITY, GENERATOR_LAG_SECONDS, REQUEST_P99_SECONDS};
+use crate::objectives::{CHECKOUT_AVAILABILITY, GENERATOR_LAG_SECONDS, REQUEST_P99_SECONDS, budget};
 use crate::prometheus::runbook;
 use crate::promql::{quantile, rate, share};
 
@@ -132,7 +132,7 @@ fn red(route: &str) -> [Panel; 3] {
         ),
         Panel::lines(format!("{route}: errors"), "Share of answers that are a 5xx.", "percentunit")
             .query(share(&failed, &all), "{{variant}}")
-            .limit(1.0 - CHECKOUT_AVAILABILITY),
+            .limit(budget(CHECKOUT_AVAILABILITY)),
         Panel::lines(
             format!("{route}: p99"),
             "By the server's own clock: what waits before the server is not in it.",

@@ -7,7 +7,7 @@ mod overview;
 mod panel;
 mod saturation;
 
-pub use dashboard::Dashboard;
+pub use dashboard::{Dashboard, Section, with_all_chosen};
 pub use panel::{Kind, Panel, Query};
 
 use target_app::catalogue::EXERCISES;

@@ -2,7 +2,7 @@
 
 use super::dashboard::{Dashboard, Section, all_variants};
 use super::panel::Panel;
-use crate::objectives::{CHECKOUT_AVAILABILITY, CHECKOUT_LATENCY, REQUEST_P99_SECONDS};
+use crate::objectives::{CHECKOUT_AVAILABILITY, CHECKOUT_LATENCY, REQUEST_P99_SECONDS, budget};
 use crate::prometheus::checkout;
 use crate::promql::{quantile, rate, share};
 
@@ -37,7 +37,7 @@ pub fn dashboard() -> Dashboard {
                         "percentunit",
                     )
                     .query(&failed_share, "{{variant}}")
-                    .limit(1.0 - CHECKOUT_AVAILABILITY),
+                    .limit(budget(CHECKOUT_AVAILABILITY)),
                     Panel::worst("p99, at worst", "All routes together, at the worst moment shown.", "s")
                         .query(quantile(0.99, DURATION, "variant", &[]), "{{variant}}")
                         .limit(REQUEST_P99_SECONDS),
@@ -55,7 +55,7 @@ pub fn dashboard() -> Dashboard {
                         ),
                     Panel::lines("Failed", "Share of answers that are a 5xx.", "percentunit")
                         .query(&failed_share, "{{variant}}")
-                        .limit(1.0 - CHECKOUT_AVAILABILITY),
+                        .limit(budget(CHECKOUT_AVAILABILITY)),
                     Panel::lines("p50, p95 and p99", "All routes together, by the server's own clock: what waits before the server is not in it.", "s")
                         .query(quantile(0.5, DURATION, "variant", &[]), "{{variant}} p50")
                         .query(quantile(0.95, DURATION, "variant", &[]), "{{variant}} p95")
@@ -87,7 +87,7 @@ pub fn dashboard() -> Dashboard {
                         "percentunit",
                     )
                     .query(checkout::errors(), "{{variant}}")
-                    .limit(1.0 - CHECKOUT_AVAILABILITY)
+                    .limit(budget(CHECKOUT_AVAILABILITY))
                     .size(12, 8),
                     Panel::lines(
                         "Checkouts that were slow",
@@ -98,7 +98,7 @@ pub fn dashboard() -> Dashboard {
                         "percentunit",
                     )
                     .query(checkout::slow(), "{{variant}}")
-                    .limit(1.0 - CHECKOUT_LATENCY)
+                    .limit(budget(CHECKOUT_LATENCY))
                     .size(12, 8),
                 ],
             },

@@ -7,7 +7,7 @@ use target_app::catalogue::{EXERCISES, Series, Severity};
 use super::{TARGET_APP, checkout, generator, servers};
 use crate::objectives::{
     BURNS, Burn, CHECKOUT_AVAILABILITY, CHECKOUT_LATENCY, CHECKOUT_LATENCY_SECONDS, GENERATOR_LAG_SECONDS,
-    RUNTIME_LAG_SECONDS,
+    RUNTIME_LAG_SECONDS, budget,
 };
 use crate::promql;
 
@@ -132,9 +132,7 @@ fn burns() -> impl Iterator<Item = AlertRule> {
 
 fn burn_alert(name: &'static str, ratio: &str, objective: f64, summary: &str, burn: Burn) -> AlertRule {
     let Burn { long, short, factor, spent, page } = burn;
-    // Rounded, because 1 - 0.999 is not 0.001 to a computer.
-    let budget = (1e6 * (1.0 - objective)).round() / 1e6;
-    let limit = (1e6 * factor * budget).round() / 1e6;
+    let limit = (1e6 * factor * budget(objective)).round() / 1e6;
     let series = |window, value: f64| {
         (format!(r#"{ratio}{window}{{job="{TARGET_APP}", variant="buggy"}}"#), format!("{value}x10"))
     };

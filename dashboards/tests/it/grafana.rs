@@ -62,7 +62,8 @@ fn every_variable_is_used_by_every_query() {
             for matcher in [r#"job=~"$job""#, r#"instance=~"$instance""#, r#"variant=~"$variant""#] {
                 assert_eq!(
                     expr.matches(matcher).count(),
-                    expr.matches('{').count(),
+                    // A route may have braces as well.
+                    expr.split('"').step_by(2).flat_map(|code| code.matches('{')).count(),
                     "{name}: each selector has {matcher}: {expr}"
                 );
             }
@@ -180,7 +181,7 @@ fn an_exercises_dashboard_tells_its_variants_apart_and_not_its_cause() {
 }
 
 #[test]
-fn the_alerts_name_does_not_give_the_cause_away() {
+fn the_name_of_an_alert_does_not_give_the_cause_away() {
     for exercise in EXERCISES {
         let words: Vec<String> = exercise.id.split('-').map(str::to_owned).collect();
         let name = exercise.alert.name.to_lowercase();

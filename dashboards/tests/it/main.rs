@@ -5,4 +5,5 @@ mod grafana;
 mod promql;
 mod rules;
 mod schema;
+mod stack;
 mod support;

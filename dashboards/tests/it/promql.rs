@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use loadtests::load::metrics::METRICS;
 use promql_parser::parser::{self, Expr, LabelModifier, VectorSelector};
 use serde_json::Value;
 use target_app::telemetry::{MetricKind, all_metrics};
 
-use crate::support::{dashboards, list, panels, substituted, text};
+use dashboards::grafana::with_all_chosen;
+
+use crate::support::{dashboards, list, panels, text};
 
 /// What Prometheus adds to every series of a target.
 const TARGET: [&str; 5] = ["job", "instance", "exercise", "variant", "run_id"];
@@ -26,10 +29,12 @@ fn labels<'a>(names: impl IntoIterator<Item = &'a str>) -> Labels {
 
 fn known() -> BTreeMap<String, Known> {
     let mut known = BTreeMap::new();
-    for metric in all_metrics() {
+    // The generator is a target without an exercise; its series say for themselves what they are about.
+    let of_generator = METRICS.iter().map(|metric| (metric, &TARGET[..2]));
+    for (metric, target) in all_metrics().map(|metric| (metric, &TARGET[..])).chain(of_generator) {
         for series in metric.series() {
             let edge = series.ends_with("_bucket").then_some("le");
-            let labels = labels(metric.labels.iter().copied().chain(TARGET).chain(edge));
+            let labels = labels(metric.labels.iter().chain(target).copied().chain(edge));
             known.insert(series, Known { labels, grows: metric.kind != MetricKind::Gauge });
         }
     }
@@ -57,7 +62,7 @@ fn rules() -> Vec<Value> {
 }
 
 fn parse(expr: &str) -> Expr {
-    parser::parse(&substituted(expr)).unwrap_or_else(|error| panic!("{expr}: {error}"))
+    parser::parse(&with_all_chosen(expr)).unwrap_or_else(|error| panic!("{expr}: {error}"))
 }
 
 /// The labels that the result can have. Panics where an expression asks for a metric or a label that does not exist, or
@@ -157,19 +162,11 @@ fn every_variable_is_filled_from_metrics_that_exist() {
                 .and_then(|query| query.strip_suffix(')')?.rsplit_once(", "))
                 .unwrap_or_else(|| panic!("{name}: {query}"));
             let Expr::VectorSelector(selector) = parse(selector) else { panic!("{name}: {query}") };
-            let names: Vec<String> = match &selector.name {
-                Some(name) => vec![name.clone()],
-                None => selector
-                    .matchers
-                    .matchers
-                    .iter()
-                    .filter(|matcher| matcher.name == "__name__")
-                    .flat_map(|matcher| matcher.value.split('|').map(str::to_owned))
-                    .collect(),
-            };
+            let by_name = selector.matchers.matchers.iter().filter(|matcher| matcher.name == "__name__");
+            let names: Vec<&str> = by_name.flat_map(|matcher| matcher.value.split('|')).collect();
             assert!(!names.is_empty(), "{name}: {query}");
             for series in names {
-                assert!(known[&series].labels.contains(label), "{name}: {series} has no {label}");
+                assert!(known[series].labels.contains(label), "{name}: {series} has no {label}");
             }
         }
     }
@@ -209,9 +206,10 @@ fn what_does_not_exist_is_found() {
         "sum by (variant) (up) / sum by (instance) (up)",
         "sum(up)",
     ] {
-        let expr = parse(expr);
-        let known = std::panic::AssertUnwindSafe(&known);
-        assert!(std::panic::catch_unwind(move || labels_of(&expr, &known)).is_err());
+        let parsed = parse(expr);
+        let asked = std::panic::AssertUnwindSafe(|| labels_of(&parsed, &known));
+        let found = std::panic::catch_unwind(asked);
+        assert!(found.is_err(), "{expr}");
     }
 }
 

@@ -65,10 +65,3 @@ pub fn list(value: &Value) -> &[Value] {
 pub fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("a string, not {value}"))
 }
-
-/// An expression as Prometheus gets it from Grafana, with everything chosen.
-pub fn substituted(expr: &str) -> String {
-    [("$job", ".+"), ("$instance", ".+"), ("$variant", ".*"), ("$__rate_interval", "4s")]
-        .iter()
-        .fold(expr.to_owned(), |expr, (variable, value)| expr.replace(variable, value))
-}

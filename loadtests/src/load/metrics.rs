@@ -16,67 +16,11 @@ use prometheus::{
     TextEncoder,
 };
 
+use target_app::telemetry::MetricSpec;
+
 use super::lock;
 use super::measure::Fate;
 use crate::results::CheckResult;
-
-/// The declaration of one metric.
-#[derive(Debug)]
-pub struct MetricSpec {
-    /// Its name, with the base unit at the end.
-    pub name: &'static str,
-    /// How its values behave.
-    pub kind: MetricKind,
-    /// What it counts, in one sentence without a full stop.
-    pub help: &'static str,
-    /// Names of its labels, in their order. Each has a bounded set of values.
-    pub labels: &'static [&'static str],
-    /// Upper edges of a histogram's buckets, ascending; empty for the other kinds.
-    pub buckets: &'static [f64],
-    /// What one is one of.
-    pub unit: &'static str,
-}
-
-/// How a metric's values behave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MetricKind {
-    /// Only grows.
-    Counter,
-    /// Goes up and down.
-    Gauge,
-    /// Counts observations by size.
-    Histogram,
-}
-
-impl MetricSpec {
-    const fn counter(
-        name: &'static str,
-        labels: &'static [&'static str],
-        unit: &'static str,
-        help: &'static str,
-    ) -> Self {
-        MetricSpec { name, kind: MetricKind::Counter, help, labels, buckets: &[], unit }
-    }
-
-    const fn gauge(
-        name: &'static str,
-        labels: &'static [&'static str],
-        unit: &'static str,
-        help: &'static str,
-    ) -> Self {
-        MetricSpec { name, kind: MetricKind::Gauge, help, labels, buckets: &[], unit }
-    }
-
-    const fn histogram(
-        name: &'static str,
-        labels: &'static [&'static str],
-        buckets: &'static [f64],
-        unit: &'static str,
-        help: &'static str,
-    ) -> Self {
-        MetricSpec { name, kind: MetricKind::Histogram, help, labels, buckets, unit }
-    }
-}
 
 const VARIANT: &[&str] = &["exercise", "variant"];
 const REQUEST: &[&str] = &["exercise", "variant", "request"];

@@ -42,12 +42,12 @@ pub static EXERCISE: Exercise = Exercise {
     ],
     signals: &[
         Signal {
-            title: "Runtime lag p99",
+            title: "Runtime lag p95",
             description: "How long a worker of the async runtime was busy with the same few tasks. Whatever waits for that \
                           worker, a health check for example, waits as long.",
-            promql: "histogram_quantile(0.99, sum by (variant, le) (rate(stampede_runtime_lag_seconds_bucket{$scope}[$window])))",
+            promql: "histogram_quantile(0.95, sum by (variant, le) (rate(stampede_runtime_lag_seconds_bucket{$scope}[$window])))",
             unit: "s",
-            limit: Some(0.1),
+            limit: Some(0.25),
         },
         Signal {
             title: "Health check p99, by the server's own clock",
@@ -66,18 +66,18 @@ pub static EXERCISE: Exercise = Exercise {
     ],
     alert: Alert {
         name: "StampedeFrozenHealth",
-        promql: "histogram_quantile(0.99, sum by (variant, le) (rate(stampede_runtime_lag_seconds_bucket{$scope}[$window])))",
+        promql: "histogram_quantile(0.95, sum by (variant, le) (rate(stampede_runtime_lag_seconds_bucket{$scope}[$window])))",
         unit: "s",
-        // A tenth of what an orchestrator commonly waits for a health check, and ten times what a health check may take.
-        above: 0.1,
+        // A quarter of what an orchestrator commonly waits for a health check.
+        above: 0.25,
         hold: Duration::ZERO,
         severity: Severity::Critical,
         summary: "The server answers nothing for long moments, not even its health check",
         description: "Requests to variant {{ $labels.variant }} wait before anybody works on them, so the server's own latencies look \
                       well. Keep the orchestrator from restarting it, then look at what runs while nothing is answered.",
         fires_on: &[
-            (r#"stampede_runtime_lag_seconds_bucket{$scope, variant="buggy", le="0.1"}"#, "0+10x30"),
-            (r#"stampede_runtime_lag_seconds_bucket{$scope, variant="buggy", le="0.25"}"#, "0+20x30"),
+            (r#"stampede_runtime_lag_seconds_bucket{$scope, variant="buggy", le="0.25"}"#, "0+10x30"),
+            (r#"stampede_runtime_lag_seconds_bucket{$scope, variant="buggy", le="0.5"}"#, "0+20x30"),
             (r#"stampede_runtime_lag_seconds_bucket{$scope, variant="buggy", le="+Inf"}"#, "0+20x30"),
         ],
         silent_on: &[
