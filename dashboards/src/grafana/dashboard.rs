@@ -10,7 +10,10 @@ use crate::promql::Scope;
 const SCHEMA_VERSION: u32 = 42;
 
 /// Columns of Grafana's grid.
-const COLUMNS: u32 = 24;
+pub(super) const COLUMNS: u32 = 24;
+
+/// Of all alerts, those that somebody is woken for. The watchdog, which fires always, is none of them.
+pub(super) const URGENT: &str = r#"alertname=~"Stampede.+", severity="critical""#;
 
 /// A dashboard before it is JSON.
 #[derive(Debug, Clone)]
@@ -27,6 +30,8 @@ pub struct Dashboard {
     pub matchers: String,
     /// Which runs its annotations show: a matcher for `stampede_run_info`.
     pub runs: String,
+    /// Which alerts its annotations show: matchers for `ALERTS`. Each one paints an area, so few of them say more.
+    pub alerts: String,
     /// Variants that may be drawn, for their colours.
     pub variants: Vec<&'static Variant>,
     /// Sections from top to bottom.
@@ -195,7 +200,10 @@ impl Dashboard {
             annotation(
                 "Alerts",
                 "red",
-                r#"ALERTS{alertstate="firing", alertname=~"Stampede.+"}"#.into(),
+                format!(
+                    r#"max by (alertname, severity, variant) (ALERTS{{alertstate="firing", {}}})"#,
+                    self.alerts
+                ),
                 "{{alertname}}",
                 "{{severity}}, variant {{variant}}",
                 "severity,variant",
@@ -241,8 +249,8 @@ impl Dashboard {
     }
 }
 
-/// Fixed colours where a variant is one line: red for what shipped, green for what holds. Where it is several, one colour
-/// for all of them would make them look alike.
+/// Fixed colours of variants in every panel: red for what shipped, green for what holds. A variant of several lines has one
+/// colour for all of them, for a colour that elsewhere is another variant's misleads more.
 fn colors(variants: &[&Variant]) -> Vec<Value> {
     let mut tempting = ["orange", "yellow", "purple", "blue", "#B877D9", "#8AB8FF"].into_iter().cycle();
     let colors = variants.iter().map(|variant| {
@@ -252,7 +260,7 @@ fn colors(variants: &[&Variant]) -> Vec<Value> {
             Kind::Tempting => tempting.next().expect("a cycle has no end"),
         };
         json!({
-            "matcher": { "id": "byNames", "options": { "mode": "include", "names": [variant.name] } },
+            "matcher": { "id": "byRegexp", "options": format!("/^{}( .*)?$/", variant.name) },
             "properties": [{ "id": "color", "value": { "mode": "fixed", "fixedColor": color } }],
         })
     });
