@@ -36,6 +36,7 @@ fn checkout_by_carts(criterion: &mut Criterion) {
                         carts * statements_a_cart(variant),
                         "statements of {variant:?} for {carts} carts"
                     );
+                    println!("{statements} statements for {carts} carts");
                     shop
                 });
                 bencher.to_async(&lab.runtime).iter(|| shop.check_out(variant, carts));
@@ -54,12 +55,12 @@ fn checkout_by_carts(criterion: &mut Criterion) {
     lab.close();
 }
 
-/// Each product is read, taken and sold; a transaction has a beginning and an end.
+/// The product is read, taken and sold; the fix reads and takes in one statement. Of a transaction, sqlx reports the
+/// `COMMIT` and not the `BEGIN`.
 fn statements_a_cart(variant: Variant) -> u64 {
     match variant {
-        Variant::Buggy => 3,
-        Variant::Transaction | Variant::ProcessLock | Variant::RowLock => 5,
-        Variant::Fixed => 4,
+        Variant::Buggy | Variant::Fixed => 3,
+        Variant::Transaction | Variant::ProcessLock | Variant::RowLock => 4,
     }
 }
 

@@ -35,6 +35,7 @@ fn analytics_by_orders(criterion: &mut Criterion) {
                         Variant::Fixed => 1,
                     };
                     assert_eq!(statements, expected, "statements of {variant:?} for {orders} orders");
+                    println!("{statements} statements a call");
                 });
                 bencher.to_async(&lab.runtime).iter(async || {
                     let answer = analytics(variant, pool, *id).await.expect("an answer");

@@ -3,6 +3,7 @@
 pub mod ceiling;
 pub mod failure;
 pub mod gate;
+pub mod growth;
 pub mod pieces;
 pub mod self_test;
 pub mod support;

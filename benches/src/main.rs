@@ -21,6 +21,8 @@ enum Command {
     SelfTest(benches::self_test::Args),
     /// Compare the fixed checkout with pgbench, and the load generator with others
     Ceiling(benches::ceiling::Args),
+    /// Draw how the times of the exercises' variants grow with the data
+    Growth(benches::growth::Args),
     /// The server under test, which the lab starts as a process of its own
     #[command(name = loadtests::lab::SERVER, hide = true)]
     Server(target_app::config::Config),
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         Command::Gate(args) => benches::gate::run(args),
         Command::SelfTest(args) => benches::self_test::run(args),
         Command::Ceiling(args) => benches::ceiling::run(args),
+        Command::Growth(args) => benches::growth::run(args),
         Command::Server(config) => target_app::server::run(config),
     }
 }

@@ -207,6 +207,8 @@ impl Shop {
             timeout: Duration::from_secs(10),
             drain: Duration::from_secs(1),
             mode: Mode::Closed,
+            trace_seed: SEED,
+            meter: None,
         };
         let judge = |_: &Request, answer: &Answer<'_>| match answer.status {
             201 => Outcome::Ok,

@@ -287,6 +287,8 @@ fn plan(
         timeout: Duration::from_secs(5),
         drain: Duration::from_secs(5),
         mode,
+        trace_seed: 1,
+        meter: None,
     })
 }
 

@@ -22,11 +22,11 @@ pub struct Settings {
     pub samples: u32,
 
     /// Milliseconds that a process warms up
-    #[arg(long, value_name = "MS", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    #[arg(long, value_name = "MS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=60_000))]
     pub warm_up_ms: u32,
 
     /// Milliseconds that a process measures; a benchmark of long iterations takes longer
-    #[arg(long, value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    #[arg(long, value_name = "MS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=60_000))]
     pub measurement_ms: u32,
 }
 

@@ -80,7 +80,7 @@ pub struct Args {
     resolution: f64,
 
     /// Blocks of four processes for each benchmark
-    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u16).range(7..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u16).range(10..=1000))]
     blocks: u16,
 
     /// Decides the order of everything
@@ -388,7 +388,7 @@ impl Session {
                 (*index, orders(self.report.seed, stream, self.report.blocks))
             })
             .collect();
-        for round in 0..self.report.blocks {
+        for (round, done) in (1..=self.report.blocks).enumerate() {
             let mut shuffled = indices.to_vec();
             shuffled.shuffle(&mut random(self.report.seed, ROUNDS + stage.stream() + round as u64));
             for index in shuffled {
@@ -414,7 +414,7 @@ impl Session {
                 }
                 self.save()?;
             }
-            progress.round(round + 1, self.report.blocks);
+            progress.round(done, self.report.blocks);
         }
         Ok(true)
     }

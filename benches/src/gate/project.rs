@@ -288,8 +288,9 @@ pub fn loaded_digest(path: &Path) -> anyhow::Result<String> {
     match object::File::parse(data.as_slice()) {
         Ok(file) => {
             let is_loaded = |kind| {
-                use SectionKind::{Debug, DebugString, Metadata, Note, OtherString};
-                !matches!(kind, Debug | DebugString | Metadata | Note | OtherString)
+                // ELF's debug information is among "other"; what is loaded has a kind of its own.
+                use SectionKind::{Debug, DebugString, Metadata, Note, Other, OtherString};
+                !matches!(kind, Debug | DebugString | Metadata | Note | Other | OtherString)
             };
             for section in file.sections().filter(|section| is_loaded(section.kind())) {
                 digest.update(section.address().to_le_bytes());
@@ -300,4 +301,44 @@ pub fn loaded_digest(path: &Path) -> anyhow::Result<String> {
         Err(_) => digest.update(&data),
     }
     Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// This program with the middle byte of a section changed.
+    fn changed(section: &str) -> tempfile::NamedTempFile {
+        let mut data = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        let (offset, size) = {
+            let file = object::File::parse(data.as_slice()).unwrap();
+            file.section_by_name(section).unwrap().file_range().unwrap()
+        };
+        data[(offset + size / 2) as usize] ^= 0xff;
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), data).unwrap();
+        file
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn programs_that_differ_in_debug_information_alone_are_equal() {
+        let this = loaded_digest(&std::env::current_exe().unwrap()).unwrap();
+        for section in [".debug_line", ".strtab"] {
+            assert_eq!(this, loaded_digest(changed(section).path()).unwrap(), "{section}");
+        }
+        for section in [".text", ".rodata"] {
+            assert_ne!(this, loaded_digest(changed(section).path()).unwrap(), "{section}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_is_a_script_is_compared_whole() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let digest = |text: &str| {
+            std::fs::write(file.path(), text).unwrap();
+            loaded_digest(file.path()).unwrap()
+        };
+        assert_ne!(digest("#!/bin/sh"), digest("#!/bin/bash"));
+    }
 }

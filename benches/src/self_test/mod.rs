@@ -74,7 +74,7 @@ pub struct Args {
     resolution: f64,
 
     /// Blocks of four processes for each decision
-    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u16).range(7..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u16).range(10..=1000))]
     blocks: u16,
 
     /// Decides the order of everything
@@ -329,16 +329,16 @@ fn run_cycle(
     scenarios.extend(args.slowdowns.iter().copied().map(Scenario::Slower));
     let blocks = usize::from(args.blocks);
     let stream = |index: usize| (cycle * scenarios.len() + index) as u64;
-    let orders: Vec<_> = (0..scenarios.len()).map(|index| orders(args.seed, stream(index), blocks)).collect();
+    let order: Vec<_> = (0..scenarios.len()).map(|index| orders(args.seed, stream(index), blocks)).collect();
     let mut measured = vec![Vec::with_capacity(blocks); scenarios.len()];
     let mut criterion = vec![None; scenarios.len()];
-    for round in 0..blocks {
+    for (round, nth) in (cycle * blocks..(cycle + 1) * blocks).enumerate() {
         let mut shuffled: Vec<usize> = (0..scenarios.len()).collect();
-        shuffled.shuffle(&mut random(args.seed, CYCLES + 1 + (cycle * blocks + round) as u64));
+        shuffled.shuffle(&mut random(args.seed, CYCLES + 1 + nth as u64));
         for index in shuffled {
             let head = fixture.head(scenarios[index]);
             let mut homes = Vec::with_capacity(4);
-            let block = Block::measure(orders[index][round], |arm| {
+            let block = Block::measure(order[index][round], |arm| {
                 let executable = match arm {
                     Arm::BaseA => &fixture.base_a,
                     Arm::BaseB => &fixture.base_b,

@@ -201,7 +201,7 @@ fn a_wrong_command_line_is_usage() {
     for (arguments, why) in [
         (&["--floor", "many"][..], "write a percentage"),
         (&["--floor", "5%"], "--resolution has to be above --floor"),
-        (&["--blocks", "6"], "7..=1000"),
+        (&["--blocks", "9"], "10..=1000"),
         (&["--only", "none"], "no benchmark's id contains \"none\""),
         (&["--base-dir", "nowhere"], "cannot be used multiple times"),
         (&["--head-dir", "nowhere"], "could not open nowhere"),

@@ -31,7 +31,7 @@ fn rates_are_counted_and_written_beside_the_raw_data() {
         "--slowdowns",
         "10",
         "--blocks",
-        "7",
+        "10",
         "--out",
         "out",
         "--doc",
@@ -46,7 +46,7 @@ fn rates_are_counted_and_written_beside_the_raw_data() {
     let raw: Value = serde_json::from_str(&stage.read("head/out/self-test.json")).unwrap();
     let trials = raw["trials"].as_array().unwrap();
     assert_eq!(trials.len(), 11);
-    assert!(trials.iter().all(|trial| trial["blocks"].as_array().unwrap().len() == 7));
+    assert!(trials.iter().all(|trial| trial["blocks"].as_array().unwrap().len() == 10));
     assert!(trials.iter().all(|trial| trial["criterion"] == "regressed"));
 }
 
@@ -63,7 +63,7 @@ fn no_cycle_begins_that_would_end_too_late() {
         "--slowdowns",
         "10",
         "--blocks",
-        "7",
+        "10",
         "--out",
         "out",
         "--time-budget",

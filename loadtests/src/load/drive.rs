@@ -16,6 +16,7 @@ use goose::metrics::GooseMetrics;
 use goose::{GooseAttack, GooseError};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, RequestBuilder, Url, redirect};
+use target_app::telemetry::TRACEPARENT;
 use tokio::sync::watch;
 
 use super::cancel::Cancel;
@@ -24,7 +25,7 @@ use super::measure::{End, Fate, Load};
 use super::metrics::{Live, Reading};
 use super::pacer::Pacer;
 use super::plan::{Answer, Judge, Mode, Outcome, Plan, Request, Ticket};
-use super::trace::{TRACEPARENT, TraceIds};
+use super::trace::Traces;
 use super::{lock, saturation};
 
 /// Between the moment when all users are there and the start of the load: time for them to take their first tickets.
@@ -129,7 +130,7 @@ struct Attack {
     client: Client,
     /// One for each ticket: parsing costs more than the rest of the generator's own work on a request.
     urls: Vec<Url>,
-    traces: TraceIds,
+    traces: Traces,
     /// Number of the next request. Its ticket has the same index; a closed loop goes round the tickets.
     next: AtomicUsize,
     pacer: Arc<Pacer>,
@@ -195,7 +196,7 @@ impl Attack {
             judge,
             client,
             urls,
-            traces: TraceIds::new(plan.trace_seed),
+            traces: Traces::new(plan.trace_seed),
             reading: Mutex::new(reading),
             next: AtomicUsize::new(0),
             pacer: Arc::new(Pacer::new(plan.tickets.len())),
@@ -340,7 +341,7 @@ impl Attack {
         let request = &self.ticket(number).request;
         let url = self.urls[number % self.urls.len()].clone();
         let mut builder = (self.client.request(request.method.clone(), url).timeout(self.plan.timeout))
-            .header(TRACEPARENT, self.traces.traceparent(number));
+            .header(TRACEPARENT, self.traces.of(number).header());
         if let Some(body) = &request.body {
             builder =
                 builder.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(body.clone());
@@ -449,7 +450,7 @@ impl Attack {
             duration,
             &fates,
             |number| self.name(number),
-            |number| self.traces.trace_id(number),
+            |number| self.traces.of(number).trace_id,
         );
         for tickets in [&load.tickets, &load.warm_up] {
             let ended =

@@ -35,63 +35,63 @@ const RESPONSE_BUCKETS: &[f64] = &[
 const LAG_BUCKETS: &[f64] =
     &[0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0];
 
-const INTENDED: MetricSpec = MetricSpec::counter(
+static INTENDED: MetricSpec = MetricSpec::counter(
     "stampede_loadgen_requests_intended_total",
     REQUEST,
     "requests",
     "Requests that the schedule wanted sent by now; in a closed loop, requests sent",
 );
-const REQUESTS: MetricSpec = MetricSpec::counter(
+static REQUESTS: MetricSpec = MetricSpec::counter(
     "stampede_loadgen_requests_total",
     OUTCOME,
     "requests",
     "Requests that came to an end, by outcome: ok, a refusal that is expected, or a failure",
 );
-const RESPONSE: MetricSpec = MetricSpec::histogram(
+static RESPONSE: MetricSpec = MetricSpec::histogram(
     "stampede_loadgen_response_duration_seconds",
     OUTCOME,
     RESPONSE_BUCKETS,
     "seconds",
     "Time from a request's intended start to the end of its answer",
 );
-const LAG: MetricSpec = MetricSpec::histogram(
+static LAG: MetricSpec = MetricSpec::histogram(
     "stampede_loadgen_lag_seconds",
     REQUEST,
     LAG_BUCKETS,
     "seconds",
     "Time from a request's intended start to its sending: the wait for a free user, and late timers",
 );
-const TIMER_LAG: MetricSpec = MetricSpec::histogram(
+static TIMER_LAG: MetricSpec = MetricSpec::histogram(
     "stampede_loadgen_timer_lag_seconds",
     VARIANT,
     LAG_BUCKETS,
     "seconds",
     "How late a user who was free sent a request: the generator's own fault",
 );
-const IN_FLIGHT: MetricSpec = MetricSpec::gauge(
+static IN_FLIGHT: MetricSpec = MetricSpec::gauge(
     "stampede_loadgen_in_flight",
     REQUEST,
     "requests",
     "Requests that were sent and have not come to an end",
 );
-const USERS: MetricSpec = MetricSpec::gauge(
+static USERS: MetricSpec = MetricSpec::gauge(
     "stampede_loadgen_users",
     VARIANT,
     "requests",
     "Requests that can be in flight at most",
 );
-const SATURATED: MetricSpec = MetricSpec::gauge(
+static SATURATED: MetricSpec = MetricSpec::gauge(
     "stampede_loadgen_saturated",
     VARIANT,
     "",
     "1 when the generator, not the server, shaped the numbers of the last round, else 0",
 );
-const CHECK_HELD: MetricSpec =
+static CHECK_HELD: MetricSpec =
     MetricSpec::gauge("stampede_check_held", CHECK, "", "1 when the check held in the last round, else 0");
 
 /// All metrics of the generator.
-pub const METRICS: &[MetricSpec] =
-    &[INTENDED, REQUESTS, RESPONSE, LAG, TIMER_LAG, IN_FLIGHT, USERS, SATURATED, CHECK_HELD];
+pub static METRICS: &[&MetricSpec] =
+    &[&INTENDED, &REQUESTS, &RESPONSE, &LAG, &TIMER_LAG, &IN_FLIGHT, &USERS, &SATURATED, &CHECK_HELD];
 
 /// The metrics of a process that drives loads.
 #[derive(Debug)]

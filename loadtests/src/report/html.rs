@@ -155,6 +155,7 @@ fn section(exercise: &ExerciseResult, sources: Sources) -> Markup {
             h3 { "Every scheduled request" }
             (tickets(exercise))
             (requests(exercise))
+            @for variant in &exercise.variants { (slowest(variant)) }
 
             (lesson(exercise, sources))
         }
@@ -315,6 +316,40 @@ fn requests(exercise: &ExerciseResult) -> Markup {
                                     td.n { @if stats.count == 0 { (ABSENT) } @else { (micros(us as f64)) } }
                                 }
                             }
+                        }
+                    }
+                }
+            }))
+        }
+    }
+}
+
+/// Where to begin to look for the reason of a slow answer.
+fn slowest(variant: &VariantResult) -> Markup {
+    if variant.slowest.is_empty() {
+        return html! {};
+    }
+    html! {
+        details {
+            summary { "Slowest requests of " (variant.name) }
+            p.hint { "The server's log lines of a request carry its trace id: search the run's logs for it, or a trace backend." }
+            (table(&format!("Slowest requests of {}", variant.name), html! {
+                thead {
+                    tr {
+                        th scope="col" { "Request" }
+                        th scope="col" { "Outcome" }
+                        @for heading in ["Response", "Service", "Lag", "Intended at"] { th.n scope="col" { (heading) } }
+                        th scope="col" { "Trace id" }
+                    }
+                }
+                tbody {
+                    @for slow in &variant.slowest {
+                        tr {
+                            th scope="row" { (slow.request) }
+                            td { (slow.outcome) }
+                            @for us in [slow.response_us, slow.service_us, slow.lag_us] { td.n { (micros(us as f64)) } }
+                            td.n { (format!("{:.3} s", slow.at_s)) }
+                            td { code { (slow.trace_id) } }
                         }
                     }
                 }

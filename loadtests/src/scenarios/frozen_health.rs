@@ -41,6 +41,10 @@ impl super::Scenario for Scenario {
         Shape { rate: None, duration: Duration::from_millis(2_800), replicas: 1 }
     }
 
+    fn limits(&self) -> &'static [Duration] {
+        const { &[Duration::from_micros(QUICK_US)] }
+    }
+
     fn prepare<'a>(
         &'a self,
         api: &'a Api,

@@ -62,6 +62,9 @@ pub trait Scenario: Sync {
         false
     }
 
+    /// The latencies that its objectives allow, without what late wake-ups add: each is an edge of the histograms' buckets.
+    fn limits(&self) -> &'static [Duration];
+
     /// Looks around on the server and makes the round's schedule.
     fn prepare<'a>(
         &'a self,

@@ -38,6 +38,10 @@ impl super::Scenario for Scenario {
         Shape { rate: None, duration: Duration::from_millis(1_700), replicas: 2 }
     }
 
+    fn limits(&self) -> &'static [Duration] {
+        &[]
+    }
+
     fn prepare<'a>(
         &'a self,
         api: &'a Api,

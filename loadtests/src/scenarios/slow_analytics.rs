@@ -40,6 +40,10 @@ impl super::Scenario for Scenario {
         Shape { rate: None, duration: Duration::from_millis(1_800), replicas: 1 }
     }
 
+    fn limits(&self) -> &'static [Duration] {
+        const { &[Duration::from_micros(LIMIT_US)] }
+    }
+
     fn prepare<'a>(
         &'a self,
         api: &'a Api,

@@ -22,7 +22,7 @@ use tokio::process::{Child, ChildStdout, Command};
 /// Far longer than anything here takes; a command that hangs fails its test.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-fn skip(name: &str, why: &str) {
+pub fn skip(name: &str, why: &str) {
     assert!(
         std::env::var("STAMPEDE_REQUIRE").as_deref() != Ok("all"),
         "{name} could not run, and STAMPEDE_REQUIRE=all: {why}"
@@ -172,6 +172,7 @@ async fn what_is_typed_wrongly_is_named_with_the_remedy() {
         (&["compare", "--seed", "-1"], &["'-1'", "whole number"]),
         (&["compare", "--db-rtt", "10s"], &["'10s'", "at most 1s"]),
         (&["compare", "--quick", "--rounds", "3"], &["--quick", "--rounds"]),
+        (&["compare", "--metrics-port", "65536"], &["'65536'", "--metrics-port"]),
         (&["compare", "--replicas", "99"], &["'99'", "--replicas"]),
         (&["serve", "--port", "65535", "--replicas", "2"], &["--port 65535", "65535 is the last"]),
         (&["serve", "--port", "65536"], &["'65536'", "--port"]),
@@ -195,6 +196,8 @@ async fn a_port_that_is_taken_is_named_before_anything_starts() {
     ended(&mut stampede(&["serve", "--port", &port])).await.fails(2, &[&port, "--port", "choose another"]);
     let said = ended(&mut stampede(&["serve", "--port", "0", "--operator-port", &port])).await;
     said.fails(2, &[&port, "--operator-port", "choose another"]);
+    let said = ended(&mut stampede(&["compare", "--quick", "--metrics-port", &port])).await;
+    said.fails(2, &[&port, "--metrics-port", "choose another"]);
     drop(taken);
     let said = ended(&mut stampede(&["serve", "--port", &port, "--operator-port", &port])).await;
     said.fails(2, &[&port, "--operator-port"]);
@@ -517,6 +520,56 @@ async fn an_interrupted_run_keeps_what_it_has() {
         let stdout = String::from_utf8(output.stdout).unwrap();
         assert!(stdout.contains("interrupted") || stdout.contains("incomplete"), "{stdout}");
     }
+}
+
+async fn fetched(url: &str) -> String {
+    reqwest::get(url).await.unwrap().text().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_run_can_be_looked_at_while_it_goes_on() {
+    let out = tempfile::tempdir().unwrap();
+    let run = ["run", "slow-analytics", "--variant", "fixed", "--duration", "3s", "--metrics-port", "0"];
+    let mut child = stampede(&args(&run, out.path())).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut line = String::new();
+    while !line.starts_with("metrics of the load: ") {
+        line =
+            tokio::time::timeout(DEADLINE, lines.next_line()).await.unwrap().unwrap().expect("its address");
+    }
+    let url = |path: &str| {
+        let found = line.split([' ', ',']).find(|word| word.starts_with("http://") && word.ends_with(path));
+        found.unwrap_or_else(|| panic!("{path} is not in '{line}'")).to_owned()
+    };
+
+    // Of the first round, that servers are listed; of the second, what the first was found to be.
+    let looking = async {
+        let mut listed = Vec::new();
+        while listed.is_empty() {
+            listed = serde_json::from_str::<Vec<Value>>(&fetched(&url("/targets")).await).unwrap();
+        }
+        let server = fetched(&format!("http://{}/metrics", listed[0]["targets"][0].as_str().unwrap())).await;
+        let mut metrics = String::new();
+        while !metrics.contains("stampede_check_held{") {
+            metrics = fetched(&url("/metrics")).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        (listed, server, metrics)
+    };
+    let (listed, server, metrics) = tokio::time::timeout(DEADLINE, looking).await.expect("in time");
+    assert!(server.contains("stampede_db_queries_per_request"), "{server}");
+    let ours = r#"exercise="slow-analytics",request="analytics",variant="fixed""#;
+    assert!(metrics.contains(&format!("stampede_loadgen_requests_intended_total{{{ours}}}")), "{metrics}");
+    assert!(metrics.contains(r#"check="generator-kept-up""#), "{metrics}");
+
+    drop(lines);
+    let output = tokio::time::timeout(DEADLINE, child.wait_with_output()).await.expect("it ends").unwrap();
+    assert!(matches!(output.status.code(), Some(0 | 1 | 3)), "{output:?}");
+    let results = results(out.path());
+    assert_eq!(listed[0]["labels"]["variant"], "fixed");
+    assert_eq!(listed[0]["labels"]["run_id"], Value::from(results.run_id));
+    let slowest = &results.exercises[0].variants[0].slowest;
+    assert!(slowest.iter().any(|slow| slow.request == "analytics") && slowest[0].trace_id.len() == 32);
 }
 
 #[tokio::test]

@@ -388,11 +388,8 @@ async fn the_slowest_requests_are_kept_with_their_traces() {
     let (seen, load) = traced(Mode::Open, 7).await;
     assert_eq!(load.slowest.len(), SLOWEST);
     assert!(load.slowest.is_sorted_by(|a, b| a.response_us >= b.response_us));
-    assert_eq!(
-        load.slowest[0].response_us.max(1),
-        load.response("keep").max(),
-        "to three digits both are exact here"
-    );
+    let responses = load.response("keep");
+    assert!(responses.equivalent(load.slowest[0].response_us, responses.max()), "{:?}", load.slowest);
     for slow in &load.slowest {
         let sent = (slow.at_s * 100.0).round() as usize;
         assert!(seen[sent].contains(&slow.trace_id), "{slow:?} is not of {}", seen[sent]);

@@ -1,6 +1,8 @@
 //! The tests of this crate, in one program; they mirror its source.
 
 mod cli;
+mod exporter;
 mod load;
+mod metrics;
 mod report;
 mod rooms;

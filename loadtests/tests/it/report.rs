@@ -197,7 +197,15 @@ fn variant(
                 p99_us: BTreeMap::from([(headline.into(), 10_000)]),
             })
             .collect(),
-        slowest: Vec::new(),
+        slowest: vec![SlowRequest {
+            request: headline.into(),
+            outcome: "ok".into(),
+            response_us: 512_000,
+            service_us: 212_000,
+            lag_us: 300_000,
+            trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".into(),
+            at_s: 1.5,
+        }],
     }
 }
 
@@ -454,6 +462,30 @@ fn html_says_loudly_what_makes_the_numbers_doubtful() {
     }
     assert!(odd.contains("does not add up"));
     assert!(!report::html(&good_run(), &sources).contains("role=\"alert\""));
+}
+
+#[test]
+fn html_lists_the_slowest_requests_with_their_traces() {
+    let html = report::html(&good_run(), &sources);
+    assert_eq!(html.matches("Slowest requests of row-lock</summary>").count(), 1);
+    for cell in ["512 ms", "212 ms", "300 ms", "1.500 s", "4bf92f3577b34da6a3ce929d0e0e4736"] {
+        assert_eq!(html.matches(&format!(">{cell}<")).count(), 12, "{cell}, once for each variant");
+    }
+    let mut without = good_run();
+    without.exercises.iter_mut().flat_map(|e| &mut e.variants).for_each(|variant| variant.slowest.clear());
+    assert!(!report::html(&without, &sources).contains("Slowest requests"));
+}
+
+#[test]
+fn results_without_slow_requests_can_still_be_read() {
+    let mut written = serde_json::to_value(good_run()).unwrap();
+    for variant in written["exercises"].as_array_mut().unwrap() {
+        for variant in variant["variants"].as_array_mut().unwrap() {
+            variant.as_object_mut().unwrap().remove("slowest").expect("it is written");
+        }
+    }
+    let read: Results = serde_json::from_value(written).unwrap();
+    assert!(read.exercises[0].variants[0].slowest.is_empty());
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use axum::http::StatusCode;
 use prometheus::{
     Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, Opts, Registry, TextEncoder,
 };
@@ -104,9 +103,9 @@ impl Metrics {
         Active(gauge)
     }
 
-    /// Records a request that was answered.
-    pub fn request(&self, method: &str, route: &str, status: StatusCode, duration: Duration) {
-        self.histogram(&spec::REQUEST_DURATION, &[method, route, status.as_str()])
+    /// Records a request that was answered or given up.
+    pub fn request(&self, method: &str, route: &str, status: u16, duration: Duration) {
+        self.histogram(&spec::REQUEST_DURATION, &[method, route, &status.to_string()])
             .observe(duration.as_secs_f64());
     }
 

@@ -12,7 +12,7 @@ mod logs;
 mod metrics;
 pub mod otlp;
 mod pool;
-mod process;
+pub mod process;
 pub mod runtime;
 pub mod spec;
 pub mod statements;
@@ -28,8 +28,8 @@ use axum::response::Response;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use sqlx::PgPool;
 use tokio_metrics::{RuntimeIntervals, RuntimeMonitor};
-use tracing::Instrument;
 use tracing::field::Empty;
+use tracing::{Instrument, Span};
 use tracing_subscriber::prelude::*;
 
 use crate::catalogue::Variants;
@@ -38,7 +38,7 @@ use crate::exercises::oversold_stock::OVERSOLD_UNITS;
 use logs::LoggedRequest;
 
 pub use audit::Audit;
-pub use metrics::Metrics;
+pub use metrics::{Active, Metrics};
 pub use pool::PoolMetrics;
 pub use spec::{MetricKind, MetricSpec, all_metrics};
 pub use trace::{TRACEPARENT, TraceContext};
@@ -160,7 +160,7 @@ impl Gauges {
             // It adds the workers up.
             metrics.gauge(&spec::TOKIO_BUSY_RATIO, &[]).set((interval.busy_ratio() / workers).min(1.0));
         }
-        if let Some(seconds) = process::cpu_seconds() {
+        if let Some(seconds) = process::cpu_seconds("self") {
             let counter = metrics.counter(&spec::PROCESS_CPU, &[]);
             counter.inc_by((seconds - counter.get()).max(0.0));
         }
@@ -175,7 +175,6 @@ impl Gauges {
 
 /// Middleware that opens the request's span, gives it its place in a trace, and records its metrics.
 pub async fn observe(State(telemetry): State<Arc<Telemetry>>, request: Request, next: Next) -> Response {
-    let metrics = &telemetry.metrics;
     let method = method_label(request.method());
     let path = request.extensions().get::<MatchedPath>().cloned();
     let route = route_label(path.as_ref());
@@ -193,33 +192,62 @@ pub async fn observe(State(telemetry): State<Arc<Telemetry>>, request: Request, 
         Some(_) => otlp::begin(&span, caller, &format!("{method} {route}")),
         None => None,
     };
-    let trace = trace.unwrap_or_else(|| caller.map_or_else(TraceContext::new, TraceContext::child));
+    let trace = trace.unwrap_or_else(|| caller.map_or_else(TraceContext::begin, TraceContext::child));
     span.record("trace_id", tracing::field::display(format_args!("{:032x}", trace.trace_id)));
     LoggedRequest { trace, method, route: path.clone() }.attach(&span);
 
-    let active = metrics.active(method);
-    let start = Instant::now();
-    let mut response = next.run(request).instrument(span.clone()).await;
-    let duration = start.elapsed();
-    drop(active);
-
-    let status = response.status();
-    metrics.request(method, route, status, duration);
-    if let Some(tally) = statements::tally(&span) {
-        metrics.statements(route, tally.statements);
-        for summary in &tally.repeated {
-            metrics.counter(&spec::N_PLUS_ONE, &[route, summary]).inc();
-        }
-    }
-    if telemetry.traces.is_some() {
-        span.record("http_response_status_code", status.as_u16());
-    }
-    span.in_scope(|| {
-        let duration_ms = duration.as_secs_f64() * 1e3;
-        tracing::info!(target: "target_app::access", http_response_status_code = status.as_u16(), duration_ms, "answered");
-    });
+    let mut asked = Asked {
+        _active: telemetry.metrics.active(method),
+        telemetry,
+        method,
+        path,
+        span: span.clone(),
+        start: Instant::now(),
+        status: CLIENT_CLOSED_REQUEST,
+    };
+    let mut response = next.run(request).instrument(span).await;
+    asked.status = response.status().as_u16();
+    drop(asked);
     response.headers_mut().insert(TRACEPARENT, trace.header());
     response
+}
+
+/// What a request counts as whose client has left before the answer: nginx's code for it, which is no status of HTTP.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// A request until it is answered or given up. It is recorded when it is dropped, because a client that hangs up drops the
+/// handler with it, and the slowest requests are those that clients give up.
+struct Asked {
+    _active: Active,
+    telemetry: Arc<Telemetry>,
+    method: &'static str,
+    path: Option<MatchedPath>,
+    span: Span,
+    start: Instant,
+    status: u16,
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        let Asked { telemetry, method, span, status, .. } = self;
+        let metrics = &telemetry.metrics;
+        let route = route_label(self.path.as_ref());
+        let duration = self.start.elapsed();
+        metrics.request(method, route, *status, duration);
+        if let Some(tally) = statements::tally(span) {
+            metrics.statements(route, tally.statements);
+            for summary in &tally.repeated {
+                metrics.counter(&spec::N_PLUS_ONE, &[route, summary]).inc();
+            }
+        }
+        if telemetry.traces.is_some() {
+            span.record("http_response_status_code", *status);
+        }
+        span.in_scope(|| {
+            let duration_ms = duration.as_secs_f64() * 1e3;
+            tracing::info!(target: "target_app::access", http_response_status_code = *status, duration_ms, "answered");
+        });
+    }
 }
 
 /// The route's pattern as a label: a client may invent paths, but not series.

@@ -1,8 +1,9 @@
-//! What the operating system knows of this process.
+//! What the operating system knows of a process.
 
-/// Processor time so far, in seconds, of all threads, also of those that have ended. None where there is no `/proc`.
-pub fn cpu_seconds() -> Option<f64> {
-    parse(&std::fs::read_to_string("/proc/self/stat").ok()?)
+/// Processor time of a process so far, in seconds, of all its threads, also of those that have ended. `process` is its id
+/// or `self`. None when there is no such process, or no `/proc`.
+pub fn cpu_seconds(process: &str) -> Option<f64> {
+    parse(&std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?)
 }
 
 /// Linux counts the times of `/proc/self/stat` in hundredths of a second, whatever its own clock does.

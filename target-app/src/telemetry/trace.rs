@@ -22,7 +22,7 @@ pub struct TraceContext {
 
 impl TraceContext {
     /// A trace that begins here.
-    pub fn new() -> Self {
+    pub fn begin() -> Self {
         TraceContext { trace_id: rand::random::<u128>().max(1), span_id: new_span_id(), sampled: true }
     }
 
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn what_is_written_can_be_read() {
         assert_eq!(parse(VALID).unwrap().to_string(), VALID);
-        for context in [TraceContext::new(), parse(VALID).unwrap().child()] {
+        for context in [TraceContext::begin(), parse(VALID).unwrap().child()] {
             assert_eq!(parse(context.header().to_str().unwrap()), Some(context));
         }
     }
