@@ -92,7 +92,7 @@ async function picture(uid, range, prometheus, directory) {
   const model = await collect(dashboard, prometheus, { range, chosen: new Map(), scrapeInterval: SCRAPE_INTERVAL, width });
   for (const note of model.notes) console.error(`note: ${uid}: ${note}`);
   const out = join(directory, `dashboard-${uid.replace(/^stampede-/, '')}.webp`);
-  const png = await draw(model, { width, scale: 2, theme: 'dark' });
+  const png = await draw(model, { width, scale: 1.5, theme: 'dark' });
   console.log(`${out}: ${Math.ceil(await save(out, png) / 1000)} kB`);
 }
 

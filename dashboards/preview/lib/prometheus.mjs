@@ -106,19 +106,31 @@ export function legend(format, metric) {
 export function toFrames(series, target, { step, valueName = 'Value' } = {}) {
   if (target.format === 'table') return [toTable(series, target, valueName)];
   if (target.format === 'heatmap') return toFrames(toBuckets(series), { ...target, format: 'time_series' }, { step });
-  return series.map(({ metric, values }) => ({
-    refId: target.refId,
-    fields: [
-      { name: 'Time', type: 'time', config: step ? { interval: step * 1000 } : {}, values: values.map(([time]) => time * 1000) },
-      {
-        name: 'Value',
-        type: 'number',
-        labels: metric,
-        config: { displayNameFromDS: legend(target.legendFormat, metric) },
-        values: values.map(([, value]) => toNumber(value)),
-      },
-    ],
-  }));
+  return series.map(({ metric, values: samples }) => {
+    const values = step ? withGaps(samples, step) : samples;
+    return {
+      refId: target.refId,
+      fields: [
+        { name: 'Time', type: 'time', config: step ? { interval: step * 1000 } : {}, values: values.map(([time]) => time * 1000) },
+        {
+          name: 'Value',
+          type: 'number',
+          labels: metric,
+          config: { displayNameFromDS: legend(target.legendFormat, metric) },
+          values: values.map(([, value]) => toNumber(value)),
+        },
+      ],
+    };
+  });
+}
+
+/** One empty sample where some are missing, for the plot would draw a line from one run to the next. */
+function withGaps(samples, step) {
+  return samples.flatMap((sample, index) => {
+    const [time] = sample;
+    const next = samples[index + 1]?.[0] ?? time;
+    return next - time > 1.5 * step ? [sample, [time + step, 'NaN']] : [sample];
+  });
 }
 
 /** Prometheus' buckets each hold all smaller ones too; a heatmap shows what each has of its own. */

@@ -15,6 +15,11 @@ test('one frame a series, with times in milliseconds and gaps for what is no num
   assert.deepEqual([value.values, value.config.displayNameFromDS], [[1, null], 'a']);
 });
 
+test('a line is broken where samples are missing', () => {
+  const [{ fields: [time, value] }] = toFrames([{ metric: {}, values: [[1, '1'], [2, '1'], [9, '1']] }], { refId: 'A' }, { step: 1 });
+  assert.deepEqual([time.values, value.values], [[1000, 2000, 3000, 9000], [1, 1, null, 1]]);
+});
+
 test('one frame for a table, with a column for each label', () => {
   const [table] = toFrames(SERIES, { refId: 'B', format: 'table' }, { valueName: 'Value #B' });
   assert.deepEqual(

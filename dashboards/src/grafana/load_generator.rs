@@ -43,6 +43,7 @@ fn trust() -> Vec<Panel> {
             "percentunit",
         )
         .query("avg by (exercise, variant) (stampede_check_held{$scope})", legend(""))
+        .at_least(1.0)
         .size(8, 5),
         Panel::worst(
             "Timer lag p99, at worst",

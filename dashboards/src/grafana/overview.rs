@@ -29,7 +29,7 @@ pub fn dashboard() -> Dashboard {
                 title: "At a glance".into(),
                 panels: vec![
                     Panel::last("Servers", "Servers that answer on their operator port.", "short")
-                        .query("sum by (variant) (up{$scope})", "{{variant}}"),
+                        .query(r#"sum by (variant) (up{$scope, job="target-app"})"#, "{{variant}}"),
                     Panel::last("Requests", "Requests answered per second, of all routes.", "reqps")
                         .query(rate(REQUESTS, "variant", &[]), "{{variant}}"),
                     Panel::worst(

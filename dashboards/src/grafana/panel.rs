@@ -208,7 +208,13 @@ impl Panel {
             }
             Kind::Worst | Kind::Last => {
                 defaults["noValue"] = "no data".into();
-                defaults["color"] = json!({ "mode": "thresholds" });
+                // What has no objective is neither good nor bad.
+                let judged = self.limit.is_some() || self.floor.is_some();
+                defaults["color"] = if judged {
+                    json!({ "mode": "thresholds" })
+                } else {
+                    json!({ "mode": "fixed", "fixedColor": "blue" })
+                };
                 // Without a value there is nothing that is well: a quotient of no requests must not be green.
                 defaults["mappings"] = json!([{
                     "type": "special",
