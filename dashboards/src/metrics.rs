@@ -28,7 +28,7 @@ pub fn page() -> String {
         "\n## Of the load generator\n\n\
          On the port that `--metrics-port` names, at `/metrics`. Beside it, `/targets` tells Prometheus where the servers are.\n\n",
     );
-    table(&mut page, METRICS_OF_GENERATOR.iter());
+    table(&mut page, METRICS_OF_GENERATOR.iter().copied());
     page
 }
 

@@ -30,7 +30,7 @@ fn labels<'a>(names: impl IntoIterator<Item = &'a str>) -> Labels {
 fn known() -> BTreeMap<String, Known> {
     let mut known = BTreeMap::new();
     // The generator is a target without an exercise; its series say for themselves what they are about.
-    let of_generator = METRICS.iter().map(|metric| (metric, &TARGET[..2]));
+    let of_generator = METRICS.iter().map(|metric| (*metric, &TARGET[..2]));
     for (metric, target) in all_metrics().map(|metric| (metric, &TARGET[..])).chain(of_generator) {
         for series in metric.series() {
             let edge = series.ends_with("_bucket").then_some("le");
