@@ -219,10 +219,10 @@ impl Chart {
 
         area.fill(&PAGE.color())?;
         label(area, self.title, (16.0, 22.0), HPos::Left, &STRONG)?;
-        for decade in up.decades() {
-            let y = up.place(decade);
+        for tick in up.ticks() {
+            let y = up.place(tick);
             area.draw(&line(&[(LEFT, y), (WIDTH - 130.0, y)], &GRID, 1.0))?;
-            label(area, &time(decade), (LEFT - 8.0, y), HPos::Right, &TEXT)?;
+            label(area, &time(tick), (LEFT - 8.0, y), HPos::Right, &TEXT)?;
         }
         for (size, _) in curves.iter().take(1).flat_map(|curve| &curve.points) {
             let x = across.place(*size as f64);
@@ -349,9 +349,16 @@ impl LogAxis {
         self.places.start + share * (self.places.end - self.places.start)
     }
 
-    /// The powers of ten on the axis.
-    fn decades(&self) -> impl Iterator<Item = f64> + use<> {
-        (self.values.start.ceil() as i32..=self.values.end.floor() as i32).map(|power| 10f64.powi(power))
+    /// The powers of ten on the axis; their doubles and fivefolds, too, where there are not enough of them.
+    fn ticks(&self) -> Vec<f64> {
+        let decades = self.values.start.floor() as i32..=self.values.end.floor() as i32;
+        let of = |steps: &[f64]| -> Vec<f64> {
+            let all =
+                decades.clone().flat_map(|power| steps.iter().map(move |step| step * 10f64.powi(power)));
+            all.filter(|tick| self.values.contains(&tick.log10())).collect()
+        };
+        let powers = of(&[1.0]);
+        if powers.len() < 3 { of(&[1.0, 2.0, 5.0]) } else { powers }
     }
 }
 
@@ -488,6 +495,13 @@ mod tests {
         let estimates = r#"{"median":{"point_estimate":0.0}}"#;
         fs::write(zero.path().join("slow-analytics/fixed/100/new/estimates.json"), estimates).unwrap();
         assert!(fails(&zero).contains("missing or incomplete"), "{}", fails(&zero));
+    }
+
+    #[test]
+    fn an_axis_has_at_least_three_ticks() {
+        let ticks = |values: [f64; 2]| LogAxis::over(values.into_iter(), 0.0, 0.0..1.0).ticks();
+        assert_eq!(ticks([90.0, 1.1e6]), [1e2, 1e3, 1e4, 1e5, 1e6]);
+        assert_eq!(ticks([3.0, 40.0]), [5.0, 10.0, 20.0, 50.0]);
     }
 
     #[test]

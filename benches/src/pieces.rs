@@ -56,7 +56,7 @@ fn schedule(arrivals: u32) -> Work {
     })
 }
 
-/// Three in four orders and one refusal, a millisecond apart.
+/// Three orders to a refusal, a millisecond apart.
 fn recorder(responses: u32) -> Work {
     let fate = |ticket: u32| {
         let at = Duration::from_millis(ticket.into());

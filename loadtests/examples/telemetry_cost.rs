@@ -141,6 +141,8 @@ async fn round(lab: &Lab, telemetry: &str, duration: Duration) -> anyhow::Result
         timeout: Duration::from_secs(5),
         drain: Duration::from_secs(1),
         mode: Mode::Closed,
+        trace_seed: 1,
+        meter: None,
     };
     let process = server.id().context("the server has ended")?.to_string();
     let cpu = || cpu_seconds(&process).context("the server's processor time is not known here");

@@ -82,8 +82,9 @@ fn generators_that_are_there_are_measured_and_the_others_named() {
                 command.args(["--tool", &format!("{name}={}", program.display())]);
                 there.push(name);
             }
-            None => skip("a generator in the ceiling", &format!("{name} is not installed")),
-            Some(_) => {}
+            // The command names what is missing; one of the others is enough to see that they are measured.
+            None if name == "wrk" => skip("wrk in the ceiling", "it is not installed"),
+            _ => {}
         }
     }
     let json = measured(&command.output().unwrap(), out.path());

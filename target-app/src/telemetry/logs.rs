@@ -10,13 +10,12 @@ use serde::ser::SerializeMap;
 use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Span, Subscriber};
-use tracing_subscriber::filter::{EnvFilter, FilterExt, LevelFilter, filter_fn};
-use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format::{Format, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::Layer;
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
-use super::statements;
 use super::trace::TraceContext;
 
 /// The request that a line belongs to. It is kept in the extensions of the request's span, and written only when something
@@ -39,8 +38,16 @@ impl LoggedRequest {
     }
 }
 
-/// The layer that logs what `RUST_LOG` says, warnings by default.
-pub fn layer<S>(run_id: &str) -> impl Layer<S>
+/// What `RUST_LOG` chooses, as `target=level,…`; warnings where it says nothing, or nothing that can be read.
+pub fn chosen() -> Targets {
+    let chosen = std::env::var("RUST_LOG").ok().filter(|chosen| !chosen.is_empty());
+    chosen
+        .and_then(|chosen| chosen.parse().ok())
+        .unwrap_or_else(|| Targets::new().with_default(LevelFilter::WARN))
+}
+
+/// The layer that logs what is chosen, of all that the subscriber lets through.
+pub fn layer<S>(run_id: &str, chosen: Targets) -> impl Layer<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
@@ -48,18 +55,39 @@ where
         .with_writer(std::io::stderr)
         // They would be printed with `eprintln!`, which panics, in the middle of a request, when the disk is full.
         .log_internal_errors(false);
-    let layer = match std::io::stderr().is_terminal() {
-        true => layer.boxed(),
+    match std::io::stderr().is_terminal() {
+        true => layer.event_format(Chosen { chosen, format: Format::default() }).boxed(),
         false => {
-            let lines = JsonLines { run_id: run_id.to_owned() };
-            layer.with_ansi(false).fmt_fields(NoFields).event_format(lines).boxed()
+            let format = JsonLines { run_id: run_id.to_owned() };
+            layer.with_ansi(false).fmt_fields(NoFields).event_format(Chosen { chosen, format }).boxed()
         }
-    };
-    let chosen = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).from_env_lossy();
-    // A request's span is no line of its own, but whatever is logged inside it needs its ids.
-    layer.with_filter(
-        chosen.or(filter_fn(|metadata| metadata.is_span() && metadata.name() == statements::SPAN)),
-    )
+    }
+}
+
+/// Formats the events that are chosen; the others are for other layers, and become no text. A filter of the layer would
+/// hide the request's span with its ids as well, and be asked whenever the span is entered.
+struct Chosen<F> {
+    chosen: Targets,
+    format: F,
+}
+
+impl<S, N, F> FormatEvent<S, N> for Chosen<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        match self.chosen.would_enable(event.metadata().target(), event.metadata().level()) {
+            true => self.format.format_event(context, writer, event),
+            false => Ok(()),
+        }
+    }
 }
 
 /// One JSON object a line. Fields of the event stand beside the others, not in an object of their own.

@@ -28,8 +28,9 @@ use axum::response::Response;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use sqlx::PgPool;
 use tokio_metrics::{RuntimeIntervals, RuntimeMonitor};
-use tracing::field::Empty;
+use tracing::field::{self, Empty};
 use tracing::{Instrument, Span};
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::prelude::*;
 
 use crate::catalogue::Variants;
@@ -72,12 +73,18 @@ impl Telemetry {
             None => None,
         };
         let observer = Observer { metrics: metrics.clone(), pool: pool.clone() };
-        // Fails only when a subscriber is there already, which then is the caller's choice.
-        let _ = tracing_subscriber::registry()
-            .with(logs::layer(&config.run_id))
+        let chosen = logs::chosen();
+        let subscriber = tracing_subscriber::registry()
+            .with(logs::layer(&config.run_id, chosen.clone()))
             .with(on.then(|| statements::layer(observer)))
             .with(traces.as_ref().map(otlp::layer))
-            .try_init();
+            .with(filter_fn(move |metadata| {
+                (on && statements::wants(metadata))
+                    || chosen.would_enable(metadata.target(), metadata.level())
+            }));
+        // Fails only when a subscriber is there already, which then is the caller's choice. The subscriber is not offered
+        // to the `log` crate, which nothing here logs with, and which sqlx would ask before each statement.
+        let _ = tracing::subscriber::set_global_default(subscriber);
         Ok(Telemetry { metrics, pool, on, traces })
     }
 
@@ -178,22 +185,22 @@ pub async fn observe(State(telemetry): State<Arc<Telemetry>>, request: Request, 
     let method = method_label(request.method());
     let path = request.extensions().get::<MatchedPath>().cloned();
     let route = route_label(path.as_ref());
+    let caller = TraceContext::of_caller(request.headers());
+    let own = caller.map_or_else(TraceContext::begin, TraceContext::child);
     let span = tracing::info_span!(
         statements::SPAN,
         http_request_method = method,
         http_route = route,
         http_response_status_code = Empty,
-        trace_id = Empty,
+        trace_id = field::display(format_args!("{:032x}", own.trace_id)),
         otel.name = Empty,
         otel.kind = Empty,
     );
-    let caller = TraceContext::of_caller(request.headers());
-    let trace = match &telemetry.traces {
+    let exported = match &telemetry.traces {
         Some(_) => otlp::begin(&span, caller, &format!("{method} {route}")),
         None => None,
     };
-    let trace = trace.unwrap_or_else(|| caller.map_or_else(TraceContext::begin, TraceContext::child));
-    span.record("trace_id", tracing::field::display(format_args!("{:032x}", trace.trace_id)));
+    let trace = exported.unwrap_or(own);
     LoggedRequest { trace, method, route: path.clone() }.attach(&span);
 
     let mut asked = Asked {

@@ -106,11 +106,13 @@ pub fn begin(span: &Span, caller: Option<TraceContext>, name: &str) -> Option<Tr
     }
     let context = span.context();
     let context = context.span().span_context().clone();
-    context.is_valid().then(|| TraceContext {
+    let found = context.is_valid().then(|| TraceContext {
         trace_id: u128::from_be_bytes(context.trace_id().to_bytes()),
         span_id: u64::from_be_bytes(context.span_id().to_bytes()),
         sampled: context.is_sampled(),
-    })
+    })?;
+    span.record("trace_id", tracing::field::display(format_args!("{:032x}", found.trace_id)));
+    Some(found)
 }
 
 /// Runs the exporter's HTTP client, which is async, on the SDK's thread, which is not.

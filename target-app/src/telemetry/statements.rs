@@ -5,7 +5,8 @@
 //! 1. Give the connections `log_statements(Debug)` and `log_slow_statements(Debug, Duration::MAX)`, and the pool
 //!    `acquire_time_level(Debug)`. sqlx then reports each statement (target `sqlx::query`) and each connection that was
 //!    got out of the pool (target `sqlx::pool::acquire`) as an event inside its caller's span.
-//! 2. Install [`layer`], with an [`Observer`] that keeps the numbers.
+//! 2. Install [`layer`], with an [`Observer`] that keeps the numbers, in a subscriber whose filter lets through what it
+//!    [`wants`]. A filter of the layer's own would do as well, and cost more: it is asked whenever a span is entered.
 //! 3. Open a span called [`SPAN`] around each request, and ask for its [`tally`] when it is answered.
 //! 4. Call [`failed`] where errors of sqlx become answers. The events do not tell whether a statement succeeded, and
 //!    there is none for a wait that timed out.
@@ -17,8 +18,7 @@ use std::time::Duration;
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
-use tracing::{Event, Span, Subscriber};
-use tracing_subscriber::filter::{LevelFilter, filter_fn};
+use tracing::{Event, Metadata, Span, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
@@ -47,14 +47,17 @@ pub trait Observer: Send + Sync + 'static {
     fn no_connection(&self);
 }
 
-/// The layer, with the filter that lets to it what it needs and nothing else.
+/// The layer. It ignores what it does not want.
 pub fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(observer: impl Observer) -> impl Layer<S> {
-    let filter = filter_fn(|metadata| match metadata.is_span() {
+    Statements { observer, fingerprints: Fingerprints::default() }
+}
+
+/// Whether the layer needs this span or event.
+pub fn wants(metadata: &Metadata<'_>) -> bool {
+    match metadata.is_span() {
         true => metadata.name() == SPAN,
         false => [QUERY, ACQUIRE, FAILURE].contains(&metadata.target()),
-    });
-    Statements { observer, fingerprints: Fingerprints::default() }
-        .with_filter(filter.with_max_level_hint(LevelFilter::DEBUG))
+    }
 }
 
 /// What a request asked of the database.
@@ -142,18 +145,23 @@ impl<O: Observer> Statements<O> {
 }
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>, O: Observer> Layer<S> for Statements<O> {
-    fn on_new_span(&self, _: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        if let Some(span) = context.span(id) {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        if wants(attributes.metadata())
+            && let Some(span) = context.span(id)
+        {
             span.extensions_mut().insert(Request::default());
         }
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        if !wants(event.metadata()) {
+            return;
+        }
         let mut seen = Seen { fingerprints: &self.fingerprints, statement: None, seconds: None, error: None };
         event.record(&mut seen);
         let duration = Duration::try_from_secs_f64(seen.seconds.unwrap_or_default()).unwrap_or_default();
-        // The filter hides all other spans, so the nearest one is a request's.
-        let span = context.event_span(event);
+        let mut spans = context.event_scope(event).into_iter().flatten();
+        let span = spans.find(|span| wants(span.metadata()));
         let extensions = span.as_ref().map(|span| span.extensions());
         let request = extensions.as_ref().and_then(|extensions| extensions.get::<Request>());
 
