@@ -95,7 +95,7 @@ async function answerFromFiles(route) {
  * @returns {Promise<number>} bytes written
  */
 export async function save(path, png) {
-  const palette = sharp(png).png({ palette: true, dither: 0, effort: 10 });
+  const palette = sharp(png).png({ palette: true, quality: 80, dither: 0, effort: 10 });
   const bytes = extname(path) === '.webp'
     ? await sharp(await palette.toBuffer()).webp({ lossless: true, effort: 6 }).toBuffer()
     : await palette.toBuffer();

@@ -13,7 +13,7 @@ const SCHEMA_VERSION: u32 = 42;
 pub(super) const COLUMNS: u32 = 24;
 
 /// Of all alerts, those that somebody is woken for. The watchdog, which fires always, is none of them.
-pub(super) const URGENT: &str = r#"alertname=~"Stampede.+", severity="critical""#;
+const URGENT: &str = r#"alertname=~"Stampede.+", severity="critical""#;
 
 /// A dashboard before it is JSON.
 #[derive(Debug, Clone)]
@@ -30,8 +30,9 @@ pub struct Dashboard {
     pub matchers: String,
     /// Which runs its annotations show: a matcher for `stampede_run_info`.
     pub runs: String,
-    /// Which alerts its annotations show: matchers for `ALERTS`. Each one paints an area, so few of them say more.
-    pub alerts: String,
+    /// The alert that its annotations show. Each alert paints an area while it fires, so without one they show what is
+    /// urgent, and only when somebody asks for it.
+    pub alert: Option<&'static str>,
     /// Variants that may be drawn, for their colours.
     pub variants: Vec<&'static Variant>,
     /// Sections from top to bottom.
@@ -188,6 +189,16 @@ impl Dashboard {
                 .join(", "),
             "",
         );
+        let alert = self.alert.map_or(URGENT.to_owned(), |name| format!(r#"alertname="{name}""#));
+        let mut alerts = annotation(
+            "Alerts",
+            "red",
+            format!(r#"max by (alertname, severity, variant) (ALERTS{{alertstate="firing", {alert}}})"#),
+            "{{alertname}}",
+            "{{severity}}, variant {{variant}}",
+            "severity,variant",
+        );
+        alerts["enable"] = self.alert.is_some().into();
         vec![
             annotation(
                 "Runs",
@@ -197,17 +208,7 @@ impl Dashboard {
                 "run {{run_id}}",
                 "exercise,variant",
             ),
-            annotation(
-                "Alerts",
-                "red",
-                format!(
-                    r#"max by (alertname, severity, variant) (ALERTS{{alertstate="firing", {}}})"#,
-                    self.alerts
-                ),
-                "{{alertname}}",
-                "{{severity}}, variant {{variant}}",
-                "severity,variant",
-            ),
+            alerts,
         ]
     }
 

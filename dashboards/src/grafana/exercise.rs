@@ -21,7 +21,7 @@ pub fn dashboard(exercise: &'static Exercise) -> Dashboard {
         // A server that runs this exercise, or one that is not told which it runs.
         matchers: format!(r#"exercise=~"|{id}""#),
         runs: format!(r#"exercise="{id}""#),
-        alerts: format!(r#"alertname="{}""#, exercise.alert.name),
+        alert: Some(exercise.alert.name),
         variants: exercise.variants.iter().collect(),
         sections: vec![
             Section { title: "What to look for".into(), panels: vec![guide(exercise)] },

@@ -1,6 +1,6 @@
 //! The load as its clients see it, and whether the generator itself can be trusted.
 
-use super::dashboard::{Dashboard, Section, URGENT, all_variants};
+use super::dashboard::{Dashboard, Section, all_variants};
 use super::panel::Panel;
 use crate::objectives::GENERATOR_LAG_SECONDS;
 use crate::promql::{quantile, rate};
@@ -20,7 +20,7 @@ pub fn dashboard() -> Dashboard {
         chosen_from: "stampede_loadgen_requests_intended_total",
         matchers: String::new(),
         runs: String::new(),
-        alerts: URGENT.into(),
+        alert: None,
         variants: all_variants(),
         sections: vec![
             Section { title: "Can it be trusted?".into(), panels: trust() },

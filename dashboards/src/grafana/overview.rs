@@ -1,6 +1,6 @@
 //! How users are served: rate, errors, duration.
 
-use super::dashboard::{Dashboard, Section, URGENT, all_variants};
+use super::dashboard::{Dashboard, Section, all_variants};
 use super::panel::Panel;
 use crate::objectives::{CHECKOUT_AVAILABILITY, CHECKOUT_LATENCY, REQUEST_P99_SECONDS, budget};
 use crate::prometheus::checkout;
@@ -22,7 +22,7 @@ pub fn dashboard() -> Dashboard {
         chosen_from: "http_server_active_requests",
         matchers: String::new(),
         runs: String::new(),
-        alerts: URGENT.into(),
+        alert: None,
         variants: all_variants(),
         sections: vec![
             Section {

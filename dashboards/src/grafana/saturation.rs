@@ -1,6 +1,6 @@
 //! What the servers run out of: utilisation, saturation, errors of each resource.
 
-use super::dashboard::{Dashboard, Section, URGENT, all_variants};
+use super::dashboard::{Dashboard, Section, all_variants};
 use super::panel::Panel;
 use crate::objectives::{POOL_WAIT_SECONDS, RUNTIME_LAG_SECONDS};
 use crate::promql::{quantile, rate};
@@ -18,7 +18,7 @@ pub fn dashboard() -> Dashboard {
         chosen_from: "http_server_active_requests",
         matchers: String::new(),
         runs: String::new(),
-        alerts: URGENT.into(),
+        alert: None,
         variants: all_variants(),
         sections: vec![
             Section {
