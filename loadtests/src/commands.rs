@@ -270,6 +270,9 @@ async fn measure(
             Ok(results)
         }
     };
+    if let Some(exporter) = &job.exporter {
+        exporter.last_look().await;
+    }
     progress.bar.finish_and_clear();
     let results = results?;
 

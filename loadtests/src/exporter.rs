@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -16,7 +17,9 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 use crate::load::metrics::Metrics;
 
@@ -27,8 +30,12 @@ pub struct Exporter {
     /// What it shows.
     pub metrics: Arc<Metrics>,
     servers: Servers,
+    scrapes: watch::Sender<u64>,
     listener: AbortHandle,
 }
+
+/// Longest wait for the last scrape, that of a Prometheus which looks every few seconds.
+const LAST_LOOK: Duration = Duration::from_secs(5);
 
 /// Servers under test that run at this moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -83,13 +90,26 @@ impl Exporter {
     pub async fn listen(port: u16) -> io::Result<Self> {
         let metrics = Arc::new(Metrics::new().map_err(io::Error::other)?);
         let servers = Servers::default();
+        let scrapes = watch::Sender::new(0);
         let router = Router::new()
-            .route("/metrics", get(show_metrics).with_state(metrics.clone()))
+            .route("/metrics", get(show_metrics).with_state((metrics.clone(), scrapes.clone())))
             .route("/targets", get(show_targets).with_state(servers.clone()));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
         let serving = tokio::spawn(async { axum::serve(listener, router).await });
-        Ok(Self { address, metrics, servers, listener: serving.abort_handle() })
+        Ok(Self { address, metrics, servers, scrapes, listener: serving.abort_handle() })
+    }
+
+    /// Waits until a Prometheus that looked before has seen the end of the run. What the last round came to would otherwise
+    /// be known to nobody.
+    pub async fn last_look(&self) {
+        let seen = *self.scrapes.borrow();
+        if seen > 0 {
+            // The next scrape may still be on its way to Prometheus; the one after it begins when that has arrived.
+            let arrived =
+                async { self.scrapes.subscribe().wait_for(|scrapes| *scrapes >= seen + 2).await.map(drop) };
+            let _ = timeout(LAST_LOOK, arrived).await;
+        }
     }
 
     /// Puts servers on the list, until what is returned is dropped.
@@ -122,7 +142,10 @@ impl Drop for Exporter {
     }
 }
 
-async fn show_metrics(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
+async fn show_metrics(
+    State((metrics, scrapes)): State<(Arc<Metrics>, watch::Sender<u64>)>,
+) -> impl IntoResponse {
+    scrapes.send_modify(|scrapes| *scrapes += 1);
     // The threads of this runtime drive the load.
     let text = tokio::task::spawn_blocking(move || metrics.encode()).await;
     text.map(|text| ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text))

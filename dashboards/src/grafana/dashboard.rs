@@ -10,7 +10,10 @@ use crate::promql::Scope;
 const SCHEMA_VERSION: u32 = 42;
 
 /// Columns of Grafana's grid.
-const COLUMNS: u32 = 24;
+pub(super) const COLUMNS: u32 = 24;
+
+/// Of all alerts, those that somebody is woken for. The watchdog, which fires always, is none of them.
+const URGENT: &str = r#"alertname=~"Stampede.+", severity="critical""#;
 
 /// A dashboard before it is JSON.
 #[derive(Debug, Clone)]
@@ -27,6 +30,9 @@ pub struct Dashboard {
     pub matchers: String,
     /// Which runs its annotations show: a matcher for `stampede_run_info`.
     pub runs: String,
+    /// The alert that its annotations show. Each alert paints an area while it fires, so without one they show what is
+    /// urgent, and only when somebody asks for it.
+    pub alert: Option<&'static str>,
     /// Variants that may be drawn, for their colours.
     pub variants: Vec<&'static Variant>,
     /// Sections from top to bottom.
@@ -183,6 +189,16 @@ impl Dashboard {
                 .join(", "),
             "",
         );
+        let alert = self.alert.map_or(URGENT.to_owned(), |name| format!(r#"alertname="{name}""#));
+        let mut alerts = annotation(
+            "Alerts",
+            "red",
+            format!(r#"max by (alertname, severity, variant) (ALERTS{{alertstate="firing", {alert}}})"#),
+            "{{alertname}}",
+            "{{severity}}, variant {{variant}}",
+            "severity,variant",
+        );
+        alerts["enable"] = self.alert.is_some().into();
         vec![
             annotation(
                 "Runs",
@@ -192,14 +208,7 @@ impl Dashboard {
                 "run {{run_id}}",
                 "exercise,variant",
             ),
-            annotation(
-                "Alerts",
-                "red",
-                r#"ALERTS{alertstate="firing", alertname=~"Stampede.+"}"#.into(),
-                "{{alertname}}",
-                "{{severity}}, variant {{variant}}",
-                "severity,variant",
-            ),
+            alerts,
         ]
     }
 
@@ -241,8 +250,8 @@ impl Dashboard {
     }
 }
 
-/// Fixed colours where a variant is one line: red for what shipped, green for what holds. Where it is several, one colour
-/// for all of them would make them look alike.
+/// Fixed colours of variants in every panel: red for what shipped, green for what holds. A variant of several lines has one
+/// colour for all of them, for a colour that elsewhere is another variant's misleads more.
 fn colors(variants: &[&Variant]) -> Vec<Value> {
     let mut tempting = ["orange", "yellow", "purple", "blue", "#B877D9", "#8AB8FF"].into_iter().cycle();
     let colors = variants.iter().map(|variant| {
@@ -252,7 +261,7 @@ fn colors(variants: &[&Variant]) -> Vec<Value> {
             Kind::Tempting => tempting.next().expect("a cycle has no end"),
         };
         json!({
-            "matcher": { "id": "byNames", "options": { "mode": "include", "names": [variant.name] } },
+            "matcher": { "id": "byRegexp", "options": format!("/^{}( .*)?$/", variant.name) },
             "properties": [{ "id": "color", "value": { "mode": "fixed", "fixedColor": color } }],
         })
     });

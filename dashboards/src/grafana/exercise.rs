@@ -21,6 +21,7 @@ pub fn dashboard(exercise: &'static Exercise) -> Dashboard {
         // A server that runs this exercise, or one that is not told which it runs.
         matchers: format!(r#"exercise=~"|{id}""#),
         runs: format!(r#"exercise="{id}""#),
+        alert: Some(exercise.alert.name),
         variants: exercise.variants.iter().collect(),
         sections: vec![
             Section { title: "What to look for".into(), panels: vec![guide(exercise)] },
@@ -97,23 +98,24 @@ fn verdict(exercise: &Exercise) -> Vec<Panel> {
             "Of the checks that the load ends with, by variant: 100 % is a clean verdict. It appears when a round is over.",
             "percentunit",
         )
-        .query("avg by (variant) (stampede_check_held{$scope})", "{{variant}}"),
+        .query("avg by (variant) (stampede_check_held{$scope})", "{{variant}}")
+        .at_least(1.0),
     );
     panels.push(
         Panel::worst("Client's p99, at worst", "All requests of the exercise together.", "s")
-            .query(quantile(0.99, RESPONSE, "variant", &[]), "{{variant}}")
-            .limit(REQUEST_P99_SECONDS),
+            .query(quantile(0.99, RESPONSE, "variant", &[]), "{{variant}}"),
     );
     let width = 24 / panels.len() as u32;
     let mut panels: Vec<Panel> = panels.into_iter().map(|panel| panel.size(width, 5)).collect();
     panels.push(
-        Panel::last(
+        Panel::matrix(
             "Each check",
-            "What the load ends with: 1 when the check held in the last round of a variant, else 0.",
-            "short",
+            "What the load ends with, in the last round of each variant. It appears when a round is over.",
+            "check",
+            "variant",
         )
         .query("min by (check, variant) (stampede_check_held{$scope})", "{{variant}}: {{check}}")
-        .size(24, 6),
+        .size(24, 9),
     );
     panels
 }

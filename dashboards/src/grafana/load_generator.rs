@@ -20,6 +20,7 @@ pub fn dashboard() -> Dashboard {
         chosen_from: "stampede_loadgen_requests_intended_total",
         matchers: String::new(),
         runs: String::new(),
+        alert: None,
         variants: all_variants(),
         sections: vec![
             Section { title: "Can it be trusted?".into(), panels: trust() },
@@ -42,6 +43,7 @@ fn trust() -> Vec<Panel> {
             "percentunit",
         )
         .query("avg by (exercise, variant) (stampede_check_held{$scope})", legend(""))
+        .at_least(1.0)
         .size(8, 5),
         Panel::worst(
             "Timer lag p99, at worst",

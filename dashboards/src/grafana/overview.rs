@@ -22,13 +22,14 @@ pub fn dashboard() -> Dashboard {
         chosen_from: "http_server_active_requests",
         matchers: String::new(),
         runs: String::new(),
+        alert: None,
         variants: all_variants(),
         sections: vec![
             Section {
                 title: "At a glance".into(),
                 panels: vec![
                     Panel::last("Servers", "Servers that answer on their operator port.", "short")
-                        .query("sum by (variant) (up{$scope})", "{{variant}}"),
+                        .query(r#"sum by (variant) (up{$scope, job="target-app"})"#, "{{variant}}"),
                     Panel::last("Requests", "Requests answered per second, of all routes.", "reqps")
                         .query(rate(REQUESTS, "variant", &[]), "{{variant}}"),
                     Panel::worst(

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::dashboard::{Position, datasource};
+use super::dashboard::{COLUMNS, Position, datasource};
 use crate::promql::Scope;
 
 /// A panel before it has a place.
@@ -20,6 +20,8 @@ pub struct Panel {
     pub queries: Vec<Query>,
     /// The objective, or what the values stay within on a healthy server.
     pub limit: Option<f64>,
+    /// The objective where more is better.
+    pub floor: Option<f64>,
     /// Columns of 24.
     pub width: u32,
     /// Rows of 30 pixels.
@@ -37,6 +39,13 @@ pub enum Kind {
     Last,
     /// A histogram over time.
     Heatmap,
+    /// The last value of each series in a table: a row for each value of one label, a column for each of another.
+    Matrix {
+        /// The label of the rows.
+        rows: &'static str,
+        /// The label of the columns.
+        columns: &'static str,
+    },
     /// Markdown, without a query.
     Text(String),
 }
@@ -60,6 +69,7 @@ impl Panel {
             unit,
             queries: Vec::new(),
             limit: None,
+            floor: None,
             width: 8,
             height: 8,
         }
@@ -80,6 +90,20 @@ impl Panel {
         Panel { kind: Kind::Heatmap, ..Self::lines(title, description, unit) }
     }
 
+    /// The last value of each series as held (1) or broken (0), the whole width.
+    pub fn matrix(
+        title: impl Into<String>,
+        description: impl Into<String>,
+        rows: &'static str,
+        columns: &'static str,
+    ) -> Self {
+        Panel {
+            kind: Kind::Matrix { rows, columns },
+            width: COLUMNS,
+            ..Self::lines(title, description, "none")
+        }
+    }
+
     /// Markdown, the whole width.
     pub fn text(title: impl Into<String>, description: impl Into<String>, markdown: String) -> Self {
         Panel { kind: Kind::Text(markdown), width: 24, ..Self::lines(title, description, "none") }
@@ -97,6 +121,12 @@ impl Panel {
         self
     }
 
+    /// Colours what is below the objective.
+    pub fn at_least(mut self, floor: f64) -> Self {
+        self.floor = Some(floor);
+        self
+    }
+
     /// Takes another place than its kind usually does.
     pub fn size(self, width: u32, height: u32) -> Self {
         Panel { width, height, ..self }
@@ -110,7 +140,7 @@ impl Panel {
             "title": self.title,
             "description": self.description,
             "gridPos": { "x": at.x, "y": at.y, "w": self.width, "h": self.height },
-            "options": self.kind.options(),
+            "options": self.kind.options(self.width),
         });
         if !matches!(self.kind, Kind::Text(_)) {
             let targets =
@@ -119,15 +149,40 @@ impl Panel {
             panel["targets"] = targets.collect();
             panel["fieldConfig"] = json!({
                 "defaults": self.defaults(),
-                "overrides": if self.kind == Kind::TimeSeries { colors } else { &[] },
+                "overrides": self.overrides(colors),
             });
+            if let Kind::Matrix { rows, columns } = self.kind {
+                panel["transformations"] = json!([
+                    { "id": "reduce", "options": { "reducers": ["lastNotNull"], "mode": "seriesToRows", "labelsToFields": true } },
+                    { "id": "groupingToMatrix", "options": { "rowField": rows, "columnField": columns, "valueField": "Last *" } },
+                ]);
+            }
         }
         panel
     }
 
+    fn overrides(&self, colors: &[Value]) -> Value {
+        match self.kind {
+            Kind::TimeSeries => colors.into(),
+            // The names of the rows are no values to be coloured.
+            Kind::Matrix { .. } => json!([{
+                "matcher": { "id": "byType", "options": "string" },
+                "properties": [
+                    { "id": "custom.cellOptions", "value": { "type": "auto" } },
+                    { "id": "custom.align", "value": "left" },
+                ],
+            }]),
+            _ => json!([]),
+        }
+    }
+
     fn defaults(&self) -> Value {
-        let mut steps = vec![json!({ "value": null, "color": "green" })];
-        steps.extend(self.limit.map(|limit| json!({ "value": just_above(limit), "color": "red" })));
+        let step = |value: Option<f64>, color: &str| json!({ "value": value, "color": color });
+        let mut steps = match self.floor {
+            Some(floor) => vec![step(None, "red"), step(Some(floor), "green")],
+            None => vec![step(None, "green")],
+        };
+        steps.extend(self.limit.map(|limit| step(Some(just_above(limit)), "red")));
         let mut defaults = json!({
             "unit": self.unit,
             "thresholds": { "mode": "absolute", "steps": steps },
@@ -146,10 +201,36 @@ impl Panel {
                     "spanNulls": false,
                     "thresholdsStyle": { "mode": if self.limit.is_some() { "dashed" } else { "off" } },
                 });
+                if self.unit == "percentunit" {
+                    // Where all is well there is nothing but zeros, which Grafana draws on a scale up to 10000 %.
+                    defaults["custom"]["axisSoftMax"] = 0.05.into();
+                }
             }
             Kind::Worst | Kind::Last => {
                 defaults["noValue"] = "no data".into();
+                // What has no objective is neither good nor bad.
+                let judged = self.limit.is_some() || self.floor.is_some();
+                defaults["color"] = if judged {
+                    json!({ "mode": "thresholds" })
+                } else {
+                    json!({ "mode": "fixed", "fixedColor": "blue" })
+                };
+                // Without a value there is nothing that is well: a quotient of no requests must not be green.
+                defaults["mappings"] = json!([{
+                    "type": "special",
+                    "options": { "match": "null+nan", "result": { "text": "no data", "color": "text", "index": 0 } },
+                }]);
+            }
+            Kind::Matrix { .. } => {
                 defaults["color"] = json!({ "mode": "thresholds" });
+                defaults["custom"] = json!({ "align": "center", "cellOptions": { "type": "color-background", "mode": "basic" } });
+                defaults["mappings"] = json!([{
+                    "type": "value",
+                    "options": {
+                        "0": { "text": "broken", "color": "red", "index": 0 },
+                        "1": { "text": "holds", "color": "green", "index": 1 },
+                    },
+                }]);
             }
             Kind::Heatmap | Kind::Text(_) => {}
         }
@@ -162,20 +243,30 @@ fn just_above(limit: f64) -> f64 {
     if limit == 0.0 { 1e-9 } else { limit }
 }
 
+/// Beside a wide plot there is room for figures. Below a narrow one a table would hide most variants.
+fn legend(width: u32) -> Value {
+    if width > COLUMNS / 2 {
+        json!({ "displayMode": "table", "placement": "right", "showLegend": true, "calcs": ["max", "lastNotNull"] })
+    } else {
+        json!({ "displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": [] })
+    }
+}
+
 impl Kind {
     fn plugin(&self) -> &'static str {
         match self {
             Kind::TimeSeries => "timeseries",
             Kind::Worst | Kind::Last => "stat",
             Kind::Heatmap => "heatmap",
+            Kind::Matrix { .. } => "table",
             Kind::Text(_) => "text",
         }
     }
 
-    fn options(&self) -> Value {
+    fn options(&self, width: u32) -> Value {
         match self {
             Kind::TimeSeries => json!({
-                "legend": { "displayMode": "table", "placement": "bottom", "showLegend": true, "calcs": ["max", "lastNotNull"] },
+                "legend": legend(width),
                 "tooltip": { "mode": "multi", "sort": "desc" },
             }),
             Kind::Worst | Kind::Last => json!({
@@ -201,6 +292,7 @@ impl Kind {
                 "tooltip": { "mode": "single", "yHistogram": false },
                 "yAxis": { "axisPlacement": "left", "unit": "s" },
             }),
+            Kind::Matrix { .. } => json!({ "cellHeight": "sm", "frameIndex": 0, "showHeader": true }),
             Kind::Text(markdown) => json!({ "mode": "markdown", "content": markdown }),
         }
     }

@@ -18,6 +18,7 @@ pub fn dashboard() -> Dashboard {
         chosen_from: "http_server_active_requests",
         matchers: String::new(),
         runs: String::new(),
+        alert: None,
         variants: all_variants(),
         sections: vec![
             Section {
