@@ -519,7 +519,7 @@ async fn a_run_can_be_looked_at_while_it_goes_on() {
         (listed, server, metrics)
     };
     let (listed, server, metrics) = tokio::time::timeout(DEADLINE, looking).await.expect("in time");
-    assert!(server.contains("stampede_db_queries_per_request"), "{server}");
+    assert!(server.contains("stampede_run_info{"), "{server}");
     let ours = r#"exercise="slow-analytics",request="analytics",variant="fixed""#;
     assert!(metrics.contains(&format!("stampede_loadgen_requests_intended_total{{{ours}}}")), "{metrics}");
     assert!(metrics.contains(r#"check="generator-kept-up""#), "{metrics}");
