@@ -332,7 +332,10 @@ fn slowest(variant: &VariantResult) -> Markup {
     html! {
         details {
             summary { "Slowest requests of " (variant.name) }
-            p.hint { "The server's log lines of a request carry its trace id: search the run's logs for it, or a trace backend." }
+            p.hint {
+                "A run with " code { "RUST_LOG=target_app=info" }
+                " has a line for each request, with its trace id, in the logs beside this report."
+            }
             (table(&format!("Slowest requests of {}", variant.name), html! {
                 thead {
                     tr {

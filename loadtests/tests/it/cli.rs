@@ -531,7 +531,8 @@ async fn fetched(url: &str) -> String {
 async fn a_run_can_be_looked_at_while_it_goes_on() {
     let out = tempfile::tempdir().unwrap();
     let run = ["run", "slow-analytics", "--variant", "fixed", "--duration", "3s", "--metrics-port", "0"];
-    let mut child = stampede(&args(&run, out.path())).spawn().unwrap();
+    let mut command = stampede(&args(&run, out.path()));
+    let mut child = command.env("RUST_LOG", "target_app=info").spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let mut line = String::new();
     while !line.starts_with("metrics of the load: ") {
@@ -558,7 +559,7 @@ async fn a_run_can_be_looked_at_while_it_goes_on() {
         (listed, server, metrics)
     };
     let (listed, server, metrics) = tokio::time::timeout(DEADLINE, looking).await.expect("in time");
-    assert!(server.contains("stampede_db_queries_per_request"), "{server}");
+    assert!(server.contains("stampede_run_info{"), "{server}");
     let ours = r#"exercise="slow-analytics",request="analytics",variant="fixed""#;
     assert!(metrics.contains(&format!("stampede_loadgen_requests_intended_total{{{ours}}}")), "{metrics}");
     assert!(metrics.contains(r#"check="generator-kept-up""#), "{metrics}");
@@ -570,7 +571,14 @@ async fn a_run_can_be_looked_at_while_it_goes_on() {
     assert_eq!(listed[0]["labels"]["variant"], "fixed");
     assert_eq!(listed[0]["labels"]["run_id"], Value::from(results.run_id));
     let slowest = &results.exercises[0].variants[0].slowest;
-    assert!(slowest.iter().any(|slow| slow.request == "analytics") && slowest[0].trace_id.len() == 32);
+    assert!(slowest.iter().any(|slow| slow.request == "analytics"), "{slowest:?}");
+    let logs: String = fs::read_dir(out.path().join("logs"))
+        .unwrap()
+        .map(|log| fs::read_to_string(log.unwrap().path()).unwrap())
+        .collect();
+    for slow in slowest.iter().filter(|slow| slow.outcome == "ok") {
+        assert!(logs.contains(&slow.trace_id), "the server's logs do not know {slow:?}");
+    }
 }
 
 #[tokio::test]
