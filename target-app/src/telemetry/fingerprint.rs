@@ -8,6 +8,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 /// first thousand are analysed again each time.
 const MOST_TEXTS: usize = 1_000;
 
+/// Texts of one length with the same ends that are remembered: finding one is a search through them.
+const MOST_ALIKE: usize = 8;
+
 /// Summaries, at most: each is a series for ever.
 const MOST_SUMMARIES: usize = 100;
 
@@ -38,14 +41,34 @@ pub struct Fingerprints(RwLock<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    texts: HashMap<String, Arc<Fingerprint>>,
+    /// By [`mark`]; those that share one stand in a list.
+    texts: HashMap<u64, Vec<(String, Arc<Fingerprint>)>>,
+    len: usize,
     summaries: Vec<Arc<str>>,
+}
+
+impl Known {
+    fn get(&self, mark: u64, sql: &str) -> Option<&Arc<Fingerprint>> {
+        self.texts.get(&mark)?.iter().find(|(text, _)| text == sql).map(|(_, fingerprint)| fingerprint)
+    }
+}
+
+/// A hash of a text's length and ends: texts are hundreds of bytes long, and a service has few.
+fn mark(sql: &str) -> u64 {
+    const END: usize = 16;
+    let bytes = sql.as_bytes();
+    let mut hasher = DefaultHasher::new();
+    hasher.write_usize(bytes.len());
+    hasher.write(&bytes[..bytes.len().min(END)]);
+    hasher.write(&bytes[bytes.len().saturating_sub(END)..]);
+    hasher.finish()
 }
 
 impl Fingerprints {
     /// The fingerprint of a statement, as its author wrote it.
     pub fn of(&self, sql: &str) -> Arc<Fingerprint> {
-        if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).texts.get(sql) {
+        let mark = mark(sql);
+        if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(mark, sql) {
             return known.clone();
         }
         let tokens = tokens(sql);
@@ -64,8 +87,12 @@ impl Fingerprints {
             None => OTHER.into(),
         };
         let fingerprint = Arc::new(Fingerprint { hash: hasher.finish(), summary });
-        if known.texts.len() < MOST_TEXTS {
-            known.texts.insert(sql.into(), fingerprint.clone());
+        if known.len < MOST_TEXTS {
+            let alike = known.texts.entry(mark).or_default();
+            if alike.len() < MOST_ALIKE {
+                alike.push((sql.into(), fingerprint.clone()));
+                known.len += 1;
+            }
         }
         fingerprint
     }
@@ -284,6 +311,6 @@ mod tests {
         }
         assert_eq!(&*fingerprints.of("SELECT 1 FROM one_more").summary, OTHER);
         let known = fingerprints.0.read().unwrap();
-        assert_eq!((known.texts.len(), known.summaries.len()), (MOST_TEXTS, MOST_SUMMARIES));
+        assert_eq!((known.len, known.summaries.len()), (MOST_TEXTS, MOST_SUMMARIES));
     }
 }

@@ -1,7 +1,7 @@
 //! Logs on standard error: JSON lines for machines, text for a terminal.
 
 use std::fmt;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 
 use axum::extract::MatchedPath;
 use chrono::{SecondsFormat, Utc};
@@ -13,7 +13,7 @@ use tracing::{Event, Span, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{Format, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::layer::Layer;
+use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
 use super::trace::TraceContext;
@@ -47,35 +47,31 @@ pub fn chosen() -> Targets {
 }
 
 /// The layer that logs what is chosen, of all that the subscriber lets through.
-pub fn layer<S>(run_id: &str, chosen: Targets) -> impl Layer<S>
+pub fn layer<S>(run_id: &str, chosen: Targets) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    let layer = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        // They would be printed with `eprintln!`, which panics, in the middle of a request, when the disk is full.
-        .log_internal_errors(false);
     match std::io::stderr().is_terminal() {
-        true => layer.event_format(Chosen { chosen, format: Format::default() }).boxed(),
-        false => {
-            let format = JsonLines { run_id: run_id.to_owned() };
-            layer.with_ansi(false).fmt_fields(NoFields).event_format(Chosen { chosen, format }).boxed()
-        }
+        true => tracing_subscriber::fmt::layer()
+            .with_writer(std::io::stderr)
+            // They would be printed with `eprintln!`, which panics, in the middle of a request, when nobody reads it.
+            .log_internal_errors(false)
+            .event_format(Chosen { chosen })
+            .boxed(),
+        false => JsonLines { run_id: run_id.to_owned(), chosen }.boxed(),
     }
 }
 
 /// Formats the events that are chosen; the others are for other layers, and become no text. A filter of the layer would
-/// hide the request's span with its ids as well, and be asked whenever the span is entered.
-struct Chosen<F> {
+/// hide the request's span with its ids as well.
+struct Chosen {
     chosen: Targets,
-    format: F,
 }
 
-impl<S, N, F> FormatEvent<S, N> for Chosen<F>
+impl<S, N> FormatEvent<S, N> for Chosen
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
-    F: FormatEvent<S, N>,
 {
     fn format_event(
         &self,
@@ -83,38 +79,39 @@ where
         writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        match self.chosen.would_enable(event.metadata().target(), event.metadata().level()) {
-            true => self.format.format_event(context, writer, event),
+        match is_chosen(&self.chosen, event) {
+            true => Format::default().format_event(context, writer, event),
             false => Ok(()),
         }
     }
 }
 
+fn is_chosen(chosen: &Targets, event: &Event<'_>) -> bool {
+    chosen.would_enable(event.metadata().target(), event.metadata().level())
+}
+
 /// One JSON object a line. Fields of the event stand beside the others, not in an object of their own.
 struct JsonLines {
     run_id: String,
+    chosen: Targets,
 }
 
-impl<S: Subscriber + for<'a> LookupSpan<'a>, N: for<'a> FormatFields<'a> + 'static> FormatEvent<S, N>
-    for JsonLines
-{
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLines {
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        if !is_chosen(&self.chosen, event) {
+            return;
+        }
         let mut fields = Fields { message: String::new(), others: Vec::new() };
         event.record(&mut fields);
-        let span = context
-            .event_scope()
-            .into_iter()
-            .flatten()
-            .find(|span| span.extensions().get::<LoggedRequest>().is_some());
+        let mut spans = context.event_scope(event).into_iter().flatten();
+        let span = spans.find(|span| span.extensions().get::<LoggedRequest>().is_some());
         let extensions = span.as_ref().map(|span| span.extensions());
         let request = extensions.as_ref().and_then(|extensions| extensions.get::<LoggedRequest>());
-        let line = self.line(event, request, fields).map_err(|_| fmt::Error)?;
-        writeln!(writer, "{line}")
+        if let Ok(mut line) = self.line(event, request, fields) {
+            line.push(b'\n');
+            // There is nowhere to say that the log cannot be written.
+            let _ = std::io::stderr().write_all(&line);
+        }
     }
 }
 
@@ -124,7 +121,7 @@ impl JsonLines {
         event: &Event<'_>,
         request: Option<&LoggedRequest>,
         fields: Fields,
-    ) -> serde_json::Result<String> {
+    ) -> serde_json::Result<Vec<u8>> {
         let metadata = event.metadata();
         let mut line = Vec::new();
         let mut serializer = serde_json::Serializer::new(&mut line);
@@ -144,7 +141,7 @@ impl JsonLines {
             map.serialize_entry(name, &value)?;
         }
         map.end()?;
-        Ok(String::from_utf8(line).unwrap_or_default())
+        Ok(line)
     }
 }
 
@@ -186,18 +183,5 @@ impl Visit for Fields {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.record_str(field, &format!("{value:?}"));
-    }
-}
-
-/// Formats no fields of spans: those of a request are in its [`LoggedRequest`].
-struct NoFields;
-
-impl<'writer> FormatFields<'writer> for NoFields {
-    fn format_fields<R: tracing_subscriber::field::RecordFields>(
-        &self,
-        _: Writer<'writer>,
-        _: R,
-    ) -> fmt::Result {
-        Ok(())
     }
 }
