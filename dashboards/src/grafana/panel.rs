@@ -165,12 +165,9 @@ impl Panel {
         match self.kind {
             Kind::TimeSeries => colors.into(),
             // The names of the rows are no values to be coloured.
-            Kind::Matrix { .. } => json!([{
-                "matcher": { "id": "byType", "options": "string" },
-                "properties": [
-                    { "id": "custom.cellOptions", "value": { "type": "auto" } },
-                    { "id": "custom.align", "value": "left" },
-                ],
+            Kind::Matrix { rows, columns } => json!([{
+                "matcher": { "id": "byNames", "options": { "mode": "include", "names": [format!("{rows}\\{columns}")] } },
+                "properties": [{ "id": "custom.cellOptions", "value": { "type": "auto" } }],
             }]),
             _ => json!([]),
         }
@@ -223,7 +220,11 @@ impl Panel {
             }
             Kind::Matrix { .. } => {
                 defaults["color"] = json!({ "mode": "thresholds" });
-                defaults["custom"] = json!({ "align": "center", "cellOptions": { "type": "color-background", "mode": "basic" } });
+                defaults["custom"] = json!({
+                    "align": "center",
+                    "inspect": false,
+                    "cellOptions": { "type": "color-background", "mode": "basic", "applyToRow": false },
+                });
                 defaults["mappings"] = json!([{
                     "type": "value",
                     "options": {
