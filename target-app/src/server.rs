@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
 
 use crate::app::{self, AppState};
@@ -53,18 +54,31 @@ fn start(config: Config) -> anyhow::Result<()> {
     // Before any thread starts, because threads inherit it. A system without it only loses the courtesy.
     let _ = rustix::process::nice(config.nice);
     let telemetry = Arc::new(Telemetry::start(&config, &variants)?);
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let mut runtime = Builder::new_multi_thread();
     if let Some(threads) = config.worker_threads {
         runtime.worker_threads(threads.into());
     }
     let runtime = runtime.enable_all().build().context("could not start the async runtime")?;
-    let served = runtime.block_on(serve(config, variants, telemetry.clone()));
+    let operators = operators_runtime().context("could not start the operator port's runtime")?;
+    let served = runtime.block_on(serve(config, variants, telemetry.clone(), operators.handle().clone()));
     telemetry.flush();
     served
 }
 
-/// Serves until SIGTERM or Ctrl-C, then lets the requests in flight end.
-async fn serve(config: Config, variants: Variants, telemetry: Arc<Telemetry>) -> anyhow::Result<()> {
+/// A thread for the operator port and all that it asks: whoever looks at a server whose workers are stuck has to get an
+/// answer all the same.
+fn operators_runtime() -> std::io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(1).thread_name("operator-port").enable_all().build()
+}
+
+/// Serves until SIGTERM or Ctrl-C, then lets the requests in flight end. Sockets belong to the runtime that opened them, so
+/// those of `operators` are opened there.
+async fn serve(
+    config: Config,
+    variants: Variants,
+    telemetry: Arc<Telemetry>,
+    operators: Handle,
+) -> anyhow::Result<()> {
     // sqlx reads the address of any URL; one of another kind of server should not end in a failed look-up.
     let is_postgres =
         ["postgres://", "postgresql://"].iter().any(|scheme| config.database_url.starts_with(scheme));
@@ -74,11 +88,7 @@ async fn serve(config: Config, variants: Variants, telemetry: Arc<Telemetry>) ->
         .context("DATABASE_URL cannot be read; it looks like postgres://user:password@host:5432/name")?
         .application_name("target-app")
         .disable_statement_logging();
-    // Asked beside the server's pool, and not counted among its statements.
-    let audit = PgPoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(AUDIT_PATIENCE)
-        .connect_lazy_with(database.clone());
+    let audited = database.clone();
     if telemetry.is_on() {
         database = database
             .log_statements(log::LevelFilter::Debug)
@@ -107,9 +117,8 @@ async fn serve(config: Config, variants: Variants, telemetry: Arc<Telemetry>) ->
         pool.connect_with(database).await.context("could not connect to the database; check DATABASE_URL")?;
     let gauges = match telemetry.is_on() {
         true => {
-            let audit = Audit::start(audit).await;
-            let audit = audit.inspect_err(|error| tracing::warn!(%error, "the stock could not be read"));
-            let gauges = Gauges::new(telemetry.clone(), pool.clone(), audit.ok());
+            let audit = operators.spawn(audit(audited)).await?;
+            let gauges = Gauges::new(telemetry.clone(), pool.clone(), audit);
             Some(gauges.context("the runtime cannot be watched")?)
         }
         false => None,
@@ -117,7 +126,7 @@ async fn serve(config: Config, variants: Variants, telemetry: Arc<Telemetry>) ->
     let state = AppState { pool, variants, telemetry };
 
     let public = bind(config.listen).await?;
-    let operator = bind(config.operator_listen).await?;
+    let operator = operators.spawn(bind(config.operator_listen)).await??;
     let ready = Ready { public: public.local_addr()?, operator: operator.local_addr()? };
 
     let (stop, stopped) = watch::channel(());
@@ -128,7 +137,8 @@ async fn serve(config: Config, variants: Variants, telemetry: Arc<Telemetry>) ->
         axum::serve(public, app::public(state.clone(), &config)).with_graceful_shutdown(told(&stopped));
     let operator =
         axum::serve(operator, app::operator(state.clone(), gauges)).with_graceful_shutdown(told(&stopped));
-    let serving = async { tokio::try_join!(public.into_future(), operator.into_future()).map(drop) };
+    let operator = operators.spawn(operator.into_future());
+    let serving = async { tokio::try_join!(public.into_future(), async { operator.await? }).map(drop) };
     tokio::pin!(serving);
 
     writeln!(std::io::stdout(), "{}", serde_json::to_string(&ready)?)
@@ -144,6 +154,14 @@ async fn serve(config: Config, variants: Variants, telemetry: Arc<Telemetry>) ->
     // Bounded as well: a connection may be busy with a statement that nobody waits for any more.
     let _ = tokio::time::timeout(Duration::from_secs(1), state.pool.close()).await;
     Ok(())
+}
+
+/// Asks beside the server's pool, and is not counted among its statements.
+async fn audit(database: PgConnectOptions) -> Option<Audit> {
+    let pool =
+        PgPoolOptions::new().max_connections(1).acquire_timeout(AUDIT_PATIENCE).connect_lazy_with(database);
+    let audit = Audit::start(pool).await;
+    audit.inspect_err(|error| tracing::warn!(%error, "the stock could not be read")).ok()
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

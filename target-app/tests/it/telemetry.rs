@@ -201,6 +201,52 @@ async fn a_pool_that_is_used_up_shows() {
 }
 
 #[tokio::test]
+async fn a_server_whose_workers_are_stuck_still_says_so() {
+    let options = ["--worker-threads", "1", "--variant", "frozen-health=buggy"];
+    let server = TestServer::start(&database().await, &options).await;
+    let report = format!("/reports/orders/{}", server.heavy_user().await);
+    for _ in 0..20 {
+        let report = tokio::spawn(server.get(&report).send());
+        // Three answers one after the other, while one to the public listener is owed all the time: the same worker
+        // would have given that in between.
+        while !report.is_finished() {
+            let health = tokio::spawn(server.get("/health").send());
+            for _ in 0..3 {
+                server.metrics().await;
+            }
+            if !health.is_finished() {
+                return;
+            }
+        }
+    }
+    panic!("nobody ever waited for the only worker");
+}
+
+#[tokio::test]
+async fn a_request_that_its_client_gave_up_is_counted() {
+    const GIVEN_UP: &str = r#"http_server_request_duration_seconds_count{http_request_method="POST",http_response_status_code="499",http_route="/orders/checkout"}"#;
+    const ACTIVE: &str = r#"http_server_active_requests{http_request_method="POST"}"#;
+    let database = database().await;
+    let server = TestServer::start(&database, &[]).await;
+    let user = server.heavy_user().await;
+    let product = text(&server.json("/products?limit=1").await["products"][0]["id"]);
+    let pool = pool(&database).await;
+    let holder = lock(&pool, product.parse().unwrap()).await;
+
+    let buying = tokio::spawn(server.checkout(&user, &[(&product, 1)]).send());
+    while server.metric(ACTIVE).await < 1.0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(server.metric(GIVEN_UP).await, 0.0);
+    buying.abort();
+    while server.metric(ACTIVE).await > 0.0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(server.metric(GIVEN_UP).await, 1.0);
+    holder.rollback().await.unwrap();
+}
+
+#[tokio::test]
 async fn what_was_sold_beyond_the_stock_is_known_to_every_replica() {
     let database = database().await;
     let pool = pool(&database).await;
