@@ -19,7 +19,7 @@ use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, status_reaso
 const TENANT: &str = "tenant-1";
 const ROUTE: &str = "/restaurants/{id}/analytics";
 /// Analytics requests a second.
-const RATE: f64 = 100.0;
+const RATE: f64 = 40.0;
 /// Menu requests for each of analytics.
 const MENUS: f64 = 2.0;
 /// What the two objectives allow.
@@ -37,7 +37,7 @@ impl super::Scenario for Scenario {
     }
 
     fn shape(&self) -> Shape {
-        Shape { rate: None, duration: Duration::from_millis(1_800), replicas: 1 }
+        Shape { rate: None, duration: Duration::from_millis(3_000), replicas: 1 }
     }
 
     fn limits(&self) -> &'static [Duration] {
