@@ -1,5 +1,6 @@
 //! The dashboard of one exercise: symptom first, the signal that exposes the defect last, the cause nowhere.
 
+use loadtests::scenarios::scenario;
 use target_app::catalogue::{Exercise, Signal};
 
 use super::dashboard::{Dashboard, Section};
@@ -101,9 +102,14 @@ fn verdict(exercise: &Exercise) -> Vec<Panel> {
         .query("avg by (variant) (stampede_check_held{$scope})", "{{variant}}")
         .at_least(1.0),
     );
+    let headline = scenario(exercise.id).expect("every exercise has a scenario").headline();
     panels.push(
-        Panel::worst("Client's p99, at worst", "All requests of the exercise together.", "s")
-            .query(quantile(0.99, RESPONSE, "variant", &[]), "{{variant}}"),
+        Panel::worst(
+            format!("Client's p99 of {headline}, at worst"),
+            "Of the request that the exercise is about, with the time until it was given up.",
+            "s",
+        )
+        .query(quantile(0.99, RESPONSE, "variant", &[&format!(r#"request="{headline}""#)]), "{{variant}}"),
     );
     let width = 24 / panels.len() as u32;
     let mut panels: Vec<Panel> = panels.into_iter().map(|panel| panel.size(width, 5)).collect();
