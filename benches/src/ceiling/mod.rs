@@ -29,6 +29,8 @@ use loadtests::hint::Hinted;
 use loadtests::load::Cancel;
 use target_app::postgres::PostgresError;
 
+use crate::gate::report::save;
+
 use report::Ceiling;
 use tool::{Named, Tools};
 
@@ -114,7 +116,8 @@ pub fn run(args: Args) -> ExitCode {
     done.unwrap_or_else(|error| {
         // Whatever a load or a child says about its sudden end, this is why.
         if Cancel::on_ctrl_c().is_raised() {
-            let _ = writeln!(std::io::stderr(), "interrupted; nothing was written");
+            let _ =
+                writeln!(std::io::stderr(), "interrupted; the part that was under way is not in the files");
             return ExitCode::from(INTERRUPTED);
         }
         let mut text = format!("error: {error:#}");
@@ -137,17 +140,23 @@ async fn measure(args: Args) -> anyhow::Result<ExitCode> {
     let mut ceiling = Ceiling::new(pace, args.quick);
     if args.only != Some(Part::Generator) {
         ceiling.checkout = Some(checkout::measure(pace, &tools, &args.out).await?);
+        // What took minutes is kept, whatever becomes of the rest.
+        write(&ceiling, &args.out)?;
     }
     if args.only != Some(Part::Checkout) {
         ceiling.generator = Some(unless_interrupted(generators::measure(pace, &tools)).await?);
-    }
-    for (name, text) in [("ceiling.json", ceiling.json()?), ("ceiling.md", ceiling.markdown())] {
-        let path = args.out.join(name);
-        std::fs::write(&path, text).with_context(|| unwritable(&path))?;
+        write(&ceiling, &args.out)?;
     }
     let mut out = std::io::stdout();
     let _ = write!(out, "{}\nwritten to {}\n", ceiling.terminal(), args.out.display());
     Ok(ExitCode::SUCCESS)
+}
+
+fn write(ceiling: &Ceiling, out: &Path) -> anyhow::Result<()> {
+    for (name, text) in [("ceiling.json", ceiling.json()?), ("ceiling.md", ceiling.markdown())] {
+        save(&out.join(name), &text).context(unwritable(&out.join(name)))?;
+    }
+    Ok(())
 }
 
 fn unwritable(path: &Path) -> Hinted {

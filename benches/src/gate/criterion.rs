@@ -131,19 +131,21 @@ pub fn arguments(id: &str, samples: u32, warm_up: Duration, measurement: Duratio
 /// A program was stopped by the Ctrl-C that was meant for this one.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} was interrupted")]
-pub struct Interrupted(String);
+pub struct Interrupted(pub String);
 
 /// The number of the signal that Ctrl-C sends, on every Unix.
 #[cfg(unix)]
 const SIGINT: i32 = 2;
 
 #[cfg(unix)]
-fn was_interrupted(status: ExitStatus) -> bool {
+/// Whether a program was ended by Ctrl-C.
+pub fn was_interrupted(status: ExitStatus) -> bool {
     std::os::unix::process::ExitStatusExt::signal(&status) == Some(SIGINT)
 }
 
 #[cfg(not(unix))]
-fn was_interrupted(_: ExitStatus) -> bool {
+/// Whether a program was ended by Ctrl-C.
+pub fn was_interrupted(_: ExitStatus) -> bool {
     false
 }
 

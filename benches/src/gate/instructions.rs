@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail, ensure};
 
 use super::criterion::{self, Executable, Sample};
 use super::decision::Instructions;
@@ -19,9 +19,9 @@ const SAMPLES: u32 = 10;
 /// So short that the warm-up and each sample are one iteration.
 const SHORT: Duration = Duration::from_nanos(1);
 
-/// Valgrind is some fifty times slower than the processor, so this is few iterations, but enough to outweigh what the
-/// two runs differ in besides.
-const LONG: Duration = Duration::from_secs(1);
+/// Valgrind is some fifty times slower than the processor, so the first is few iterations, but for most benchmarks enough
+/// to outweigh what the two runs differ in besides. The second is for those whose iterations are longer.
+const LONG: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(8)];
 
 /// A valgrind that was seen to work.
 #[derive(Debug)]
@@ -67,12 +67,15 @@ fn callgrind() -> Command {
 
 fn per_iteration(executable: &Executable, id: &str, scratch: &Path) -> anyhow::Result<f64> {
     let (few, short) = run(executable, id, SHORT, scratch)?;
-    let (many, long) = run(executable, id, LONG, scratch)?;
-    if many <= few {
-        // Iterations so long that the clock made no difference: their own number is large enough.
-        return Ok(long / many);
+    for measurement in LONG {
+        let (many, long) = run(executable, id, measurement, scratch)?;
+        if many >= 2.0 * few {
+            ensure!(long >= short, "more iterations took fewer instructions");
+            return Ok((long - short) / (many - few));
+        }
     }
-    Ok((long - short) / (many - few))
+    // With so few more, what the runs differ in besides would count as work.
+    bail!("its iterations are too long, or the benchmark sets its own times")
 }
 
 /// Iterations and instructions of one run.

@@ -15,6 +15,7 @@ pub mod report;
 pub mod stats;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -22,6 +23,7 @@ use std::time::Instant;
 use anyhow::{Context, bail, ensure};
 use loadtests::hint::Hinted;
 use rand::seq::SliceRandom;
+use sha2::{Digest, Sha256};
 
 use crate::failure::{self, Usage};
 
@@ -131,7 +133,13 @@ fn gate(args: &Args) -> anyhow::Result<ExitCode> {
     let out = args.out.clone().unwrap_or_else(|| head.target_directory.join("gate"));
     std::fs::create_dir_all(&out).with_context(|| format!("could not make {}", out.display()))?;
     let out = out.canonicalize().with_context(|| format!("could not open {}", out.display()))?;
-    let mut session = Session::prepare(args, head, &out, interrupt)?;
+    let prepared = Session::prepare(args, head, &out, interrupt.clone());
+    if interrupt.ended(&prepared) {
+        // Not `eprintln!`, which panics where nobody reads any more.
+        let _ = writeln!(std::io::stderr(), "interrupted before anything was measured");
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    let mut session = prepared?;
     let finished = session.measure(args)?;
     session.report.complete = finished;
     session.save()?;
@@ -195,7 +203,7 @@ impl Session {
             .tempdir_in(out)
             .with_context(|| format!("could not make a directory in {}", out.display()))?;
         let checkout = match &args.base {
-            Some(revision) => Some(Checkout::new(&args.head_dir, revision, &out.join("base-source"))?),
+            Some(revision) => Some(Checkout::new(&args.head_dir, revision, &checkout_path(out))?),
             None => None,
         };
         let base_directory = checkout.as_ref().map(|checkout| checkout.project.clone());
@@ -212,15 +220,25 @@ impl Session {
             )
         );
         let mut notes = Vec::new();
-        let base_found = find(&base, "base", args, out, scratch.path(), &mut notes)
+        let mut base_side = Side::find(&base, "base", args, out, scratch.path(), &interrupt)
             .context("the base could not be prepared")?;
-        let head_found = find(&head, "head", args, out, scratch.path(), &mut notes)
+        let mut head_side = Side::find(&head, "head", args, out, scratch.path(), &interrupt)
             .context("the head could not be prepared")?;
+        base_side.ensure_it_lists_what(&head_side)?;
+        head_side.ensure_it_lists_what(&base_side)?;
+        notes.append(&mut base_side.notes);
+        notes.append(&mut head_side.notes);
+        let (base_found, head_found) = (base_side.benchmarks, head_side.benchmarks);
         let ids: BTreeSet<&String> = base_found.keys().chain(head_found.keys()).collect();
         if ids.is_empty() {
-            let message = match &args.only {
-                Some(text) => format!("no benchmark's id contains {text:?}"),
-                None => "neither side has a criterion benchmark".to_owned(),
+            let chosen = [&args.selection.packages, &args.selection.targets].map(|names| names.join(", "));
+            let message = match (&args.only, chosen.iter().all(String::is_empty)) {
+                (Some(text), _) => format!("no benchmark's id contains {text:?}"),
+                (None, true) => "neither side has a criterion benchmark".to_owned(),
+                (None, false) => {
+                    let chosen = chosen.join(" ");
+                    format!("neither side has a criterion benchmark of {}", chosen.trim())
+                }
             };
             return Err(Usage::new(message, "`cargo bench -- --list` tells the ids").into());
         }
@@ -431,7 +449,11 @@ impl Session {
         if unwanted {
             return Ok(true);
         }
-        let valgrind = match Valgrind::find() {
+        let found = Valgrind::find();
+        if self.interrupt.ended(&found) {
+            return Ok(false);
+        }
+        let valgrind = match found {
             Ok(valgrind) => valgrind,
             Err(why) => {
                 let why = format!("{why:#}");
@@ -474,7 +496,11 @@ impl Session {
             if benchmark.confirmation.is_some() {
                 continue;
             }
-            match self.relink(&self.arms[&benchmark.id]) {
+            let again = self.relink(&self.arms[&benchmark.id]);
+            if self.interrupt.ended(&again) {
+                return Ok(false);
+            }
+            match again {
                 Ok(arms) => {
                     self.other_layout.insert(benchmark.id.clone(), arms);
                     relinked.push(index);
@@ -565,46 +591,92 @@ fn open_base(directory: &Path, checked_out: bool, head: &Project, out: &Path) ->
     Ok(base)
 }
 
-/// Builds a side, sets its executables apart, and asks them for their benchmarks.
-fn find(
-    project: &Project,
-    side: &str,
-    args: &Args,
-    out: &Path,
-    scratch: &Path,
-    notes: &mut Vec<String>,
-) -> anyhow::Result<BTreeMap<String, Found>> {
-    let mut benchmarks: BTreeMap<String, Found> = BTreeMap::new();
-    for built in project.build(&args.selection)? {
-        let path = copy(&built.executable, out, &format!("{side}-a"), &built)?;
-        let executable = Executable::new(path, built.directory.clone());
-        let ids = match executable.list(scratch) {
-            Ok(ids) if !ids.is_empty() => ids,
-            Ok(_) => {
-                notes.push(format!("{} of the {side} lists no criterion benchmark.", built.target));
-                continue;
+/// Where the base of a comparison is checked out: the same place each time, so that what was built of it stays of use, and
+/// outside of the head, whose `.cargo/config.toml` and `rust-toolchain.toml` hold in all directories below.
+fn checkout_path(out: &Path) -> PathBuf {
+    let digest = Sha256::digest(out.as_os_str().as_encoded_bytes());
+    let name: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    std::env::temp_dir().join(format!("gate-base-{name}"))
+}
+
+/// The benchmarks of a side.
+struct Side {
+    name: &'static str,
+    /// By id.
+    benchmarks: BTreeMap<String, Found>,
+    /// Why a bench target does not list its benchmarks, by package and target.
+    unlisted: BTreeMap<(String, String), String>,
+    notes: Vec<String>,
+}
+
+impl Side {
+    /// Builds a side, sets its executables apart, and asks them for their benchmarks.
+    fn find(
+        project: &Project,
+        name: &'static str,
+        args: &Args,
+        out: &Path,
+        scratch: &Path,
+        interrupt: &Interrupt,
+    ) -> anyhow::Result<Self> {
+        let mut side =
+            Side { name, benchmarks: BTreeMap::new(), unlisted: BTreeMap::new(), notes: Vec::new() };
+        for built in project.build(&args.selection)? {
+            let path = copy(&built.executable, out, &format!("{name}-a"), &built)?;
+            let executable = Executable::new(path, built.directory.clone());
+            let listed = executable.list(scratch);
+            if interrupt.ended(&listed) {
+                return Err(listed.err().unwrap_or_else(|| anyhow::anyhow!("interrupted")));
             }
-            Err(error) => {
-                let target = &built.target;
-                notes.push(format!("{target} of the {side} does not list its benchmarks: {error:#}"));
-                continue;
-            }
-        };
-        let digest = loaded_digest(&executable.path)?;
-        for id in ids {
-            if args.only.as_ref().is_some_and(|only| !id.contains(only)) {
-                continue;
-            }
-            let found =
-                Found { built: built.clone(), executable: executable.clone(), digest: digest.clone() };
-            if let Some(other) = benchmarks.insert(id.clone(), found) {
-                let message =
-                    format!("both {} and {} have a benchmark {id}", other.built.target, built.target);
-                return Err(Usage::new(message, "choose one of them with --bench or --package").into());
+            let ids = match listed {
+                Ok(ids) if !ids.is_empty() => ids,
+                Ok(_) => {
+                    side.notes.push(format!("{} of the {name} lists no criterion benchmark.", built.target));
+                    continue;
+                }
+                // It may be no benchmark of criterion at all; whether that matters tells the other side.
+                Err(error) => {
+                    let why =
+                        format!("{} of the {name} does not list its benchmarks: {error:#}", built.target);
+                    side.notes.push(why.clone());
+                    side.unlisted.insert((built.package, built.target), why);
+                    continue;
+                }
+            };
+            let digest = loaded_digest(&executable.path)?;
+            for id in ids {
+                if args.only.as_ref().is_some_and(|only| !id.contains(only)) {
+                    continue;
+                }
+                let found =
+                    Found { built: built.clone(), executable: executable.clone(), digest: digest.clone() };
+                if let Some(other) = side.benchmarks.insert(id.clone(), found) {
+                    let message =
+                        format!("both {} and {} have a benchmark {id}", other.built.target, built.target);
+                    return Err(Usage::new(message, "choose one of them with --bench or --package").into());
+                }
             }
         }
+        Ok(side)
     }
-    Ok(benchmarks)
+
+    /// A program that cannot say what it has is a failure, and not one without benchmarks, where the other side's can.
+    fn ensure_it_lists_what(&self, other: &Side) -> anyhow::Result<()> {
+        let lists = |package: &str, target: &str| {
+            (other.benchmarks.values())
+                .any(|found| found.built.package == package && found.built.target == target)
+        };
+        for ((package, target), why) in &self.unlisted {
+            ensure!(
+                !lists(package, target),
+                Hinted::new(
+                    format!("{why}; that of the {} does", other.name),
+                    "run `cargo bench -- --list` there; a file may be missing that git ignores"
+                )
+            );
+        }
+        Ok(())
+    }
 }
 
 /// Copies a program to where a side is kept. All sides' paths have the same length: how long a program's name is shifts
@@ -641,6 +713,7 @@ fn resumed(fresh: Report, path: &Path) -> anyhow::Result<Report> {
     for benchmark in &mut old.benchmarks {
         // Whatever went wrong may have been the interruption.
         benchmark.error = None;
+        benchmark.confirmation.take_if(|confirmation| matches!(confirmation, Confirmation::Impossible(_)));
     }
     old.notes = fresh.notes;
     old.notes.push("Measured in more than one session.".into());

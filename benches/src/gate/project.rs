@@ -10,7 +10,7 @@ use object::{Object, ObjectSection, SectionKind};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::criterion::finish;
+use super::criterion::{Interrupted, finish, was_interrupted};
 use crate::failure::Usage;
 
 /// Which benchmarks of a project are built.
@@ -30,6 +30,23 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// Without the packages and bench targets that a project does not have, of which cargo would make an error: what one
+    /// side alone has was added or is missing. `None` when nothing is left.
+    fn of_project(&self, benches: &[(String, String)]) -> Option<Selection> {
+        let chosen = |names: &[String], name: &String| names.is_empty() || names.contains(name);
+        let present: Vec<_> = (benches.iter())
+            .filter(|(package, target)| chosen(&self.packages, package) && chosen(&self.targets, target))
+            .collect();
+        let restricted = |names: &[String], has: &dyn Fn(&String) -> bool| -> Vec<String> {
+            names.iter().filter(|name| has(name)).cloned().collect()
+        };
+        (!present.is_empty()).then(|| Selection {
+            targets: restricted(&self.targets, &|name| present.iter().any(|(_, target)| target == name)),
+            packages: restricted(&self.packages, &|name| present.iter().any(|(package, _)| package == name)),
+            cargo: self.cargo.clone(),
+        })
+    }
+
     fn arguments(&self) -> Vec<String> {
         let mut arguments = Vec::new();
         // The pattern leaves out libraries and programs, whose test harness is not criterion.
@@ -57,6 +74,8 @@ pub struct Project {
     pub target_directory: PathBuf,
     /// Name and root of each package, by cargo's id.
     packages: HashMap<String, (String, PathBuf)>,
+    /// Package and name of each bench target.
+    benches: Vec<(String, String)>,
 }
 
 /// A bench target that was built.
@@ -83,6 +102,7 @@ struct Package {
     id: String,
     name: String,
     manifest_path: PathBuf,
+    targets: Vec<Target>,
 }
 
 /// What is used of cargo's messages.
@@ -120,6 +140,11 @@ impl Project {
         let output = finish(command.args(["metadata", "--no-deps", "--format-version", "1"]))?;
         let metadata: Metadata =
             serde_json::from_slice(&output.stdout).context("could not understand cargo metadata")?;
+        let benches = (metadata.packages.iter())
+            .flat_map(|package| package.targets.iter().map(|target| (package.name.clone(), target)))
+            .filter(|(_, target)| target.kind == ["bench"])
+            .map(|(package, target)| (package, target.name.clone()));
+        let benches = benches.collect();
         let packages = metadata.packages.into_iter().filter_map(|package| {
             let root = package.manifest_path.parent()?.to_owned();
             Some((package.id, (package.name, root)))
@@ -127,6 +152,7 @@ impl Project {
         Ok(Project {
             target_directory: target_directory.map_or(metadata.target_directory, Path::to_owned),
             packages: packages.collect(),
+            benches,
             directory,
         })
     }
@@ -140,6 +166,9 @@ impl Project {
 
     /// Builds the bench targets as `cargo bench` does, and says where they are. Cargo's words go to standard error.
     pub fn build(&self, selection: &Selection) -> anyhow::Result<Vec<Built>> {
+        let Some(selection) = selection.of_project(&self.benches) else {
+            return Ok(Vec::new());
+        };
         let mut arguments = vec!["bench".to_owned(), "--no-run".into()];
         arguments.extend(selection.arguments());
         self.cargo_build(arguments)
@@ -170,6 +199,9 @@ impl Project {
             .stderr(Stdio::inherit())
             .output()
             .context("could not start cargo")?;
+        if was_interrupted(output.status) {
+            return Err(Interrupted("cargo".into()).into());
+        }
         ensure!(
             output.status.success(),
             Hinted::new(

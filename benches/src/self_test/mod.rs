@@ -185,11 +185,15 @@ fn self_test(args: &Args) -> anyhow::Result<ExitCode> {
         seconds: 0.0,
         trials: Vec::new(),
     };
-    calibrate(&mut results, &fixture, &args.slowdowns, scratch.path());
+    calibrate(&mut results, &fixture, &args.slowdowns, scratch.path(), &interrupt);
+    if interrupt.is_set() {
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
     results.complete = cycles(args, &fixture, &mut results, scratch.path(), &out, &interrupt)?;
     keep(&results, &out)?;
     let text = table::markdown(&results);
-    if let Some(doc) = &args.doc {
+    // What was published stays until there is a whole run to replace it.
+    if let (Some(doc), false) = (&args.doc, interrupt.is_set()) {
         table::replace_in(doc, &text)?;
     }
     print!("{text}");
@@ -254,7 +258,13 @@ impl Fixture {
 }
 
 /// Counts the instructions of each slowdown, which tells whether it is as large as it is called.
-fn calibrate(results: &mut Results, fixture: &Fixture, slowdowns: &[u32], scratch: &Path) {
+fn calibrate(
+    results: &mut Results,
+    fixture: &Fixture,
+    slowdowns: &[u32],
+    scratch: &Path,
+    interrupt: &Interrupt,
+) {
     let valgrind = match Valgrind::find() {
         Ok(valgrind) => valgrind,
         Err(why) => {
@@ -264,7 +274,11 @@ fn calibrate(results: &mut Results, fixture: &Fixture, slowdowns: &[u32], scratc
     };
     results.valgrind = valgrind.version.clone();
     for percent in slowdowns {
-        match valgrind.count(&fixture.base_a, &fixture.slower(*percent), BENCHMARK, scratch) {
+        let counts = valgrind.count(&fixture.base_a, &fixture.slower(*percent), BENCHMARK, scratch);
+        if interrupt.ended(&counts) {
+            return;
+        }
+        match counts {
             Ok(counts) => {
                 results.count_difference = Some((counts.base_again / counts.base - 1.0).abs());
                 results.calibration.push(Calibration { percent: *percent, instructions: counts.change() });

@@ -16,9 +16,10 @@ artifact() {
 }
 case "$1" in
 metadata)
-    printf '{"packages":[{"id":"demo","name":"demo","manifest_path":"%s/Cargo.toml"}],"target_directory":"%s/target"}' \
-        "$PWD" "$PWD" ;;
+    printf '{"packages":[{"id":"demo","name":"benches","manifest_path":"%s/Cargo.toml","targets":[{"name":"%s","kind":["bench"]}]}],"target_directory":"%s/target"}' \
+        "$PWD" "$(cat target-name)" "$PWD" ;;
 bench)
+    pwd >>"${0%/*}/built-in"
     if [ -e broken ]; then echo 'error[E0425]: cannot find value' >&2; exit 101; fi
     artifact speed ;;
 rustc)
@@ -28,21 +29,26 @@ esac
 
 const RUSTC: &str = "#!/bin/sh\nif [ -e compiler ]; then cat compiler; else echo 'rustc 1.95.0'; fi\n";
 
-/// Valgrind, which finds the count in the program.
+/// Valgrind, which finds the count in the program, for as many iterations as a short run has.
 pub const VALGRIND: &str = r#"#!/bin/sh
 if [ "$1" = --version ]; then echo valgrind-3.19.0; exit; fi
 shift 2
 if [ "$1" != true ]; then "$@" || exit; fi
-echo "==1== Collected : $(sed -n 's/^# instructions //p' "$1" 2>/dev/null || true)" | sed 's/: $/: 100/' >&2
+count=$(sed -n 's/^# instructions //p' "$1" 2>/dev/null || true)
+count=${count:-100}
+case "$*" in *'--measurement-time 1 '*) count=$((count * 10)) ;; esac
+echo "==1== Collected : $count" >&2
 "#;
 
 /// What a benchmark program does with one benchmark. `$id` and `$ns` are set; each process is off by less than 0.9 %,
 /// below the floor of 1 %, so that verdicts do not depend on luck.
 const WRITE: &str = r#"
 mkdir -p "$CRITERION_HOME/$id/new"
-time=$((ns * (1000 + $$ % 9)))
+iterations=1000
+case "$*" in *'--measurement-time 1 '*) iterations=10000 ;; esac
+time=$((ns * (1000 + $$ % 9) * iterations / 1000))
 echo "{\"full_id\":\"$id\",\"directory_name\":\"$id\"}" >"$CRITERION_HOME/$id/new/benchmark.json"
-echo "{\"sampling_mode\":\"Flat\",\"iters\":[1000.0,1000.0],\"times\":[$time.0,$time.0]}" >"$CRITERION_HOME/$id/new/sample.json"
+echo "{\"sampling_mode\":\"Flat\",\"iters\":[$iterations.0,$iterations.0],\"times\":[$time.0,$time.0]}" >"$CRITERION_HOME/$id/new/sample.json"
 "#;
 
 /// A benchmark program with these ids and their nanoseconds. `extra` is script that runs last, for each process.
@@ -84,6 +90,7 @@ impl Stage {
         stage.side("head", head);
         let tools = stage.path("tools");
         fs::create_dir(&tools).unwrap();
+        fs::create_dir(stage.path("tmp")).unwrap();
         // Only these, so that a test without valgrind has none wherever it runs.
         let path = std::env::var_os("PATH").unwrap();
         for tool in ["sh", "cat", "git", "grep", "kill", "mkdir", "rm", "sed", "true", "wc"] {
@@ -144,6 +151,7 @@ impl Stage {
             .env("PATH", self.path("tools"))
             .env("CARGO", self.path("tools/cargo"))
             .env("RUSTC", self.path("tools/rustc"))
+            .env("TMPDIR", self.path("tmp"))
             .env_remove("GITHUB_ACTIONS")
             .stdin(Stdio::null());
     }

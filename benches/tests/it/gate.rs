@@ -1,6 +1,7 @@
 //! The gate as a user meets it: its verdicts, what it says to bad input, how it ends, and what it leaves behind.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use super::fakes::{Stage, VALGRIND, counting, ended, program};
@@ -108,6 +109,33 @@ fn a_benchmark_that_fails_is_an_error_that_quotes_it() {
 }
 
 #[test]
+fn a_side_that_cannot_say_what_it_has_is_an_error() {
+    let whole = program(&[("sum", 1000)], "");
+    let silent = "#!/bin/sh\necho 'no data/corpus.json' >&2; exit 101\n";
+    for (base, head, name) in [(silent, whole.as_str(), "base"), (&whole, silent, "head")] {
+        let said = Stage::new(base, head).gate(&["--no-instructions"]);
+        assert_eq!(said.code, Some(1), "{said:?}");
+        let expected = format!("speed of the {name} does not list its benchmarks");
+        assert!(said.stderr.contains(&expected) && said.stderr.contains("corpus.json"), "{said:?}");
+    }
+}
+
+#[test]
+fn a_bench_target_that_one_side_lacks_is_missing_or_added() {
+    let stage = Stage::new(&program(&[("sum", 1000)], ""), &program(&[("sum", 1000)], ""));
+    for (side, code, verdict) in [("base", 0, "ADDED"), ("head", 3, "MISSING")] {
+        fs::write(stage.path(&format!("{side}/target-name")), "another").unwrap();
+        let said = stage.gate(&["--no-instructions", "--bench", "speed"]);
+        assert_eq!(said.code, Some(code), "{said:?}");
+        assert_eq!(stage.decision("sum").0, verdict);
+        fs::write(stage.path(&format!("{side}/target-name")), "speed").unwrap();
+    }
+    let said = stage.gate(&["--no-instructions", "--bench", "spede"]);
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.stderr.contains("spede"), "{said:?}");
+}
+
+#[test]
 fn a_benchmark_that_writes_nothing_is_an_error() {
     let stage = Stage::new(
         &program(&[("sum", 1000)], ""),
@@ -143,7 +171,10 @@ fn uncommitted_changes_are_compared_with_the_revision_and_said() {
         1,
         "the base's work tree is gone"
     );
-    assert!(!stage.path("head/out/base-source").exists());
+    assert_eq!(fs::read_dir(stage.path("tmp")).unwrap().count(), 0, "nothing is left of the base");
+    let built_in = stage.read("tools/built-in");
+    let below_head = built_in.lines().filter(|line| Path::new(line).starts_with(stage.path("head")));
+    assert_eq!(below_head.count(), 2, "the head's settings must not hold for the base: {built_in}");
 }
 
 #[test]
