@@ -25,9 +25,6 @@ use crate::telemetry::{Audit, Gauges, Telemetry};
 /// How long requests in flight may go on after the signal to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How long somebody who reads the metrics waits for the database.
-const AUDIT_PATIENCE: Duration = Duration::from_secs(1);
-
 /// What a server prints as one line of JSON on standard output when it answers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Ready {
@@ -117,7 +114,7 @@ async fn serve(
         pool.connect_with(database).await.context("could not connect to the database; check DATABASE_URL")?;
     let gauges = match telemetry.is_on() {
         true => {
-            let audit = operators.spawn(audit(audited)).await?;
+            let audit = operators.spawn(audit(audited, config.acquire_timeout())).await?;
             let gauges = Gauges::new(telemetry.clone(), pool.clone(), audit);
             Some(gauges.context("the runtime cannot be watched")?)
         }
@@ -157,9 +154,8 @@ async fn serve(
 }
 
 /// Asks beside the server's pool, and is not counted among its statements.
-async fn audit(database: PgConnectOptions) -> Option<Audit> {
-    let pool =
-        PgPoolOptions::new().max_connections(1).acquire_timeout(AUDIT_PATIENCE).connect_lazy_with(database);
+async fn audit(database: PgConnectOptions, patience: Duration) -> Option<Audit> {
+    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(patience).connect_lazy_with(database);
     let audit = Audit::start(pool).await;
     audit.inspect_err(|error| tracing::warn!(%error, "the stock could not be read")).ok()
 }

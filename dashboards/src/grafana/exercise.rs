@@ -138,9 +138,13 @@ fn red(route: &str) -> [Panel; 3] {
             rate(requests, "variant, http_response_status_code", &[&method, &path]),
             "{{variant}} {{http_response_status_code}}",
         ),
-        Panel::lines(format!("{route}: errors"), "Share of answers that are a 5xx.", "percentunit")
-            .query(share(&failed, &all), "{{variant}}")
-            .limit(budget(CHECKOUT_AVAILABILITY)),
+        Panel::lines(
+            format!("{route}: errors"),
+            "Share of answers that are a 5xx, refusals with 503 included.",
+            "percentunit",
+        )
+        .query(share(&failed, &all), "{{variant}}")
+        .limit(budget(CHECKOUT_AVAILABILITY)),
         Panel::lines(
             format!("{route}: p99"),
             "By the server's own clock: what waits before the server is not in it.",

@@ -49,7 +49,7 @@ pub fn dashboard() -> Dashboard {
                 panels: vec![
                     Panel::lines("Requests by route", "Answers per second. Routes that nobody asks for are not there.", "reqps")
                         .query(rate(REQUESTS, by_route, &[]), route_legend),
-                    Panel::lines("Answers by status", "A refusal (4xx, 503 with Retry-After) is an answer; a 500 is none.", "reqps")
+                    Panel::lines("Answers by status", "A refusal (4xx, 503 with Retry-After) is an answer; a 500 is none. The shares of failures count every 5xx.", "reqps")
                         .query(
                             rate(REQUESTS, "variant, http_response_status_code", &[]),
                             "{{variant}} {{http_response_status_code}}",

@@ -164,25 +164,36 @@ fn saturation() -> impl Iterator<Item = AlertRule> {
     let lag = promql::quantile(0.99, "stampede_runtime_lag_seconds", "variant", &[]);
     let generator_lag =
         promql::quantile(0.99, "stampede_loadgen_timer_lag_seconds", "exercise, variant", &[]);
-    let pending = "max by (variant) (min_over_time(db_client_connection_pending_requests{$scope}[$window]))";
+    // Seconds waited for in a second are requests that wait, on average.
+    let waiting = promql::rate("db_client_connection_wait_time_seconds_sum", "variant", &[]);
+    // A wait is known when it ends. This needs none to end.
+    let all_used = r#"count by (variant) (sum by (variant, instance) (min_over_time(db_client_connections{$scope, state="used"}[$window])) >= sum by (variant, instance) (db_client_connection_max{$scope}))"#;
     let timeouts = promql::rate("db_client_connection_timeouts_total", "variant", &[]);
     [
         AlertRule {
             name: "StampedePoolExhausted",
             group: "saturation",
-            expr: format!("{} > 0 or {} > 0", servers().fill(pending), servers().fill(&timeouts)),
+            expr: format!(
+                "{} > 1 or {} > 0 or {} > 0",
+                servers().fill(&waiting),
+                servers().fill(&timeouts),
+                servers().fill(all_used)
+            ),
             hold: Duration::ZERO,
             severity: Severity::Warning,
             labels: Vec::new(),
             summary: "Requests wait for a database connection all the time".into(),
-            description: "For a minute there was always a request of variant {{ $labels.variant }} without a connection, or one gave up. \
+            description: "For a minute more than one request of variant {{ $labels.variant }} waited for a connection at a time, or one gave up, or no connection was ever free. \
                           Find out who holds connections, and for how long, before you make the pool larger."
                 .into(),
             case: Some(Case::new(
                 &servers(),
-                &[(r#"db_client_connection_pending_requests{$scope, variant="buggy"}"#, "4x30")],
+                &[(r#"db_client_connection_wait_time_seconds_sum{$scope, variant="buggy"}"#, "0+60x30")],
+                // Every hand-over takes a few microseconds, and a busy pool has a connection free now and then.
                 &[
-                    (r#"db_client_connection_pending_requests{$scope, variant="buggy"}"#, "0 9 0 9 0 9 0 9 0 9 0 9 0 9 0 9 0 9 0 9 0 9"),
+                    (r#"db_client_connection_wait_time_seconds_sum{$scope, variant="buggy"}"#, "0+0.0005x30"),
+                    (r#"db_client_connections{$scope, state="used", variant="buggy"}"#, "10 10 9 10 10 9 10 10 9 10 10 9 10 10 9 10 10 9 10 10 9 10 10 9"),
+                    (r#"db_client_connection_max{$scope, variant="buggy"}"#, "10x30"),
                     (r#"db_client_connection_timeouts_total{$scope, variant="buggy"}"#, "7x30"),
                 ],
             )),
@@ -224,7 +235,7 @@ fn saturation() -> impl Iterator<Item = AlertRule> {
             severity: Severity::Critical,
             labels: Vec::new(),
             summary: "A server does not answer on its operator port".into(),
-            description: "{{ $labels.instance }} has not answered a scrape for a minute. Either it is gone, or it is too busy to answer.".into(),
+            description: "{{ $labels.instance }} has not answered a scrape for a minute. Either it is gone, or its machine is too busy for anything.".into(),
             case: Some(Case {
                 labels: vec![("job", TARGET_APP), ("instance", "one"), ("variant", "buggy")],
                 ..Case::new(

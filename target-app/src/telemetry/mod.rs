@@ -130,6 +130,10 @@ impl statements::Observer for Observer {
     }
 }
 
+/// How long somebody who reads the metrics waits for the database. Prometheus gives up after a second here, and then the
+/// metrics of a server whose database is gone would be missing just when they are wanted.
+const AUDIT_PATIENCE: Duration = Duration::from_millis(500);
+
 /// What is looked up only when somebody asks for the metrics, and what watches the runtime meanwhile.
 #[derive(Debug)]
 pub struct Gauges {
@@ -172,9 +176,14 @@ impl Gauges {
             counter.inc_by((seconds - counter.get()).max(0.0));
         }
         if let Some(audit) = &self.audit {
-            match audit.oversold_units().await {
-                Ok(units) => metrics.gauge(&OVERSOLD_UNITS, &[]).set(units as f64),
-                Err(error) => tracing::warn!(%error, "what was sold could not be compared with the stock"),
+            match tokio::time::timeout(AUDIT_PATIENCE, audit.oversold_units()).await {
+                Ok(Ok(units)) => metrics.gauge(&OVERSOLD_UNITS, &[]).set(units as f64),
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "what was sold could not be compared with the stock")
+                }
+                Err(_) => {
+                    tracing::warn!("the stock could not be read in time; what it oversold is not up to date")
+                }
             }
         }
     }

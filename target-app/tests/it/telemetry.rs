@@ -223,6 +223,17 @@ async fn a_server_whose_workers_are_stuck_still_says_so() {
 }
 
 #[tokio::test]
+async fn a_database_that_does_not_answer_takes_no_metrics_along() {
+    let database = database().await;
+    let server = TestServer::start(&database, &[]).await;
+    let mut holder = pool(&database).await.begin().await.unwrap();
+    sqlx::query("LOCK TABLE order_items").execute(&mut *holder).await.unwrap();
+    // The lock is held until the end, so that whoever waits for it gives no metrics at all.
+    assert!(server.metrics().await.contains("tokio_workers"));
+    holder.rollback().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_request_that_its_client_gave_up_is_counted() {
     const GIVEN_UP: &str = r#"http_server_request_duration_seconds_count{http_request_method="POST",http_response_status_code="499",http_route="/orders/checkout"}"#;
     const ACTIVE: &str = r#"http_server_active_requests{http_request_method="POST"}"#;
