@@ -265,9 +265,7 @@ async fn measure(
             let results = compare::run(&job, &Bench::Lab(&lab), &cancel, &progress).await;
             // Also after a failure: a given server must not keep the run's databases.
             let closed = lab.close().await;
-            let results = results?;
-            closed?;
-            Ok(results)
+            results.and_then(|results| closed.map(|()| results))
         }
     };
     if let Some(exporter) = &job.exporter {
