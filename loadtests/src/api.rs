@@ -1,9 +1,9 @@
 //! The server under test as a client sees it: what scenarios read before a round and after it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use reqwest::{Client, Url};
+use reqwest::{Client, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
@@ -12,6 +12,13 @@ use crate::hint::Hinted;
 
 /// Longer than any answer that a scenario waits for outside the load.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a server may be too busy for an answer outside the load. After it, one whose transactions wait for each other
+/// has no connection free until PostgreSQL has ended them one after the other, a second each.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Between two questions to a busy server.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// Whoever does not say by then that it is there, is not.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -104,19 +111,27 @@ impl Api {
         Ok(())
     }
 
-    /// The body of a `GET`, asked of the first replica.
+    /// The body of a `GET`, asked of the first replica. One that is too busy is asked again for a while.
     pub async fn bytes(&self, path: &str, tenant: Option<&str>) -> anyhow::Result<Vec<u8>> {
         let url = self.targets[0].join(path).with_context(|| format!("{path} is not a path"))?;
         let mut request = self.client.get(url.clone());
         if let Some(tenant) = tenant {
             request = request.header("X-Tenant-ID", tenant);
         }
-        let response = request.send().await.map_err(|error| explain(error, &url))?;
-        let status = response.status();
-        if !status.is_success() {
-            bail!("GET {url} answered {status}");
+        let start = Instant::now();
+        loop {
+            let again = request.try_clone().context("a request without a body can be sent again")?;
+            let response = again.send().await.map_err(|error| explain(error, &url))?;
+            let status = response.status();
+            if status == StatusCode::SERVICE_UNAVAILABLE && start.elapsed() < PATIENCE {
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+            if !status.is_success() {
+                bail!("GET {url} answered {status}");
+            }
+            return Ok(response.bytes().await.map_err(|error| explain(error, &url))?.into());
         }
-        Ok(response.bytes().await.map_err(|error| explain(error, &url))?.into())
     }
 
     /// The JSON of a `GET`.
@@ -189,4 +204,32 @@ fn explain(error: reqwest::Error, url: &Url) -> anyhow::Error {
         format!("the request to {at} failed")
     };
     anyhow::Error::new(error).context(what)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::Router;
+    use axum::response::IntoResponse;
+    use axum::routing::get;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_busy_server_is_asked_again() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        let answer = async move || match count.fetch_add(1, Ordering::SeqCst) {
+            0 | 1 => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+            _ => "idle".into_response(),
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        tokio::spawn(axum::serve(listener, Router::new().route("/", get(answer))).into_future());
+        let api = Api::new(vec![url], Vec::new()).unwrap();
+        assert_eq!(api.bytes("/", None).await.unwrap(), b"idle");
+        assert_eq!(asked.load(Ordering::SeqCst), 3);
+    }
 }
