@@ -4,6 +4,7 @@
 //! is written once, with `$scope` and `$window` left open ([`promql`]); a dashboard ([`grafana`]) and a rule
 //! ([`prometheus`]) each put in their own. What is promised, and how fast a promise may be used up, is in [`objectives`].
 
+pub mod docs;
 pub mod files;
 pub mod grafana;
 pub mod metrics;
@@ -11,21 +12,22 @@ pub mod objectives;
 pub mod prometheus;
 pub mod promql;
 
+use docs::Docs;
 use files::Files;
 
-/// Where an exercise's page and the runbooks are, from the root of the project.
-///
-/// A path and no address: nobody can know where a copy of the project is published.
-pub const DOCS: &str = "docs";
-
-/// Every generated file.
+/// Every generated file, as it is committed.
 pub fn generate() -> Files {
+    generate_with(&Docs::default())
+}
+
+/// Every generated file, with links to the pages in `docs`.
+pub fn generate_with(docs: &Docs) -> Files {
     let mut files = Files::default();
-    for dashboard in grafana::dashboards() {
+    for dashboard in grafana::dashboards(docs) {
         files.add(format!("dashboards/grafana/{}.json", dashboard.uid), dashboard.json());
     }
     files.extend(grafana::provisioning());
-    files.extend(prometheus::files());
+    files.extend(prometheus::files(docs));
     files.add("docs/metrics.md", metrics::page());
     files
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
+use dashboards::docs::Docs;
 
 /// Generates dashboards, rules, their tests and the table of metrics from the catalogue.
 #[derive(Debug, Parser)]
@@ -15,13 +16,21 @@ struct Arguments {
     /// Root of the project that the files belong to [default: the one that this was built from]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+
+    /// Address at which the folder `docs` is published, such as https://example.org/stampede/docs
+    ///
+    /// Links from alerts and dashboards to runbooks and exercises begin with it. Without it they are paths in the project,
+    /// as they are committed. Give --check the same address as the files were generated with.
+    #[arg(long, value_name = "URL", value_parser = Docs::published)]
+    docs_url: Option<Docs>,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    let Arguments { check, out } = Arguments::parse();
+    let Arguments { check, out, docs_url } = Arguments::parse();
     let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in the workspace");
-    let root = out.unwrap_or_else(|| project.to_path_buf());
-    let files = dashboards::generate();
+    let root = out.clone().unwrap_or_else(|| project.to_path_buf());
+    let docs = docs_url.unwrap_or_default();
+    let files = dashboards::generate_with(&docs);
     if !check {
         for path in files.write(&root)? {
             println!("wrote {}", path.display());
@@ -35,7 +44,14 @@ fn main() -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if check {
-        eprintln!("\nhint: cargo run -p dashboards");
+        let to = out.map(|folder| format!(" --out {}", folder.display()));
+        let with = match docs {
+            Docs::Local => None,
+            Docs::Published(url) => Some(format!(" --docs-url {url}")),
+        };
+        let options: String = [to, with].into_iter().flatten().collect();
+        let separator = if options.is_empty() { "" } else { " --" };
+        eprintln!("\nhint: cargo run -p dashboards{separator}{options}");
     }
     Ok(ExitCode::FAILURE)
 }

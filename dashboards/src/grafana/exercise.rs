@@ -6,12 +6,12 @@ use target_app::catalogue::{Exercise, Signal};
 use super::dashboard::{Dashboard, Section};
 use super::load_generator::{RESPONSE, TIMER_LAG};
 use super::panel::Panel;
-use crate::DOCS;
+use crate::docs::Docs;
 use crate::objectives::{CHECKOUT_AVAILABILITY, GENERATOR_LAG_SECONDS, REQUEST_P99_SECONDS, budget};
 use crate::prometheus::runbook;
 use crate::promql::{quantile, rate, share};
 
-pub fn dashboard(exercise: &'static Exercise) -> Dashboard {
+pub fn dashboard(exercise: &'static Exercise, docs: &Docs) -> Dashboard {
     let Exercise { id, title, symptom, .. } = exercise;
     Dashboard {
         uid: (*id).into(),
@@ -25,7 +25,7 @@ pub fn dashboard(exercise: &'static Exercise) -> Dashboard {
         alert: Some(exercise.alert.name),
         variants: exercise.variants.iter().collect(),
         sections: vec![
-            Section { title: "What to look for".into(), panels: vec![guide(exercise)] },
+            Section { title: "What to look for".into(), panels: vec![guide(exercise, docs)] },
             Section { title: "Verdict".into(), panels: verdict(exercise) },
             Section {
                 title: "Rate, errors, duration, by the server's own clock".into(),
@@ -55,7 +55,7 @@ pub fn dashboard(exercise: &'static Exercise) -> Dashboard {
 }
 
 /// What a reader who knows nothing of the exercise needs. The cause is on its page, folded away.
-fn guide(exercise: &Exercise) -> Panel {
+fn guide(exercise: &Exercise, docs: &Docs) -> Panel {
     let Exercise { id, symptom, signals, alert, variants, .. } = exercise;
     let names: Vec<String> = variants.iter().map(|variant| format!("`{}`", variant.name)).collect();
     let markdown = format!(
@@ -63,13 +63,14 @@ fn guide(exercise: &Exercise) -> Panel {
          1. Is it there? The verdict, below, is the worst moment of each variant: {names}.\n\
          2. Who notices? Compare what the server says of its routes with what the client sees. Where the two differ, ask why.\n\
          3. What moves with it? *{signal}*, at the end: {description}\n\n\
-         Drive it: `stampede compare {id} --duration 30s`. Page with hints: `{DOCS}/exercises/{id}.md`. \
-         Alert: `{alert_name}`, runbook `{runbook}`.",
+         Drive it: `stampede compare {id} --duration 30s`. Page with hints: {page}. \
+         Alert: `{alert_name}`, runbook {runbook}.",
         names = names.join(", "),
         signal = signals[0].title,
         description = signals[0].description,
         alert_name = alert.name,
-        runbook = runbook(alert.name),
+        page = docs.markdown(&format!("exercises/{id}.md")),
+        runbook = docs.markdown(&runbook(alert.name)),
     );
     Panel::text("How to read this dashboard", "The way from the symptom to the signal.", markdown).size(24, 7)
 }

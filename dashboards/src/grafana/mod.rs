@@ -12,12 +12,13 @@ pub use panel::{Kind, Panel, Query};
 
 use target_app::catalogue::EXERCISES;
 
+use crate::docs::Docs;
 use crate::prometheus::{GENERATED, INTERVAL};
 
 /// All of them, the exercises in catalogue order.
-pub fn dashboards() -> Vec<Dashboard> {
+pub fn dashboards(docs: &Docs) -> Vec<Dashboard> {
     let general = [overview::dashboard(), saturation::dashboard(), load_generator::dashboard()];
-    general.into_iter().chain(EXERCISES.iter().map(|exercise| exercise::dashboard(exercise))).collect()
+    general.into_iter().chain(EXERCISES.iter().map(|exercise| exercise::dashboard(exercise, docs))).collect()
 }
 
 /// What tells Grafana where Prometheus and the dashboards are.

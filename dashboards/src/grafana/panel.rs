@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::dashboard::{COLUMNS, Position, datasource};
+use super::dashboard::{COLUMNS, Position, datasource, named};
 use crate::promql::Scope;
 
 /// A panel before it has a place.
@@ -163,7 +163,7 @@ impl Panel {
 
     fn overrides(&self, colors: &[Value]) -> Value {
         match self.kind {
-            Kind::TimeSeries => colors.into(),
+            Kind::TimeSeries => colors.iter().cloned().chain(self.styles()).collect(),
             // The names of the rows are no values to be coloured.
             Kind::Matrix { rows, columns } => json!([{
                 "matcher": { "id": "byNames", "options": { "mode": "include", "names": [format!("{rows}\\{columns}")] } },
@@ -171,6 +171,18 @@ impl Panel {
             }]),
             _ => json!([]),
         }
+    }
+
+    /// Dashes and dots for all queries but the first: their lines have the variant's colour, too.
+    fn styles(&self) -> impl Iterator<Item = Value> {
+        let styles = [json!({ "fill": "dash", "dash": [10, 10] }), json!({ "fill": "dot", "dash": [0, 10] })];
+        self.queries.iter().skip(1).zip(styles).map(|(query, style)| {
+            let (_, end) = query.legend.rsplit_once("}}").expect("a legend has a label");
+            json!({
+                "matcher": named(&format!("/{end}$/")),
+                "properties": [{ "id": "custom.lineStyle", "value": style }],
+            })
+        })
     }
 
     fn defaults(&self) -> Value {

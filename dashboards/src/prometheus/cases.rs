@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::alerts::Case;
 use super::rules::{Mapping, yaml};
 use super::{AlertRule, alerts};
+use crate::docs::Docs;
 
 #[derive(Serialize)]
 struct TestFile {
@@ -40,7 +41,7 @@ struct Expected {
     exp_annotations: Mapping,
 }
 
-pub(super) fn file() -> String {
+pub(super) fn file(docs: &Docs) -> String {
     let alerts = alerts();
     let tests = alerts.iter().flat_map(|alert| {
         let title = |what| match alert.labels.first() {
@@ -49,11 +50,11 @@ pub(super) fn file() -> String {
         };
         match &alert.case {
             Some(case) => vec![
-                test(alert, title("fires"), case, &case.firing, true),
-                test(alert, title("stays silent"), case, &case.silent, false),
-                test(alert, title("says nothing without data"), case, &[], false),
+                test(alert, docs, title("fires"), case, &case.firing, true),
+                test(alert, docs, title("stays silent"), case, &case.silent, false),
+                test(alert, docs, title("says nothing without data"), case, &[], false),
             ],
-            None => vec![test(alert, title("fires without data"), &Case::NO_DATA, &[], true)],
+            None => vec![test(alert, docs, title("fires without data"), &Case::NO_DATA, &[], true)],
         }
     });
     yaml(&TestFile {
@@ -64,7 +65,14 @@ pub(super) fn file() -> String {
     })
 }
 
-fn test(alert: &AlertRule, name: String, case: &Case, series: &[(String, String)], fires: bool) -> Test {
+fn test(
+    alert: &AlertRule,
+    docs: &Docs,
+    name: String,
+    case: &Case,
+    series: &[(String, String)],
+    fires: bool,
+) -> Test {
     let fill = |template: &str| {
         case.labels.iter().fold(template.to_owned(), |text, (label, value)| {
             text.replace(&format!("{{{{ $labels.{label} }}}}"), value)
@@ -76,7 +84,7 @@ fn test(alert: &AlertRule, name: String, case: &Case, series: &[(String, String)
             labels.chain(case.labels.iter().map(|(label, value)| (*label, (*value).to_owned()))).collect(),
         ),
         exp_annotations: Mapping(
-            alert.annotations().into_iter().map(|(key, text)| (key, fill(&text))).collect(),
+            alert.annotations(docs).into_iter().map(|(key, text)| (key, fill(&text))).collect(),
         ),
     };
     Test {

@@ -8,6 +8,7 @@ mod rules;
 pub use alerts::{AlertRule, Case, alerts};
 pub use rules::{RUNBOOKS, runbook};
 
+use crate::docs::Docs;
 use crate::promql::Scope;
 
 /// Name of the job that scrapes the servers under test.
@@ -39,12 +40,12 @@ pub fn generator() -> Scope {
 }
 
 /// Configuration, rules and their tests.
-pub fn files() -> Vec<(&'static str, String)> {
+pub fn files(docs: &Docs) -> Vec<(&'static str, String)> {
     vec![
         ("dashboards/prometheus/prometheus.yml", configuration()),
         ("dashboards/prometheus/rules/recording.yml", rules::recording()),
-        ("dashboards/prometheus/rules/alerts.yml", rules::alerting()),
-        ("dashboards/prometheus/tests/alerts.yml", cases::file()),
+        ("dashboards/prometheus/rules/alerts.yml", rules::alerting(docs)),
+        ("dashboards/prometheus/tests/alerts.yml", cases::file(docs)),
         ("dashboards/alertmanager/alertmanager.yml", alertmanager()),
     ]
 }

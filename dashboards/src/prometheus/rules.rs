@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{AlertRule, GENERATED, alerts, checkout, servers};
-use crate::DOCS;
+use crate::docs::Docs;
 use crate::objectives::BURNS;
 
 /// Where the alerts' headings are.
@@ -74,7 +74,7 @@ pub(super) fn recording() -> String {
     yaml(&RuleFile { groups: vec![Group { name: "checkout-objectives", interval: Some("30s"), rules }] })
 }
 
-pub(super) fn alerting() -> String {
+pub(super) fn alerting(docs: &Docs) -> String {
     let mut groups: Vec<Group> = Vec::new();
     for alert in alerts() {
         if groups.last().is_none_or(|group| group.name != alert.group) {
@@ -85,7 +85,7 @@ pub(super) fn alerting() -> String {
             alert: alert.name,
             hold: (!alert.hold.is_zero()).then(|| seconds(alert.hold)),
             labels: Mapping(alert.all_labels()),
-            annotations: Mapping(alert.annotations()),
+            annotations: Mapping(alert.annotations(docs)),
             expr: alert.expr,
         });
     }
@@ -105,21 +105,16 @@ impl AlertRule {
     }
 
     /// The texts that go with it, as templates.
-    pub fn annotations(&self) -> Vec<(&'static str, String)> {
+    pub fn annotations(&self, docs: &Docs) -> Vec<(&'static str, String)> {
         vec![
             ("summary", self.summary.clone()),
             ("description", self.description.clone()),
-            ("runbook_url", self.runbook()),
+            ("runbook_url", docs.page(&runbook(self.name))),
         ]
-    }
-
-    /// Its heading in the runbook.
-    pub fn runbook(&self) -> String {
-        runbook(self.name)
     }
 }
 
-/// The heading of the alert called `name` in the runbook.
+/// The heading of the alert called `name` in the runbook, seen from the folder `docs`.
 pub fn runbook(name: &str) -> String {
-    format!("{DOCS}/{RUNBOOKS}#{}", name.to_lowercase())
+    format!("{RUNBOOKS}#{}", name.to_lowercase())
 }

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use dashboards::files::Difference;
+use dashboards::prometheus::{alerts, runbook};
 use target_app::catalogue::EXERCISES;
 
-use crate::support::root;
+use crate::support::{root, said, skip, tool};
 
 #[test]
 fn the_committed_files_are_fresh() {
@@ -36,13 +37,15 @@ fn every_exercise_has_a_dashboard_under_its_id() {
     assert_eq!(found, expected.iter().map(String::as_str).collect());
 }
 
-fn check(folder: &Path) -> (Option<i32>, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_dashboards"))
-        .args(["--check", "--out"])
-        .arg(folder)
-        .output()
-        .expect("the command runs");
+/// Exit code of the command for that folder, and what it complains of.
+fn run(folder: &Path, options: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dashboards"));
+    let output = command.args(options).arg("--out").arg(folder).output().expect("the command runs");
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn check(folder: &Path) -> (Option<i32>, String) {
+    run(folder, &["--check"])
 }
 
 #[test]
@@ -78,4 +81,67 @@ fn the_check_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(check(folder.path()).0, Some(1));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn links_begin_with_the_address_of_the_docs() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = "https://example.org/stampede/docs";
+    let with_url = ["--docs-url", &format!("{url}/")];
+    assert_eq!(run(folder.path(), &with_url).0, Some(0));
+
+    let read = |path: &str| fs::read_to_string(folder.path().join("dashboards").join(path)).unwrap();
+    for alert in alerts() {
+        let link = format!(" {url}/{}\n", runbook(alert.name));
+        assert!(read("prometheus/rules/alerts.yml").contains(&link), "{link}");
+        assert!(read("prometheus/tests/alerts.yml").contains(&link), "{link}");
+    }
+    for exercise in EXERCISES {
+        let dashboard = read(&format!("grafana/{}.json", exercise.id));
+        for page in [format!("exercises/{}.md", exercise.id), runbook(exercise.alert.name)] {
+            let link = format!("<{url}/{page}>");
+            assert!(dashboard.contains(&link), "{link}");
+        }
+    }
+    let (judge, cases) = ("promtool", "dashboards/prometheus/tests/alerts.yml");
+    match tool(judge, &["test", "rules", cases], folder.path()) {
+        None => skip("links_begin_with_the_address_of_the_docs", "promtool is missing"),
+        Some(output) => assert!(output.status.success(), "{}", said(&output)),
+    }
+
+    assert_eq!(run(folder.path(), &["--check", with_url[0], with_url[1]]), (Some(0), String::new()));
+    let (code, complaint) = check(folder.path());
+    assert!(
+        code == Some(1) && complaint.contains("stale: dashboards/prometheus/rules/alerts.yml"),
+        "{complaint}"
+    );
+    let another = "http://127.0.0.1:8000/docs";
+    let (code, complaint) = run(folder.path(), &["--check", "--docs-url", another]);
+    assert_eq!(code, Some(1));
+    let remedy =
+        format!("hint: cargo run -p dashboards -- --out {} --docs-url {another}\n", folder.path().display());
+    assert!(complaint.ends_with(&remedy), "{complaint}");
+}
+
+#[test]
+fn what_is_no_address_of_the_docs_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let wrong = [
+        "",
+        "docs",
+        "example.org/docs",
+        "ftp://example.org/docs",
+        "https://",
+        "https://reader:secret@example.org/docs",
+        "https://example.org/docs?branch=main",
+        "https://example.org/docs#runbooks",
+    ];
+    for url in wrong {
+        let (code, complaint) = run(folder.path(), &["--docs-url", url]);
+        assert_eq!(code, Some(2), "{url}: {complaint}");
+        for part in ["--docs-url", url, "looks like https://example.org/stampede/docs"] {
+            assert!(complaint.contains(part), "{url}: {complaint}");
+        }
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is written");
 }

@@ -1,9 +1,9 @@
 //! The rules of Grafana's dashboard linter, and our own conventions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use target_app::catalogue::EXERCISES;
+use target_app::catalogue::{EXERCISES, Kind};
 
 use crate::support::{dashboards, list, panels, text};
 
@@ -170,13 +170,107 @@ fn an_exercises_dashboard_tells_its_variants_apart_and_not_its_cause() {
         for target in panels(dashboard).flat_map(targets) {
             assert!(text(&target["legendFormat"]).starts_with("{{variant}}"), "{}", exercise.id);
         }
-        let lines = panels(dashboard).filter(|panel| panel["type"] == "timeseries");
-        for panel in lines {
-            let overrides = list(&panel["fieldConfig"]["overrides"]);
-            assert_eq!(overrides.len(), exercise.variants.len(), "{}: a colour a variant", exercise.id);
-        }
         let links = [exercise.alert.name.to_owned(), format!("docs/exercises/{}.md", exercise.id)];
         assert!(links.iter().all(|link| words.contains(link)), "{}", exercise.id);
+    }
+}
+
+/// An override of a panel.
+struct Override<'a> {
+    pattern: jsonschema::Validator,
+    properties: &'a [Value],
+}
+
+fn overrides(panel: &Value) -> Vec<Override<'_>> {
+    let rules = list(&panel["fieldConfig"]["overrides"]).iter().map(|rule| {
+        let (matcher, properties) = (&rule["matcher"], list(&rule["properties"]));
+        assert_eq!(matcher["id"], "byRegexpOrNames", "{rule}");
+        assert_eq!(matcher["options"]["names"], json!([]), "{rule}");
+        let pattern = text(&matcher["options"]["pattern"]);
+        let pattern = pattern.strip_prefix('/').and_then(|pattern| pattern.strip_suffix('/'));
+        // A pattern of JSON Schema is one of JavaScript, as Grafana's are.
+        let pattern = json!({ "pattern": pattern.expect("slashes around a pattern") });
+        Override { pattern: jsonschema::draft7::new(&pattern).expect("a pattern"), properties }
+    });
+    rules.collect()
+}
+
+/// What is set for the series of that name.
+fn overridden<'a>(overrides: &[Override<'a>], property: &str, series: &str) -> Vec<&'a Value> {
+    let series = json!(series);
+    let those = overrides.iter().filter(|rule| rule.pattern.is_valid(&series));
+    let set = those.flat_map(|rule| rule.properties).filter(|set| set["id"] == property);
+    set.map(|set| &set["value"]).collect()
+}
+
+/// The name of a series: the legend with that variant, and something misleading for all other labels.
+fn series(legend: &str, variant: &str) -> String {
+    let named = legend.replace("{{variant}}", variant);
+    let mut parts = named.split("{{");
+    let start = parts.next().unwrap_or_default().to_owned();
+    parts.fold(start, |name, part| name + "buggy fixed" + part.split_once("}}").expect("a label").1)
+}
+
+/// Panels of lines, with the legends of their queries.
+fn lines(dashboard: &Value) -> impl Iterator<Item = (&Value, Vec<&str>)> {
+    let lines = panels(dashboard).filter(|panel| panel["type"] == "timeseries");
+    lines.map(|panel| (panel, targets(panel).iter().map(|target| text(&target["legendFormat"])).collect()))
+}
+
+#[test]
+fn every_line_of_a_variant_has_the_variants_colour_and_no_other_line_has_it() {
+    for (name, dashboard) in dashboards() {
+        let mut variants: BTreeMap<&str, Kind> = BTreeMap::new();
+        let drawn = EXERCISES.iter().filter(|exercise| exercise.id == name || name.starts_with("stampede-"));
+        variants
+            .extend(drawn.flat_map(|exercise| exercise.variants).map(|variant| (variant.name, variant.kind)));
+        let mut colors: BTreeMap<&str, &Value> = BTreeMap::new();
+        for (panel, legends) in lines(&dashboard) {
+            let overrides = overrides(panel);
+            for legend in legends {
+                assert!(legend.starts_with("{{variant}}"), "{name}, {}: {legend}", panel["title"]);
+                for variant in variants.keys() {
+                    let series = series(legend, variant);
+                    let found = overridden(&overrides, "color", &series);
+                    assert_eq!(found.len(), 1, "{name}, {}: colours of {series:?}", panel["title"]);
+                    assert_eq!(*colors.entry(variant).or_insert(found[0]), found[0], "{name}: {series:?}");
+                    for other in
+                        [format!("{variant}-too"), format!("not-{variant}"), format!("not {variant}")]
+                    {
+                        assert_eq!(
+                            overridden(&overrides, "color", &other),
+                            [] as [&Value; 0],
+                            "{name}: {other}"
+                        );
+                    }
+                }
+            }
+        }
+        let different: BTreeSet<String> = colors.values().map(|color| color.to_string()).collect();
+        assert_eq!(different.len(), variants.len(), "{name}: {colors:?}");
+        for (variant, color) in colors {
+            let expected = match variants[variant] {
+                Kind::Buggy => "red",
+                Kind::Fixed => "green",
+                Kind::Tempting => continue,
+            };
+            assert_eq!(color["fixedColor"], expected, "{name}: {variant}");
+        }
+    }
+}
+
+#[test]
+fn lines_of_one_variant_that_are_of_different_queries_differ_in_style() {
+    for (name, dashboard) in dashboards() {
+        for (panel, legends) in lines(&dashboard) {
+            let overrides = overrides(panel);
+            let styles = legends.iter().map(|legend| {
+                let styles = overridden(&overrides, "custom.lineStyle", &series(legend, "fixed"));
+                format!("{styles:?}")
+            });
+            let different: BTreeSet<String> = styles.collect();
+            assert_eq!(different.len(), legends.len(), "{name}, {}: {different:?}", panel["title"]);
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use dashboards::prometheus::{RUNBOOKS, alerts};
+use dashboards::docs::Docs;
+use dashboards::prometheus::{RUNBOOKS, alerts, runbook};
 use target_app::catalogue::EXERCISES;
 
 use crate::support::{root, said, skip, tool};
@@ -98,13 +99,14 @@ fn promtool_notices_a_wrong_rule() {
 #[test]
 fn every_alert_has_a_heading_in_the_runbook() {
     let path = Path::new("docs").join(RUNBOOKS);
-    let runbook = std::fs::read_to_string(root().join(&path))
+    let page = std::fs::read_to_string(root().join(&path))
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let headings: BTreeSet<&str> = runbook.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    let headings: BTreeSet<&str> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
     for alert in alerts() {
         assert!(headings.contains(alert.name), "{} has no heading `## {}`", path.display(), alert.name);
         // As Markdown makes an anchor of a heading of one word.
-        assert_eq!(alert.runbook(), format!("{}#{}", path.display(), alert.name.to_lowercase()));
+        let link = Docs::default().page(&runbook(alert.name));
+        assert_eq!(link, format!("{}#{}", path.display(), alert.name.to_lowercase()));
     }
 }
 

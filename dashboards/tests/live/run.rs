@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use dashboards::docs::Docs;
 use dashboards::grafana::{Dashboard, with_all_chosen};
 use dashboards::prometheus::servers;
 use loadtests::compare::{self, Job, ShapeChange, Watch};
@@ -25,7 +26,7 @@ const EVALUATIONS: usize = 2;
 const WATCHDOG: &str = r#"ALERTS{alertname="StampedeWatchdog"}"#;
 
 /// The database that all exercises run on.
-pub struct Bench(Lab);
+pub struct Bench(compare::Bench);
 
 struct Quiet;
 
@@ -44,7 +45,8 @@ impl Watch for Quiet {
 impl Bench {
     pub async fn open() -> Self {
         let setting = Setting { scale: Scale::Small, seed: 42, db_rtt: Duration::ZERO };
-        Bench(Lab::open(setting, &|_| ()).await.expect("a database"))
+        let lab = Lab::open(setting, &|_| ()).await.expect("a database");
+        Bench(compare::Bench::Lab(Box::new(lab)))
     }
 
     pub async fn close(self) {
@@ -82,8 +84,9 @@ impl Bench {
             command: "live test".into(),
             exporter: Some(exporter),
         };
-        let bench = compare::Bench::Lab(&self.0);
-        let results = compare::run(&job, &bench, &Cancel::new(), &Quiet).await.expect("a run");
+        std::fs::create_dir_all(job.logs()).expect("a folder");
+        let (results, ended) = compare::run(&job, &self.0, &Cancel::new(), &Quiet).await;
+        ended.expect("a run");
         assert!(results.complete);
     }
 }
@@ -151,7 +154,7 @@ impl Seen {
     /// Asserts that every query of the exercise's own dashboard has data; gives those of the others that have none.
     async fn without_data(&self, exercise: &Exercise) -> BTreeSet<String> {
         let mut general = BTreeSet::new();
-        let dashboards = dashboards::grafana::dashboards();
+        let dashboards = dashboards::grafana::dashboards(&Docs::default());
         let is_of_another = |dashboard: &&Dashboard| {
             dashboard.uid != exercise.id && target_app::catalogue::exercise(&dashboard.uid).is_ok()
         };

@@ -63,7 +63,7 @@ pub static EXERCISE: Exercise = Exercise {
         },
         Signal {
             title: "Requests waiting for a connection",
-            description: "Checkouts that have asked the pool for a connection and not got one yet.",
+            description: "Requests that wait at a time, on average since the last scrape. A wait is counted when it ends.",
             promql: "sum by (variant) (db_client_connection_pending_requests{$scope})",
             unit: "short",
             limit: None,
