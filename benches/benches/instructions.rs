@@ -6,9 +6,7 @@
 use std::process::{Command, ExitCode};
 
 use benches::pieces::{Work, work};
-
-/// The version of the library, which a runner must have too.
-const VERSION: &str = "0.20.0";
+use benches::runner::{Decision, decide};
 
 /// What gungraun itself starts. Its `main` is a module's own, so that ours can look first at what is installed.
 mod counted {
@@ -44,43 +42,30 @@ fn main() -> ExitCode {
         counted::run();
         return ExitCode::SUCCESS;
     }
-    // `cargo test` builds and starts benchmarks too. The pieces have a test of their own.
+    // `cargo test --benches` starts benchmarks too, without this option. The pieces have a test of their own.
     if !std::env::args().any(|option| option == "--bench") {
         return ExitCode::SUCCESS;
     }
-    match missing() {
-        None => {
+    // Where the library looks for it.
+    let runner = option_env!("GUNGRAUN_RUNNER").unwrap_or("gungraun-runner");
+    let required = std::env::var("STAMPEDE_REQUIRE").as_deref() == Ok("all");
+    match decide(runner, version(runner).as_deref(), version("valgrind").as_deref(), required) {
+        Decision::Count => {
             counted::run();
             ExitCode::SUCCESS
         }
-        Some(missing) if std::env::var("STAMPEDE_REQUIRE").as_deref() == Ok("all") => {
-            eprintln!("the instruction counts could not be taken, and STAMPEDE_REQUIRE=all: {missing}");
-            ExitCode::FAILURE
-        }
-        Some(missing) => {
-            eprintln!("SKIPPED the instruction counts: {missing}");
+        Decision::Skip(why) => {
+            eprintln!("{why}");
             ExitCode::SUCCESS
         }
+        Decision::Fail(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
     }
 }
 
-/// Why nothing can be counted here, and what to do.
-fn missing() -> Option<String> {
-    // Where the library looks for it.
-    let runner = option_env!("GUNGRAUN_RUNNER").unwrap_or("gungraun-runner");
-    let install = format!("cargo install gungraun-runner --version {VERSION} --locked");
-    match version(runner) {
-        None => Some(format!("{runner} does not start; install it with `{install}`")),
-        Some(found) if found.split_whitespace().last() != Some(VERSION) => {
-            Some(format!("{runner} is {:?}, not {VERSION}; install it with `{install}`", found.trim()))
-        }
-        Some(_) if version("valgrind").is_none() => {
-            Some("valgrind does not start; install your system's package of it".into())
-        }
-        Some(_) => None,
-    }
-}
-
+/// What a program says of its version, if it starts.
 fn version(program: &str) -> Option<String> {
     let output =
         Command::new(program).arg("--version").output().ok().filter(|output| output.status.success())?;

@@ -5,5 +5,6 @@ pub mod failure;
 pub mod gate;
 pub mod growth;
 pub mod pieces;
+pub mod runner;
 pub mod self_test;
 pub mod support;
