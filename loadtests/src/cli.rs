@@ -79,7 +79,7 @@ pub enum Command {
         /// The exercise
         id: String,
         /// Judge the server at this address instead, through HTTP alone. It is changed by the load: give it throw-away data
-        #[arg(long, value_name = "URL", value_parser = http_url)]
+        #[arg(long, value_name = "URL", value_parser = http_url, conflicts_with_all = ["replicas", "db_rtt", "scale"])]
         url: Option<Url>,
         #[command(flatten)]
         load: LoadOptions,
@@ -88,15 +88,16 @@ pub enum Command {
     /// Serve the backend for other clients (curl, k6, oha …) until Ctrl-C
     Serve {
         /// Port of the public API on 127.0.0.1; replicas take the next ones; 0 takes free ones
-        #[arg(long, default_value_t = 3000)]
+        #[arg(long, default_value_t = 3000, allow_negative_numbers = true)]
         port: u16,
         /// Port of the operator listener (metrics, readiness, run info), likewise
-        #[arg(long, default_value_t = 0)]
+        #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
         operator_port: u16,
         #[command(flatten)]
         choice: Choice,
         /// Servers on the one database
-        #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16))]
+        #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16),
+              allow_negative_numbers = true)]
         replicas: u16,
         #[command(flatten)]
         data: DataOptions,
@@ -154,7 +155,7 @@ pub struct DataOptions {
     pub content: ContentOptions,
 
     /// Latency to add to every exchange with the database, such as 500us or 2ms
-    #[arg(long, default_value = "0s", value_name = "TIME", value_parser = db_rtt)]
+    #[arg(long, default_value = "0s", value_name = "TIME", value_parser = db_rtt, allow_hyphen_values = true)]
     pub db_rtt: Duration,
 }
 
@@ -169,11 +170,13 @@ pub struct LoadOptions {
     pub duration: Option<Duration>,
 
     /// Rounds of each variant, interleaved in ABBA order [default: 2]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100),
+          allow_negative_numbers = true)]
     pub rounds: Option<u32>,
 
     /// Servers on the one database [default: the exercise's own]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16),
+          allow_negative_numbers = true)]
     pub replicas: Option<u16>,
 
     /// One round of each variant: a first look, not a proof
@@ -187,10 +190,10 @@ pub struct LoadOptions {
 
     /// Port on 127.0.0.1 where Prometheus finds the generator's own metrics (/metrics) and the servers under test
     /// (/targets, its HTTP service discovery) during the run; 0 takes a free one
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", allow_negative_numbers = true)]
     pub metrics_port: Option<u16>,
 
-    /// Directory for the results [default: target/stampede/runs/TIME]
+    /// Directory for the results; those of an earlier run in it are replaced [default: target/stampede/runs/TIME]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
@@ -225,9 +228,18 @@ fn time(text: &str) -> Result<Duration, String> {
 fn http_url(text: &str) -> Result<Url, String> {
     match Url::parse(text) {
         // The routes begin at the root, so a path would be dropped without a word.
-        Ok(url) if url.scheme() == "http" && url.has_host() && url.path() == "/" && url.query().is_none() => {
+        Ok(url)
+            if url.scheme() == "http"
+                && url.has_host()
+                && url.path() == "/"
+                && [url.query(), url.fragment(), url.password()].iter().all(Option::is_none)
+                && url.username().is_empty() =>
+        {
             Ok(url)
         }
-        _ => Err("a server's address looks like http://127.0.0.1:3000, with neither TLS nor a path".into()),
+        _ => Err(
+            "a server's address looks like http://127.0.0.1:3000, with neither TLS, a password nor a path"
+                .into(),
+        ),
     }
 }

@@ -40,6 +40,12 @@ const SHORT_HELP: ErrorKind = ErrorKind::DisplayHelpOnMissingArgumentOrSubcomman
 /// Requests in one round, at most: all of them are planned, and kept in memory, before the first is sent.
 const MOST_REQUESTS: f64 = 1e6;
 
+/// Open files that a load may need: a connection for each user, and some for everything else.
+const FILES: u64 = compare::USERS as u64 + 100;
+
+/// More is not asked for.
+const MOST_FILES: u64 = 65_536;
+
 /// Results of earlier runs that are kept in the default directory.
 const RUNS_KEPT: usize = 20;
 
@@ -50,6 +56,11 @@ struct Usage {
     message: String,
     hint: String,
 }
+
+/// A signal came before anything was measured or served.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted before anything was measured")]
+struct Interrupted;
 
 impl From<UnknownName> for Usage {
     fn from(unknown: UnknownName) -> Self {
@@ -110,7 +121,11 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         let _ = write!(text, "\n\nhint: {hint}");
     }
     complain(&text);
-    ExitCode::from(if usage.is_some() { USAGE } else { INVALID })
+    ExitCode::from(match () {
+        () if usage.is_some() => USAGE,
+        () if error.is::<Interrupted>() => INTERRUPTED,
+        () => INVALID,
+    })
 }
 
 /// Prints to standard error, unless its reader has left: `eprintln!` would panic.
@@ -125,7 +140,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Compare { ids, load } => {
             let scenarios = match ids.as_slice() {
                 [] => SCENARIOS.to_vec(),
-                ids => ids.iter().map(|id| scenario(id)).collect::<Result<_, _>>().map_err(Usage::from)?,
+                ids => once(ids).map(|id| scenario(id)).collect::<Result<_, _>>().map_err(Usage::from)?,
             };
             let exercises =
                 scenarios.into_iter().map(|scenario| (scenario, compare::variants_of_kind(scenario, None)));
@@ -134,7 +149,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Run { id, variants, load } => {
             let scenario = scenario(&id).map_err(Usage::from)?;
             let variants =
-                variants.iter().map(|name| scenario.exercise().variant(name)).collect::<Result<_, _>>();
+                once(&variants).map(|name| scenario.exercise().variant(name)).collect::<Result<_, _>>();
             measure(vec![(scenario, variants.map_err(Usage::from)?)], None, None, load).await
         }
         Command::Check { id, url, load } => {
@@ -151,6 +166,11 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// The names without those that were said before.
+fn once(names: &[String]) -> impl Iterator<Item = &String> {
+    names.iter().enumerate().filter(|(n, name)| !names[..*n].contains(name)).map(|(_, name)| name)
+}
+
 /// Prints to standard output. A reader who has left is no error.
 fn say(text: &str) -> anyhow::Result<ExitCode> {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
@@ -160,7 +180,9 @@ fn say(text: &str) -> anyhow::Result<ExitCode> {
 }
 
 fn use_color(stream: &impl IsTerminal) -> bool {
-    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    stream.is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")
 }
 
 fn list() -> String {
@@ -212,6 +234,7 @@ async fn measure(
     load: LoadOptions,
 ) -> anyhow::Result<ExitCode> {
     bounded(&exercises, &load)?;
+    enough_files()?;
     let cancel = Cancel::on_ctrl_c();
     cancel_on_terminate(&cancel)?;
     let home = default_home();
@@ -232,7 +255,10 @@ async fn measure(
             duration: load.duration,
             replicas: load.replicas.map(usize::from),
         },
-        command: std::env::args().collect::<Vec<_>>().join(" "),
+        command: std::env::args_os()
+            .map(|argument| argument.to_string_lossy().into_owned())
+            .collect::<Vec<_>>()
+            .join(" "),
         out,
         exercises,
         exporter: match load.metrics_port {
@@ -244,7 +270,11 @@ async fn measure(
     };
 
     // Before anything is measured: nobody wants to learn at the end that there is no room for the results.
-    std::fs::create_dir_all(&job.out).with_context(|| unwritable(&job.out))?;
+    std::fs::create_dir_all(job.logs()).with_context(|| unwritable(&job.out))?;
+    let tidy = |job: &Job| {
+        // Only what is empty: a server's last words stay.
+        let _ = std::fs::remove_dir(job.logs()).and_then(|()| std::fs::remove_dir(&job.out));
+    };
 
     let total: usize = job.exercises.iter().map(|(_, variants)| variants.len() * rounds as usize).sum();
     let progress = Progress::new(total as u64);
@@ -254,34 +284,48 @@ async fn measure(
             "metrics of the load: http://{address}/metrics, servers under test: http://{address}/targets"
         ));
     }
-    let results = match url {
-        Some(url) => {
-            let api = Api::new(vec![url], Vec::new())?;
-            api.probe().await?;
-            compare::run(&job, &Bench::Foreign(api), &cancel, &progress).await
-        }
-        None => {
-            let lab = open(&load.data, &progress).await?;
-            let results = compare::run(&job, &Bench::Lab(&lab), &cancel, &progress).await;
-            // Also after a failure: a given server must not keep the run's databases.
-            let closed = lab.close().await;
-            results.and_then(|results| closed.map(|()| results))
-        }
+    let opened = async {
+        anyhow::Ok(match url {
+            Some(url) => {
+                progress.note(&format!("looking at the server at {url}"));
+                let api = Api::new(vec![url], Vec::new())?;
+                api.probe().await?;
+                Bench::Foreign(api)
+            }
+            None => Bench::Lab(Box::new(open(&load.data, &progress).await?)),
+        })
     };
+    let bench = tokio::select! {
+        bench = opened => bench,
+        () = cancel.raised() => Err(Interrupted.into()),
+    };
+    let bench = bench.inspect_err(|_| tidy(&job))?;
+    let (results, ended) = compare::run(&job, &bench, &cancel, &progress).await;
+    // Also after a failure: a given server must not keep the run's databases.
+    let closed = bench.close().await;
     if let Some(exporter) = &job.exporter {
         exporter.last_look().await;
     }
     progress.bar.finish_and_clear();
-    let results = results?;
+    if results.variants().next().is_none() {
+        tidy(&job);
+        ended?;
+        return Err(Interrupted.into());
+    }
 
-    // Printed first: what was measured must reach somebody also when the disk is full.
-    say(&report::terminal(&results, use_color(&std::io::stdout()), comfy_table_width()))?;
+    // Each whatever becomes of the other: what was measured must reach somebody also when the disk is full, or nobody reads.
+    let said = say(&report::terminal(&results, use_color(&std::io::stdout()), comfy_table_width()));
     let paths = report::write(&results, &source, &job.out).with_context(|| unwritable(&job.out))?;
-    say(&format!("\nReport: {}\n", short(&paths.html).display()))?;
     if load.out.is_none() {
-        report::point_latest(&home, &job.out).with_context(|| unwritable(&home))?;
+        if let Err(error) = report::point_latest(&home, &job.out) {
+            progress.note(&format!("{error}; the report is in its place nevertheless"));
+        }
         prune(&home.join("runs"));
     }
+    said?;
+    say(&format!("\nReport: {}\n", short(&paths.html).display()))?;
+    ended?;
+    closed?;
     Ok(ExitCode::from(exit_code(&results)))
 }
 
@@ -304,6 +348,29 @@ fn bounded(exercises: &Exercises, load: &LoadOptions) -> Result<(), Usage> {
                 hint: "lower --rate or --duration; more --rounds give more data as well".into(),
             });
         }
+    }
+    Ok(())
+}
+
+/// Raises the limit of open files as far as it goes, for the load and for the servers, which inherit it. Connections that
+/// this process could not open would look like those that a server refused.
+fn enough_files() -> Result<(), Hinted> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(MOST_FILES, |maximum| maximum.min(MOST_FILES));
+    let most = match limit.current {
+        Some(current) if current < wanted => {
+            let raised = Rlimit { current: Some(wanted), ..limit };
+            setrlimit(Resource::Nofile, raised).map_or(current, |()| wanted)
+        }
+        Some(current) => current,
+        None => return Ok(()),
+    };
+    if most < FILES {
+        return Err(Hinted::new(
+            format!("this process may open {most} files, and up to {FILES} are needed"),
+            format!("raise the limit of open files, such as with: ulimit -n {FILES}"),
+        ));
     }
     Ok(())
 }
@@ -349,19 +416,28 @@ fn prune(runs: &Path) {
         std::fs::read_dir(runs).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     // Their names are times.
     dirs.sort();
-    for old in dirs.iter().rev().skip(RUNS_KEPT) {
-        let _ = std::fs::remove_dir_all(old);
+    let mut kept = 0;
+    for dir in dirs.iter().rev() {
+        if kept == RUNS_KEPT {
+            let _ = std::fs::remove_dir_all(dir);
+        } else if dir.join("report.html").exists() {
+            // What a failed run left counts for nothing, and goes when it is older than the last that is kept.
+            kept += 1;
+        }
     }
 }
 
 fn cancel_on_terminate(cancel: &Cancel) -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).context("could not listen for SIGTERM")?;
-    let cancel = cancel.clone();
-    tokio::spawn(async move {
-        terminate.recv().await;
-        cancel.raise();
-    });
+    // The second is what a closed terminal sends.
+    for (kind, name) in [(SignalKind::terminate(), "SIGTERM"), (SignalKind::hangup(), "SIGHUP")] {
+        let mut received = signal(kind).with_context(|| format!("could not listen for {name}"))?;
+        let cancel = cancel.clone();
+        tokio::spawn(async move {
+            received.recv().await;
+            cancel.raise();
+        });
+    }
     Ok(())
 }
 
@@ -424,6 +500,7 @@ async fn serve(
     data: DataOptions,
 ) -> anyhow::Result<ExitCode> {
     let variants = choice.resolve().map_err(Usage::from)?;
+    enough_files()?;
     // All are held until the last is found free, or two options could name the same port.
     let mut held = Vec::new();
     for (first, option) in [(port, "--port"), (operator_port, "--operator-port")] {
@@ -435,7 +512,11 @@ async fn serve(
     let cancel = Cancel::on_ctrl_c();
     cancel_on_terminate(&cancel)?;
     let progress = Progress::new(0);
-    let lab = open(&data, &progress).await?;
+    let lab = tokio::select! {
+        lab = open(&data, &progress) => lab?,
+        // Nobody was served, so nothing was cut short.
+        () = cancel.raised() => return Ok(ExitCode::SUCCESS),
+    };
     progress.bar.finish_and_clear();
     let deployment = Deployment {
         variants,

@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use futures::FutureExt;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
 use target_app::catalogue::{Kind, Variant, Variants};
 
 use crate::api::Api;
 use crate::exporter::Exporter;
+use crate::hint::Hinted;
 use crate::lab::{Deployment, Lab};
 use crate::load::metrics::Meter;
 use crate::load::{self, Cancel, LoadError, Mode, Plan, arrivals};
@@ -22,11 +24,8 @@ use crate::verdict::{self, RoundResult};
 /// What requests in flight get at the end of a schedule.
 const DRAIN: Duration = Duration::from_millis(1_000);
 
-/// Folder of the servers' logs in that of the results.
-const LOGS: &str = "logs";
-
 /// Requests in flight at most. More than any scenario has unless its server stands still.
-const USERS: usize = 400;
+pub const USERS: usize = 400;
 
 /// Users who go round in a closed loop: as many as a small load test has.
 const CLOSED_USERS: usize = 32;
@@ -77,12 +76,29 @@ impl ShapeChange {
     }
 }
 
+impl Job {
+    /// Folder of the servers' logs in that of the results.
+    pub fn logs(&self) -> PathBuf {
+        self.out.join("logs")
+    }
+}
+
 /// Where the load goes.
-pub enum Bench<'a> {
+pub enum Bench {
     /// The lab's own servers.
-    Lab(&'a Lab),
+    Lab(Box<Lab>),
     /// A server that somebody else runs.
     Foreign(Api),
+}
+
+impl Bench {
+    /// Ends what the lab started.
+    pub async fn close(self) -> anyhow::Result<()> {
+        match self {
+            Bench::Lab(lab) => lab.close().await,
+            Bench::Foreign(_) => Ok(()),
+        }
+    }
 }
 
 /// Is told of each round.
@@ -95,13 +111,14 @@ pub trait Watch {
     fn note(&self, text: &str);
 }
 
-/// Runs the job to its end, or to the first Ctrl-C: then the results say that they are not complete.
+/// Runs the job to its end, to the first Ctrl-C, or to a failure, which is the second of what it returns. The results are
+/// what was measured by then, and say whether they are complete.
 pub async fn run(
     job: &Job,
-    bench: &Bench<'_>,
+    bench: &Bench,
     cancel: &Cancel,
     watch: &dyn Watch,
-) -> anyhow::Result<Results> {
+) -> (Results, anyhow::Result<()>) {
     let start = Instant::now();
     let mut results = Results {
         schema_version: SCHEMA_VERSION,
@@ -110,6 +127,7 @@ pub async fn run(
         started_at: chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
         duration_seconds: 0.0,
         complete: false,
+        failure: None,
         environment: environment(bench),
         generator: Generator {
             mode: job.mode.to_string(),
@@ -121,10 +139,9 @@ pub async fn run(
         },
         exercises: Vec::new(),
     };
-    let logs = job.out.join(LOGS);
-    std::fs::create_dir_all(&logs).with_context(|| format!("could not create {}", logs.display()))?;
-
     let mut timer_lag = Vec::new();
+    let mut saturated = false;
+    let mut ended = Ok(());
     for (scenario, variants) in &job.exercises {
         let mut run = ExerciseRun {
             job,
@@ -135,16 +152,19 @@ pub async fn run(
             scenario: *scenario,
             load: String::new(),
         };
-        let rounds = run.rounds(variants, &mut results.generator).await?;
+        let mut rounds = BTreeMap::new();
+        ended = run.rounds(variants, &mut rounds, &mut results.generator).await;
         timer_lag.extend(rounds.values().flatten().map(|round| round.load.timer_lag.clone()));
+        saturated |= rounds.values().flatten().any(|round| round.load.saturation.is_some());
         results.exercises.push(run.result(variants, rounds));
+        results.failure = ended.as_ref().err().map(|error| format!("{error:#}"));
         results.duration_seconds = start.elapsed().as_secs_f64();
         // A run that is killed later leaves what it had, marked as incomplete. What cannot be written now is no reason
         // to throw away what is still to be measured.
         if let Err(error) = report::write_json(&results, &job.out) {
             watch.note(&format!("{error}; the run goes on"));
         }
-        if cancel.is_raised() {
+        if cancel.is_raised() || ended.is_err() {
             break;
         }
     }
@@ -155,10 +175,9 @@ pub async fn run(
     }) {
         results.generator.timer_lag_p99_us = lag.value_at_quantile(0.99);
     }
-    let saturated = variants_of(&results).any(|variant| variant.verdict == Verdict::Invalid);
     results.generator.saturated = saturated;
-    results.complete = !cancel.is_raised();
-    Ok(results)
+    results.complete = !cancel.is_raised() && ended.is_ok();
+    (results, ended)
 }
 
 /// All variants of a run.
@@ -168,7 +187,7 @@ pub fn variants_of(results: &Results) -> impl Iterator<Item = &crate::results::V
 
 struct ExerciseRun<'a> {
     job: &'a Job,
-    bench: &'a Bench<'a>,
+    bench: &'a Bench,
     cancel: &'a Cancel,
     watch: &'a dyn Watch,
     run_id: &'a str,
@@ -177,19 +196,19 @@ struct ExerciseRun<'a> {
 }
 
 impl ExerciseRun<'_> {
-    /// The rounds by variant. Every second pass goes backwards (ABBA), so that a drift of the machine hits all alike.
+    /// Adds the rounds to those of their variants. Every second pass goes backwards (ABBA), so that a drift of the machine hits all alike.
     async fn rounds(
         &mut self,
         variants: &[&'static Variant],
+        rounds: &mut BTreeMap<&'static str, Vec<RoundResult>>,
         generator: &mut Generator,
-    ) -> anyhow::Result<BTreeMap<&'static str, Vec<RoundResult>>> {
+    ) -> anyhow::Result<()> {
         let mut order = variants.to_vec();
         order.shuffle(&mut self.rng(0));
-        let mut rounds: BTreeMap<&'static str, Vec<RoundResult>> = BTreeMap::new();
         for number in 1..=self.job.rounds {
             for variant in &order {
                 if self.cancel.is_raised() {
-                    return Ok(rounds);
+                    return Ok(());
                 }
                 self.watch.round(self.scenario.exercise().id, variant.name, number, self.job.rounds);
                 let done = self.round_repeated(variant, number, generator).await.with_context(|| {
@@ -200,7 +219,7 @@ impl ExerciseRun<'_> {
             }
             order.reverse();
         }
-        Ok(rounds)
+        Ok(())
     }
 
     /// All variants of a round get the same schedule.
@@ -243,22 +262,28 @@ impl ExerciseRun<'_> {
             Bench::Lab(lab) => {
                 let mut variants = Variants::FIXED;
                 variants.set(exercise, variant.name)?;
-                let deployed = lab
+                let mut deployed = lab
                     .deploy(&Deployment {
                         variants,
                         replicas: self.shape().replicas,
                         port: 0,
                         operator_port: 0,
                         run_id,
-                        logs: Some(&self.job.out.join(LOGS)),
+                        logs: Some(&self.job.logs()),
                         name: &format!("{exercise}-{}-{number}", variant.name),
                     })
                     .await?;
                 let operators = deployed.addresses().map(|ready| ready.operator);
                 let listed = (self.job.exporter.as_ref())
                     .map(|exporter| exporter.list(operators, exercise, variant.name, run_id));
-                let measured = self.measure(&deployed.api()?, variant, number, repeat).await;
+                let mut measured = self.measure(&deployed.api()?, variant, number, repeat).await;
                 drop(listed);
+                if measured.is_err()
+                    && let Some(end) = deployed.ended().now_or_never()
+                {
+                    let hint = format!("its last words, if it had any, are in {}", self.job.logs().display());
+                    measured = measured.context(Hinted::new(format!("under load, {end}"), hint));
+                }
                 deployed.discard().await?;
                 measured
             }
@@ -356,7 +381,7 @@ impl ExerciseRun<'_> {
     }
 }
 
-fn environment(bench: &Bench<'_>) -> Environment {
+fn environment(bench: &Bench) -> Environment {
     let (postgres, database, scale, db_rtt_us) = match bench {
         Bench::Lab(lab) => (
             Some(lab.postgres.version().to_owned()),

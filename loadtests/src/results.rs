@@ -20,8 +20,11 @@ pub struct Results {
     pub started_at: String,
     /// Wall time of the whole run.
     pub duration_seconds: f64,
-    /// False while the run goes on, and for ever when it was interrupted: then the numbers are of the rounds that ended.
+    /// False while the run goes on, and for ever when it was interrupted or failed: then the numbers are of the rounds that ended.
     pub complete: bool,
+    /// What ended the run before its time, where that was a failure and no signal.
+    #[serde(default)]
+    pub failure: Option<String>,
     /// Where it ran.
     pub environment: Environment,
     /// How the load was made, and whether the generator kept up.

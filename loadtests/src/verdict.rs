@@ -61,7 +61,7 @@ pub fn judge(
 /// All that a load and its audit say.
 pub fn findings(scenario: &dyn Scenario, load: &Load, audit: Findings) -> Findings {
     let objectives = scenario.objectives(load);
-    let mut checks = vec![kept_up(load)];
+    let mut checks = vec![kept_up(load), enough(load, scenario.needs())];
     checks.extend(audit.checks);
     checks.extend(objectives.checks);
     // In the order of the declaration, which is the order of the argument.
@@ -96,6 +96,27 @@ fn kept_up(load: &Load) -> CheckResult {
         observed: match &load.saturation {
             Some(saturation) => saturation.to_string(),
             None => format!("timer lag p99 {:.1} ms", load.timer_lag.value_at_quantile(0.99) as f64 / 1000.0),
+        },
+    }
+}
+
+/// The control that there was a load at all: of nothing, every promise holds.
+fn enough(load: &Load, needs: &[(&str, u64)]) -> CheckResult {
+    let seen = needs.iter().map(|(name, least)| (*name, load.response(name).len(), *least));
+    let short: Vec<String> = (seen.clone())
+        .filter(|(_, seen, least)| seen < least)
+        .map(|(name, seen, least)| {
+            format!("{seen} of {name}, {least} at least: raise --duration, --rate or --rounds")
+        })
+        .collect();
+    CheckResult {
+        name: "enough-load".into(),
+        kind: CheckKind::Control.to_string(),
+        held: short.is_empty(),
+        expected: "enough requests to judge by".into(),
+        observed: match short.is_empty() {
+            true => seen.map(|(name, seen, _)| format!("{seen} × {name}")).collect::<Vec<_>>().join(", "),
+            false => short.join("; "),
         },
     }
 }

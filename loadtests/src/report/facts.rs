@@ -140,16 +140,24 @@ impl Results {
             }
         }
         if !self.complete {
-            line.push_str(", interrupted");
+            line.push_str(if self.failure.is_some() { ", then the run failed" } else { ", interrupted" });
         }
         line
+    }
+
+    /// What ended a run that is not complete.
+    pub fn end(&self) -> String {
+        match &self.failure {
+            Some(failure) => format!("Ended by a failure ({failure})"),
+            None => "Interrupted".into(),
+        }
     }
 
     /// What makes the numbers doubtful, in sentences to be shown loudly.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if !self.complete {
-            warnings.push("Interrupted: partial numbers, of the rounds that ended.".into());
+            warnings.push(format!("{}: partial numbers, of the rounds that ended.", self.end()));
         }
         if self.generator.mode == "closed" {
             warnings.push(

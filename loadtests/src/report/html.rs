@@ -177,16 +177,15 @@ fn variants(exercise: &ExerciseResult) -> Markup {
                     @for heading in ["Throughput", "p50", "p99", "p99.9", "p99 × buggy", "Errors"] {
                         th.n scope="col" { (heading) }
                     }
-                    th scope="col" { "Audit" }
                 }
             }
-            tbody {
-                @for variant in &exercise.variants {
+            @for variant in &exercise.variants {
+                tbody {
                     tr {
-                        th scope="row" title=(variant.claim) {
-                        (variant.name)
-                        @if variant.name != variant.kind { " " span.kind { (variant.kind) } }
-                    }
+                        th scope="rowgroup" rowspan="2" title=(variant.claim) {
+                            (variant.name)
+                            @if variant.name != variant.kind { " " span.kind { (variant.kind) } }
+                        }
                         td.words .(class(variant.outcome())) {
                             span.verdict { span.mark aria-hidden="true" { (mark(variant.outcome())) } " " (variant.verdict_words()) }
                         }
@@ -197,8 +196,9 @@ fn variants(exercise: &ExerciseResult) -> Markup {
                         td.n { (variant.headline_latency(|latency| latency.p999_us)) }
                         td.n { (exercise.p99_to_buggy(variant)) }
                         td.n { (variant.errors()) }
-                        td.words.long[variant.audit.chars().count() > 80] { (variant.audit) }
                     }
+                    // A sentence, so it has the whole width: in a column it would be narrow, or out of sight.
+                    tr.audit { td colspan="8" { span { (variant.audit) } } }
                 }
             }
         },

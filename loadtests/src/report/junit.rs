@@ -21,7 +21,7 @@ pub fn junit(results: &Results) -> Result<String, SerializeError> {
     report.add_test_suites(results.exercises.iter().map(suite));
     if !results.complete {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
-        status.set_message("the run was interrupted: partial numbers").set_type("incomplete");
+        status.set_message(format!("{}: partial numbers", results.end())).set_type("incomplete");
         let mut run = TestSuite::new("run");
         run.add_test_case(TestCase::new("run-complete", status));
         report.add_test_suite(run);

@@ -57,6 +57,10 @@ pub trait Scenario: Sync {
     /// The load without any option.
     fn shape(&self) -> Shape;
 
+    /// Requests, by name, and how many of each have to be measured in all rounds together before the checks mean anything:
+    /// of fewer, a slow one may be missing by chance.
+    fn needs(&self) -> &'static [(&'static str, u64)];
+
     /// Whether the scenario rests on when requests are sent, so that a closed loop makes nonsense of it.
     fn needs_schedule(&self) -> bool {
         false

@@ -38,6 +38,10 @@ impl super::Scenario for Scenario {
         Shape { rate: None, duration: Duration::from_millis(1_700), replicas: 2 }
     }
 
+    fn needs(&self) -> &'static [(&'static str, u64)] {
+        &[("checkout", 100)]
+    }
+
     fn limits(&self) -> &'static [Duration] {
         &[]
     }
@@ -155,6 +159,7 @@ impl super::Round for Round {
             let mut oversold = 0;
             let mut unaccounted = 0;
             let mut left = Vec::new();
+            let mut shares = Vec::new();
             let mut stories = Vec::new();
             for (product, before) in self.stock {
                 let after = api.product(product).await?.inventory;
@@ -162,6 +167,7 @@ impl super::Round for Round {
                 oversold += (sold - before).max(0);
                 unaccounted += (before - sold - after).abs().max(-after);
                 left.push(after.max(0));
+                shares.push(100.0 * sold as f64 / before as f64);
                 stories.push(format!("{sold} of {before}"));
             }
             let stories = stories.join(", ");
@@ -207,6 +213,7 @@ impl super::Round for Round {
             ];
             let signals = vec![
                 signal("pieces oversold", oversold as f64, "pieces", Some(0.0)),
+                signal("sold of the product of the rush", shares[0], "% of its stock", Some(100.0)),
                 signal("checkouts failed or unanswered", uncertain as f64, "requests", Some(0.0)),
             ];
             let sentence = match oversold {

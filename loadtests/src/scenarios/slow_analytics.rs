@@ -9,6 +9,7 @@ use rand_pcg::Pcg64;
 use reqwest::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
 use target_app::catalogue::Exercise;
+use target_app::domain::money::Cents;
 use target_app::exercises::slow_analytics::EXERCISE;
 use uuid::Uuid;
 
@@ -24,6 +25,8 @@ const RATE: f64 = 40.0;
 const MENUS: f64 = 2.0;
 /// What the two objectives allow.
 const LIMIT_US: u64 = 10_000;
+/// Best sellers that are listed.
+const TOP_ITEMS: usize = 5;
 
 pub struct Scenario;
 
@@ -40,6 +43,10 @@ impl super::Scenario for Scenario {
         Shape { rate: None, duration: Duration::from_millis(3_000), replicas: 1 }
     }
 
+    fn needs(&self) -> &'static [(&'static str, u64)] {
+        &[("analytics", 50), ("menu", 50)]
+    }
+
     fn limits(&self) -> &'static [Duration] {
         const { &[Duration::from_micros(LIMIT_US)] }
     }
@@ -52,20 +59,20 @@ impl super::Scenario for Scenario {
     ) -> BoxFuture<'a, anyhow::Result<Box<dyn super::Round>>> {
         async move {
             let restaurants: Vec<Restaurant> = api.get("/restaurants", Some(TENANT)).await?;
-            let mut figures = Vec::new();
+            let mut sums = Vec::new();
             for restaurant in &restaurants {
-                figures.push((restaurant.id, sum_up(api, restaurant.id).await?));
+                sums.push((restaurant.id, sum_up(api, restaurant.id).await?));
             }
-            figures.sort_by_key(|(id, figures)| (-figures.orders, *id));
-            let Some((busy, expected)) = figures.first() else {
-                bail!("tenant {TENANT} has no restaurant; the server needs the seeded data");
+            sums.sort_by_key(|(id, sums)| (-sums.total_orders, *id));
+            let Some((busy, expected)) = sums.first().filter(|(_, sums)| sums.total_orders > 0) else {
+                bail!("tenant {TENANT} has no restaurant with orders; the server needs the seeded data");
             };
 
-            let growth = match figures.last() {
-                Some((quiet, few)) if api.counts_statements() && few.orders < expected.orders => {
+            let growth = match sums.last() {
+                Some((quiet, few)) if api.counts_statements() && few.total_orders < expected.total_orders => {
                     Some(Growth {
-                        few: (few.orders, statements(api, *quiet).await?),
-                        many: (expected.orders, statements(api, *busy).await?),
+                        few: (few.total_orders, statements(api, *quiet).await?),
+                        many: (expected.total_orders, statements(api, *busy).await?),
                     })
                 }
                 _ => None,
@@ -116,44 +123,40 @@ async fn statements(api: &Api, restaurant: Uuid) -> anyhow::Result<f64> {
     Ok(after.0 - before.0)
 }
 
-/// The figures that analytics must show, summed up from the orders one by one.
-async fn sum_up(api: &Api, restaurant: Uuid) -> anyhow::Result<Figures> {
-    let mut orders = 0;
-    let mut revenue = 0;
-    let mut sold: HashMap<Uuid, i64> = HashMap::new();
+/// What the analytics must say, summed up from the orders one by one.
+async fn sum_up(api: &Api, restaurant: Uuid) -> anyhow::Result<Analytics> {
+    let menu: Vec<Dish> = api.get(&format!("/restaurants/{restaurant}/menu"), Some(TENANT)).await?;
+    let mut sums = Analytics::default();
+    let mut sold: HashMap<Uuid, TopItem> = menu
+        .into_iter()
+        .map(|Dish { id, name }| (id, TopItem { menu_item_id: id, name, ..TopItem::default() }))
+        .collect();
+    let mut before = None;
     for page in 1.. {
         let path = format!("/restaurants/{restaurant}/orders?page={page}&limit=100");
         let page: MealPage = api.get(&path, Some(TENANT)).await?;
+        let first = page.orders.first().map(|meal| meal.id);
+        if first.is_some() && first == std::mem::replace(&mut before, first) {
+            bail!("GET {path} answered with the page before it");
+        }
         for meal in page.orders.iter().filter(|meal| meal.status != "cancelled") {
-            orders += 1;
-            revenue += cents(meal.total);
-            for item in &meal.items {
-                *sold.entry(item.menu_item_id).or_default() += item.quantity;
+            sums.total_orders += 1;
+            sums.total_revenue.0 = sums.total_revenue.0.saturating_add(meal.total.0);
+            for line in &meal.items {
+                let item = sold.entry(line.menu_item_id).or_default();
+                item.quantity += i64::from(line.quantity);
+                item.revenue.0 = item.revenue.0.saturating_add(line.unit_price.times(line.quantity).0);
             }
         }
         if page.orders.len() < 100 {
             break;
         }
     }
-    let best = sold
-        .into_iter()
-        .map(|(id, quantity)| (quantity, id))
-        .max_by_key(|(quantity, id)| (*quantity, std::cmp::Reverse(*id)));
-    Ok(Figures { orders, revenue, best: best.map(|(quantity, id)| (id, quantity)) })
-}
-
-fn cents(units: f64) -> i64 {
-    (units * 100.0).round() as i64
-}
-
-/// What is compared.
-#[derive(Debug, Clone, PartialEq)]
-struct Figures {
-    orders: i64,
-    /// In cents.
-    revenue: i64,
-    /// The dish sold most often, and how often.
-    best: Option<(Uuid, i64)>,
+    sums.average_order_value = sums.total_revenue.0 as f64 / 100.0 / sums.total_orders.max(1) as f64;
+    sums.top_items = sold.into_values().filter(|item| item.quantity > 0).collect();
+    sums.top_items.sort_by_key(|item| (-item.quantity, item.menu_item_id));
+    sums.top_items.truncate(TOP_ITEMS);
+    Ok(sums)
 }
 
 /// Orders and the statements that one request over them takes, for a quiet and for a busy restaurant.
@@ -174,30 +177,60 @@ struct MealPage {
 
 #[derive(Deserialize)]
 struct Meal {
+    id: Uuid,
     status: String,
-    total: f64,
-    items: Vec<Item>,
+    total: Cents,
+    items: Vec<Line>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Item {
+struct Line {
     menu_item_id: Uuid,
-    quantity: i64,
+    quantity: i32,
+    unit_price: Cents,
 }
 
 #[derive(Deserialize)]
+struct Dish {
+    id: Uuid,
+    name: String,
+}
+
+/// What a server says, and what it must say.
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Analytics {
     total_orders: i64,
-    total_revenue: f64,
-    top_items: Vec<Item>,
+    total_revenue: Cents,
+    /// In currency units.
+    average_order_value: f64,
+    top_items: Vec<TopItem>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TopItem {
+    menu_item_id: Uuid,
+    name: String,
+    quantity: i64,
+    revenue: Cents,
+}
+
+impl Analytics {
+    /// Whether they say the same, however the average was rounded to a cent.
+    fn agrees(&self, other: &Self) -> bool {
+        self.total_orders == other.total_orders
+            && self.total_revenue == other.total_revenue
+            && (self.average_order_value - other.average_order_value).abs() < 0.011
+            && self.top_items == other.top_items
+    }
 }
 
 struct Round {
     tickets: Vec<Ticket>,
     rate: f64,
-    expected: Figures,
+    expected: Analytics,
     growth: Option<Growth>,
 }
 
@@ -206,7 +239,7 @@ impl super::Round for Round {
         format!(
             "Poisson arrivals on one server: {:.0} analytics requests a second for a restaurant of {} orders, and {:.0} for its menu",
             self.rate,
-            self.expected.orders,
+            self.expected.total_orders,
             self.rate * MENUS,
         )
     }
@@ -218,7 +251,7 @@ impl super::Round for Round {
     fn judge(&self, request: &Request, answer: &Answer<'_>) -> Outcome {
         match (request.name, answer.status) {
             ("analytics", 200) => match serde_json::from_slice::<Analytics>(answer.body) {
-                Ok(seen) if Figures::of(&seen) == self.expected => Outcome::Ok,
+                Ok(seen) if seen.agrees(&self.expected) => Outcome::Ok,
                 _ => Outcome::Failed("wrong-totals"),
             },
             (_, 200) => Outcome::Ok,
@@ -235,7 +268,7 @@ impl super::Round for Round {
                 &EXERCISE,
                 "totals-right",
                 wrong == 0 && right > 0,
-                format!("{} orders, revenue {}", self.expected.orders, self.expected.revenue as f64 / 100.0),
+                format!("{} orders, revenue {}", self.expected.total_orders, self.expected.total_revenue),
                 match wrong + right {
                     0 => "no answer to compare".into(),
                     answers => format!("{wrong} of {answers} answers differ"),
@@ -257,15 +290,5 @@ impl super::Round for Round {
             Ok(Audit { sentence, findings })
         }
         .boxed()
-    }
-}
-
-impl Figures {
-    fn of(seen: &Analytics) -> Self {
-        Figures {
-            orders: seen.total_orders,
-            revenue: cents(seen.total_revenue),
-            best: seen.top_items.first().map(|item| (item.menu_item_id, item.quantity)),
-        }
     }
 }

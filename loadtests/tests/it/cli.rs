@@ -40,6 +40,9 @@ fn stampede(arguments: &[&str]) -> Command {
     command
         .args(arguments)
         .env_remove("DATABASE_URL")
+        // As in a slim container, which has no root certificates.
+        .env("SSL_CERT_FILE", "/nonexistent")
+        .env("SSL_CERT_DIR", "/nonexistent")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -168,6 +171,9 @@ async fn what_is_typed_wrongly_is_named_with_the_remedy() {
         (&["compare", "--duration", "10h"], &["'10h'", "between 1s and 1h"]),
         (&["compare", "--duration", "soon"], &["'soon'", "5s"]),
         (&["compare", "--rounds", "0"], &["'0'", "--rounds", "1..=100"]),
+        (&["compare", "--rounds", "-1"], &["'-1'", "--rounds"]),
+        (&["compare", "--db-rtt", "-1ms"], &["'-1ms'", "--db-rtt"]),
+        (&["compare", "slow-analytics", "frozen-health", "--closed"], &["frozen-health", "--closed"]),
         (&["compare", "--seed", "lucky"], &["'lucky'", "whole number"]),
         (&["compare", "--seed", "-1"], &["'-1'", "whole number"]),
         (&["compare", "--db-rtt", "10s"], &["'10s'", "at most 1s"]),
@@ -182,6 +188,11 @@ async fn what_is_typed_wrongly_is_named_with_the_remedy() {
         ),
         (&["check", "oversold-stock", "--url", "nonsense"], &["'nonsense'", "http://127.0.0.1:3000"]),
         (&["check", "oversold-stock", "--url", "http://127.0.0.1:3000/shop"], &["/shop", "path"]),
+        (&["check", "oversold-stock", "--url", "http://me:secret@127.0.0.1:3000"], &["a password"]),
+        (
+            &["check", "oversold-stock", "--url", "http://127.0.0.1:3000", "--scale", "large"],
+            &["--url", "--scale"],
+        ),
         (&["frobnicate"], &["'frobnicate'", "--help"]),
     ];
     for (arguments, words) in cases {
@@ -352,8 +363,12 @@ async fn stub(router: Router) -> String {
 }
 
 async fn checked(url: &str) -> Said {
+    checked_for("oversold-stock", url).await
+}
+
+async fn checked_for(exercise: &str, url: &str) -> Said {
     let out = tempfile::tempdir().unwrap();
-    ended(&mut stampede(&args(&["check", "oversold-stock", "--url", url], out.path()))).await
+    ended(&mut stampede(&args(&["check", exercise, "--url", url], out.path()))).await
 }
 
 #[tokio::test]
@@ -419,6 +434,202 @@ async fn a_stub_never_passes() {
     let said = checked(&stub(empty).await).await;
     assert_eq!(said.code, Some(3), "{said:#?}");
     assert!(said.stderr.contains("products"), "{said:#?}");
+}
+
+/// A shop whose health check and report are `health` and `report`, always.
+fn report_facade(report: (StatusCode, Vec<u8>)) -> Router {
+    let order = json!({ "id": "00000000-0000-7000-8000-000000000099", "items": [] });
+    let slowly = async move || {
+        // As slow as one that works, or it would be asked too often.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        report
+    };
+    Router::new()
+        .route("/orders/{user}", get(async move || Json(json!([order]))))
+        .route("/reports/orders/{user}", get(slowly))
+        .fallback_service(facade((StatusCode::CREATED, json!({}))))
+}
+
+#[tokio::test]
+async fn a_report_without_the_orders_never_passes() {
+    let empty = b"%PDF-1.7\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\n\
+                  xref\n0 3\n0000000000 65535 f \n0000000009 00000 n \n0000000053 00000 n \n\
+                  trailer<</Size 3/Root 1 0 R>>\nstartxref\n98\n%%EOF";
+    for (body, word) in [
+        (empty.to_vec(), "1 orders are not in it"),
+        (b"%PDF-1.7\n%%EOF".to_vec(), "not a PDF"),
+        (b"<html>".to_vec(), "not a PDF"),
+    ] {
+        let said = checked_for("frozen-health", &stub(report_facade((StatusCode::OK, body))).await).await;
+        assert!(matches!(said.code, Some(1 | 3)), "{said:#?}");
+        assert!(said.stdout.contains("reports-identical") && said.stdout.contains(word), "{word}: {said:#?}");
+        assert!(!said.stderr.contains("panicked"), "{said:#?}");
+    }
+}
+
+/// A restaurant of five orders whose analytics are `analytics`, always.
+fn restaurant_facade(analytics: Value) -> Router {
+    let id = |n: usize| format!("00000000-0000-7000-8000-{n:012}");
+    let meal = move |n: usize| {
+        let line = json!({ "menuItemId": id(9), "quantity": 2, "unitPrice": 4.5 });
+        json!({ "id": id(n), "status": "completed", "total": 9.0, "items": [line] })
+    };
+    let meals: Vec<Value> = (100..105).map(meal).collect();
+    Router::new()
+        .route("/restaurants", get(async move || Json(json!([{ "id": id(1) }]))))
+        .route("/restaurants/{id}/menu", get(async move || Json(json!([{ "id": id(9), "name": "Soup" }]))))
+        .route("/restaurants/{id}/orders", get(async move || Json(json!({ "orders": meals }))))
+        .route("/restaurants/{id}/analytics", get(async move || Json(analytics)))
+        .fallback_service(facade((StatusCode::CREATED, json!({}))))
+}
+
+#[tokio::test]
+async fn analytics_pass_only_when_all_of_them_are_right() {
+    let item = json!({ "menuItemId": "00000000-0000-7000-8000-000000000009", "name": "Soup", "quantity": 10, "revenue": 45.0 });
+    let right =
+        json!({ "totalOrders": 5, "totalRevenue": 45.0, "averageOrderValue": 9.0, "topItems": [item] });
+    let said = checked_for("slow-analytics", &stub(restaurant_facade(right.clone())).await).await;
+    assert!(!said.stdout.contains("totals-right") || said.code == Some(3), "{said:#?}");
+    for (pointer, wrong) in [
+        ("/totalOrders", json!(4)),
+        ("/totalRevenue", json!(44.99)),
+        ("/averageOrderValue", json!(8.9)),
+        ("/topItems", json!([])),
+        ("/topItems/0/name", json!("Stew")),
+        ("/topItems/0/revenue", json!(0.0)),
+    ] {
+        let mut analytics = right.clone();
+        *analytics.pointer_mut(pointer).unwrap() = wrong;
+        let said = checked_for("slow-analytics", &stub(restaurant_facade(analytics)).await).await;
+        assert!(matches!(said.code, Some(1 | 3)), "{pointer}: {said:#?}");
+        assert!(said.stdout.contains("totals-right"), "{pointer}: {said:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_restaurant_whose_pages_are_all_the_same_ends_the_check() {
+    let meal = |n: usize| json!({ "id": format!("00000000-0000-7000-8000-{n:012}"), "status": "completed", "total": 9.0, "items": [] });
+    let meals: Vec<Value> = (0..100).map(meal).collect();
+    let endless = Router::new()
+        .route("/restaurants/{id}/orders", get(async move || Json(json!({ "orders": meals }))))
+        .fallback_service(restaurant_facade(json!({})));
+    let said = checked_for("slow-analytics", &stub(endless).await).await;
+    assert_eq!(said.code, Some(3), "{said:#?}");
+    assert!(said.stderr.contains("page=2") && said.stderr.contains("the page before"), "{said:#?}");
+}
+
+#[tokio::test]
+async fn too_small_a_load_proves_nothing() {
+    for (run, word) in [
+        (&["check", "frozen-health", "--duration", "1s"][..], "of report"),
+        (&["check", "oversold-stock", "--rate", "2", "--duration", "10s", "--rounds", "1"], "of checkout"),
+    ] {
+        let out = tempfile::tempdir().unwrap();
+        let said = ended(&mut stampede(&args(run, out.path()))).await;
+        assert_eq!(said.code, Some(3), "{said:#?}");
+        assert!(said.stdout.contains("enough-load") && said.stdout.contains(word), "{said:#?}");
+    }
+}
+
+#[tokio::test]
+async fn the_code_as_it_shipped_does_not_pass_its_check() {
+    let out = tempfile::tempdir().unwrap();
+    let run = ["check", "oversold-stock", "--duration", "2s", "--rounds", "1"];
+    let said = ended(&mut stampede(&args(&run, out.path()))).await;
+    assert!(matches!(said.code, Some(1 | 3)), "{said:#?}");
+    assert!(said.stdout.contains("sold-within-stock"), "{said:#?}");
+    let results = results(out.path());
+    let buggy = &results.exercises[0].variants[0];
+    let failed: Vec<&str> =
+        buggy.checks.iter().filter(|check| !check.held).map(|check| check.name.as_str()).collect();
+    assert!(failed.contains(&"sold-within-stock"), "{failed:?}");
+}
+
+#[tokio::test]
+async fn a_failure_in_a_later_round_keeps_the_rounds_before() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    // Each round begins with this question.
+    let users = async || match ASKED.fetch_add(1, Ordering::SeqCst) {
+        0 => Json(json!([{ "id": "00000000-0000-7000-8000-000000000077" }])),
+        _ => Json(json!("gone")),
+    };
+    let fails =
+        Router::new().route("/restaurants", get(users)).fallback_service(restaurant_facade(json!({})));
+    let out = tempfile::tempdir().unwrap();
+    let url = stub(fails).await;
+    let run = ["check", "slow-analytics", "--rounds", "2", "--url", &url];
+    let said = ended(&mut stampede(&args(&run, out.path()))).await;
+    assert_eq!(said.code, Some(3), "{said:#?}");
+    assert!(said.stderr.contains("round 2") && said.stderr.contains("/restaurants"), "{said:#?}");
+    assert!(said.stdout.contains("Ended by a failure"), "{said:#?}");
+    let results = results(out.path());
+    assert!(!results.complete && results.failure.is_some());
+    assert_eq!(results.exercises[0].variants[0].rounds, 1);
+    for report in ["report.html", "summary.md", "junit.xml"] {
+        let text = fs::read_to_string(out.path().join(report)).unwrap();
+        assert!(text.contains("Ended by a failure"), "{report}");
+    }
+}
+
+#[tokio::test]
+async fn a_load_that_may_open_too_few_files_is_not_begun() {
+    let limited = |limit: &str| {
+        let mut command = Command::new("sh");
+        command
+            .args([
+                "-c",
+                &format!("ulimit -n {limit}; exec \"$0\" compare --quick"),
+                env!("CARGO_BIN_EXE_stampede"),
+            ])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        command
+    };
+    ended(&mut limited("64")).await.fails(3, &["may open 64 files", "ulimit -n"]);
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_the_preparation_too() {
+    use std::os::unix::fs::PermissionsExt;
+    let (home, bin) = (open_directory(), open_directory());
+    for program in ["postgres", "initdb", "pg_ctl", "psql", "pg_dump", "createdb"] {
+        let path = bin.path().join(program);
+        let script = "#!/bin/sh\ncase \"$1\" in --version|-V) echo \"$(basename $0) (PostgreSQL) 15.18\";; *) sleep 77;; esac\n";
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    for (command, code) in [(&["compare", "--quick"][..], 130), (&["serve", "--port", "0"], 0)] {
+        let mut command = stampede(command);
+        command.env("STAMPEDE_POSTGRES_BIN", bin.path()).env("STAMPEDE_HOME", home.path());
+        let child = command.spawn().unwrap();
+        let pid = child.id().unwrap();
+        eventually("it prepares", || descendants(pid).iter().any(|(_, name)| name.contains("sleep 77")))
+            .await;
+        let processes = descendants(pid);
+        signal(&child, Signal::INT);
+        let output =
+            tokio::time::timeout(DEADLINE, child.wait_with_output()).await.expect("it ends").unwrap();
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        all_gone(&processes).await;
+        assert!(!home.path().join("runs").join("latest").exists());
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_is_no_text_and_an_output_that_takes_nothing_cost_no_report() {
+    use std::os::unix::ffi::OsStrExt;
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join(std::ffi::OsStr::from_bytes(b"\xff"));
+    let mut command = stampede(&["run", "slow-analytics", "--variant", "fixed", "--quick"]);
+    command.arg("--out").arg(&out).stdout(fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
+    let said = ended(&mut command).await;
+    assert_eq!(said.code, Some(3), "{said:#?}");
+    assert!(said.stderr.contains("could not print") && !said.stderr.contains("panicked"), "{said:#?}");
+    assert!(results(&out).complete);
+    assert!(out.join("report.html").exists());
 }
 
 /// `stampede serve`, and what it says.
@@ -498,7 +709,7 @@ async fn in_the_second_round(out: &Path) -> (Child, Lines<BufReader<tokio::proce
 
 #[tokio::test]
 async fn an_interrupted_run_keeps_what_it_has() {
-    for interrupt in [Signal::INT, Signal::TERM] {
+    for interrupt in [Signal::INT, Signal::TERM, Signal::HUP] {
         let out = tempfile::tempdir().unwrap();
         let (child, mut stderr) = in_the_second_round(out.path()).await;
         let processes = descendants(child.id().unwrap());

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use loadtests::report::{self, facts::Outcome};
 use loadtests::results::*;
 use quick_junit::{NonSuccessKind, Report, TestCaseStatus};
+use serde_json::Value;
 
 /// A run of three exercises in which everything came out as expected.
 fn good_run() -> Results {
@@ -17,6 +18,7 @@ fn good_run() -> Results {
         started_at: "2026-11-21T09:30:00Z".into(),
         duration_seconds: 412.6,
         complete: true,
+        failure: None,
         environment: Environment {
             stampede: "0.1.0".into(),
             postgres: Some("15.18".into()),
@@ -404,6 +406,42 @@ fn results_survive_json() {
         let json = serde_json::to_value(&results).unwrap();
         let back: Results = serde_json::from_value(json.clone()).unwrap();
         assert_eq!(serde_json::to_value(&back).unwrap(), json);
+    }
+}
+
+/// The keys of an object, sorted.
+fn keys(value: &Value) -> Vec<&str> {
+    let mut keys: Vec<&str> = value.as_object().expect("an object").keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    keys
+}
+
+/// Others read these names: one that changes needs a new schema version, and an entry here.
+#[test]
+fn the_names_in_results_json_stay() {
+    assert_eq!(SCHEMA_VERSION, 1);
+    let json = serde_json::to_value(good_run()).unwrap();
+    let run = "command complete duration_seconds environment exercises failure generator run_id schema_version started_at";
+    assert_eq!(keys(&json).join(" "), run);
+    let environment = "cpus database db_rtt_us load_average os postgres scale stampede";
+    assert_eq!(keys(&json["environment"]).join(" "), environment);
+    let generator = "mode repeated_rounds rounds saturated seed timer_lag_p99_us";
+    assert_eq!(keys(&json["generator"]).join(" "), generator);
+    let exercise = &json["exercises"][0];
+    assert_eq!(keys(exercise).join(" "), "id load symptom title variants");
+    let variant = &exercise["variants"][0];
+    let names = "audit checks claim expected headline kind name requests rounds series signals slowest throughput tickets verdict";
+    assert_eq!(keys(variant).join(" "), names);
+    assert_eq!(variant["verdict"], "exposed");
+    assert_eq!(keys(&variant["checks"][0]).join(" "), "expected held kind name observed");
+    assert_eq!(keys(&variant["signals"][0]).join(" "), "limit name unit value");
+    let tickets = "failed in_flight never_sent ok scheduled timed_out";
+    assert_eq!(keys(&variant["tickets"]).join(" "), tickets);
+    let request = &variant["requests"][0];
+    assert_eq!(keys(request).join(" "), "count failed lag name outcome response service");
+    for times in ["response", "service", "lag"] {
+        let percentiles = "curve max_us p50_us p90_us p999_us p99_us";
+        assert_eq!(keys(&request[times]).join(" "), percentiles);
     }
 }
 

@@ -123,7 +123,7 @@ pub struct Analytics {
     pub total_revenue: Cents,
     /// Revenue by orders, rounded down to a cent; 0 without orders.
     pub average_order_value: Cents,
-    /// The five dishes sold most often.
+    /// The five dishes sold most often; of two sold equally often, the one with the smaller id comes first.
     pub top_items: Vec<TopItem>,
 }
 
