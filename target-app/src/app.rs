@@ -41,7 +41,10 @@ pub struct AppState {
 struct Document;
 
 fn public_routes() -> (Router<AppState>, utoipa::openapi::OpenApi) {
-    OpenApiRouter::with_openapi(Document::openapi()).merge(routes::router()).split_for_parts()
+    let (router, mut document) =
+        OpenApiRouter::with_openapi(Document::openapi()).merge(routes::router()).split_for_parts();
+    routes::problems::describe(&mut document);
+    (router, document)
 }
 
 /// The OpenAPI document of the public API.

@@ -4,7 +4,6 @@ use std::future::Future;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use tokio::sync::watch;
 use crate::app::{self, AppState};
 use crate::catalogue::Variants;
 use crate::config::Config;
+use crate::postgres;
 use crate::relay;
 use crate::telemetry::{Audit, Gauges, Telemetry};
 
@@ -76,12 +76,8 @@ async fn serve(
     telemetry: Arc<Telemetry>,
     operators: Handle,
 ) -> anyhow::Result<()> {
-    // sqlx reads the address of any URL; one of another kind of server should not end in a failed look-up.
-    let is_postgres =
-        ["postgres://", "postgresql://"].iter().any(|scheme| config.database_url.starts_with(scheme));
-    let mut database = PgConnectOptions::from_str(&config.database_url)
+    let mut database = postgres::read_url(&config.database_url)
         .ok()
-        .filter(|_| is_postgres)
         .context("DATABASE_URL cannot be read; it looks like postgres://user:password@host:5432/name")?
         .application_name("target-app")
         .disable_statement_logging();

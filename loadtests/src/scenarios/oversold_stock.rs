@@ -213,8 +213,8 @@ impl super::Round for Round {
             ];
             let signals = vec![
                 signal("pieces oversold", oversold as f64, "pieces", Some(0.0)),
-                signal("sold of the product of the rush", shares[0], "% of its stock", Some(100.0)),
                 signal("checkouts failed or unanswered", uncertain as f64, "requests", Some(0.0)),
+                signal("stock of the rush sold", shares[0], "%", Some(100.0)),
             ];
             let sentence = match oversold {
                 0 => format!("sold {stories} in stock"),

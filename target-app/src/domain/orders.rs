@@ -20,6 +20,7 @@ pub struct Cart {
     pub user_id: Uuid,
     /// What, one line a product.
     #[garde(length(min = 1, max = 100), dive, custom(no_product_twice))]
+    #[schema(min_items = 1, max_items = 100)]
     pub items: Vec<CartItem>,
 }
 

@@ -11,9 +11,11 @@ use utoipa::{IntoParams, ToSchema};
 pub struct Page {
     /// Counted from 1.
     #[garde(range(min = 1, max = 1_000_000))]
+    #[param(minimum = 1, maximum = 1_000_000)]
     pub page: i64,
     /// Entries a page.
     #[garde(range(min = 1, max = 100))]
+    #[param(minimum = 1, maximum = 100)]
     pub limit: i64,
 }
 

@@ -59,12 +59,15 @@ pub struct MenuItem {
 pub struct NewMenuItem {
     /// Unique on its menu.
     #[garde(length(chars, min = 1, max = 200))]
+    #[schema(min_length = 1, max_length = 200)]
     pub name: String,
-    /// Price of a portion.
+    /// Price of a portion, with at most two decimal places.
     #[garde(custom(affordable))]
+    #[schema(value_type = f64, minimum = 0, maximum = 1_000_000)]
     pub price: Cents,
     /// Portions to begin with.
     #[garde(range(min = 0, max = 1_000_000))]
+    #[schema(minimum = 0, maximum = 1_000_000)]
     pub inventory: i32,
 }
 
@@ -114,6 +117,7 @@ pub async fn add_to_menu(
 pub struct NewMeal {
     /// One line a dish.
     #[garde(length(min = 1, max = 50), dive, custom(no_dish_twice))]
+    #[schema(min_items = 1, max_items = 50)]
     pub items: Vec<NewMealItem>,
 }
 
@@ -126,6 +130,7 @@ pub struct NewMealItem {
     pub menu_item_id: Uuid,
     /// Portions.
     #[garde(range(min = 1, max = 1_000))]
+    #[schema(minimum = 1, maximum = 1_000)]
     pub quantity: i32,
 }
 

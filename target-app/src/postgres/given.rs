@@ -1,5 +1,6 @@
 //! A server that the user gave: checked before use, and left as it was found.
 
+use std::ffi::OsStr;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
@@ -33,10 +34,14 @@ pub(super) struct Given {
 
 impl Given {
     pub(super) async fn obtain(
-        url: &str,
+        url: &OsStr,
         template: &Template,
         progress: Progress<'_>,
     ) -> Result<Self, PostgresError> {
+        let url = url.to_str().ok_or_else(|| PostgresError::Url {
+            url: mask(&url.to_string_lossy()),
+            reason: "it is not valid UTF-8".into(),
+        })?;
         let (door, mut admin, version) = check(url).await?;
         let run = rand::random();
         sqlx::query("SELECT pg_advisory_lock($1, $2), set_config('idle_session_timeout', '0', false)")
@@ -69,10 +74,7 @@ impl Given {
 
 async fn check(url: &str) -> Result<(PgConnectOptions, PgConnection, String), PostgresError> {
     let masked = mask(url);
-    if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
-        return Err(PostgresError::Url { url: masked, reason: "it does not begin with postgres://".into() });
-    }
-    let door: PgConnectOptions = url.parse().map_err(|error| refusal(masked.clone(), error))?;
+    let door = read_url(url).map_err(|error| refusal(masked.clone(), error))?;
     let quiet = door.clone().disable_statement_logging();
     let mut admin = match tokio::time::timeout(CONNECT_DEADLINE, quiet.connect()).await {
         Ok(answer) => answer.map_err(|error| refusal(masked.clone(), error))?,
@@ -98,11 +100,40 @@ async fn check(url: &str) -> Result<(PgConnectOptions, PgConnection, String), Po
     Ok((door, admin, version))
 }
 
+/// Reads a URL of PostgreSQL.
+///
+/// # Errors
+///
+/// [`sqlx::Error::Configuration`] when it is none.
+pub fn read_url(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
+    // sqlx reads the address of any URL; one of another kind of server should not end in a failed look-up.
+    if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        return Err(sqlx::Error::Configuration("it does not begin with postgres://".into()));
+    }
+    let options: PgConnectOptions = url.parse()?;
+    // sqlx leaves the brackets around an address of IPv6, which the resolver takes for a part of the name.
+    let host = options.get_host();
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).map(str::to_owned);
+    Ok(match address {
+        Some(address) => options.host(&address),
+        None => options,
+    })
+}
+
+/// The same the other way around.
+pub(super) fn write_url(options: &PgConnectOptions) -> String {
+    let host = options.get_host();
+    match host.contains(':') {
+        true => options.clone().host(&format!("[{host}]")).to_url_lossy().into(),
+        false => options.to_url_lossy().into(),
+    }
+}
+
 /// Says what a failed connection means.
 fn refusal(url: String, error: sqlx::Error) -> PostgresError {
     let reason = error.to_string();
     match &error {
-        sqlx::Error::Configuration(_) => PostgresError::Url { url, reason },
+        sqlx::Error::Configuration(reason) => PostgresError::Url { url, reason: reason.to_string() },
         sqlx::Error::Tls(_) => PostgresError::Tls { url, reason },
         sqlx::Error::Database(refused) => {
             let reason = refused.message().to_owned();

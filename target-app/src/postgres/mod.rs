@@ -33,6 +33,7 @@ use home::Area;
 use template::CloneStrategy;
 
 pub use error::PostgresError;
+pub use given::read_url;
 pub use home::default_home;
 pub use template::{Database, DatabaseName, Template};
 
@@ -60,7 +61,7 @@ pub type Progress<'a> = &'a (dyn Fn(&str) + Sync);
 #[derive(Debug, Clone)]
 pub struct Options {
     /// A server that is running (`DATABASE_URL`). Its user must be allowed to create databases.
-    pub database_url: Option<String>,
+    pub database_url: Option<OsString>,
     /// Where the binaries of a private server come from (`STAMPEDE_POSTGRES_BIN`).
     pub server: ServerChoice,
     /// The directory for clusters and caches; see [`default_home`].
@@ -72,11 +73,11 @@ pub struct Options {
 impl Options {
     /// What the environment says: `DATABASE_URL`, `STAMPEDE_POSTGRES_BIN`, `STAMPEDE_HOME` and `PATH`.
     pub fn from_env() -> Self {
-        let set = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
+        // As the system has it: what is no text is refused where it is used, not taken for unset.
+        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         Self {
             database_url: set("DATABASE_URL"),
-            server: set("STAMPEDE_POSTGRES_BIN")
-                .map_or(ServerChoice::Any, |named| ServerChoice::from(named.as_str())),
+            server: set("STAMPEDE_POSTGRES_BIN").map_or(ServerChoice::Any, ServerChoice::from),
             home: default_home(),
             search_path: std::env::var_os("PATH").unwrap_or_default(),
         }
@@ -94,11 +95,11 @@ pub enum ServerChoice {
     Portable,
 }
 
-impl From<&str> for ServerChoice {
-    fn from(named: &str) -> Self {
-        match named {
-            "portable" => Self::Portable,
-            dir => Self::Directory(dir.into()),
+impl From<OsString> for ServerChoice {
+    fn from(named: OsString) -> Self {
+        match named.to_str() {
+            Some("portable") => Self::Portable,
+            _ => Self::Directory(named.into()),
         }
     }
 }

@@ -7,7 +7,8 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use rustix::process::geteuid;
+use rustix::process::{Pid, Signal, geteuid, kill_process_group};
+use tokio::process::Child;
 
 use super::PostgresError;
 
@@ -84,8 +85,10 @@ async fn id(what: &str, name: &str) -> Option<u32> {
 }
 
 /// Runs `command` to its end and returns its standard output, or its last words as the reason why it failed. Dropping
-/// the future kills it.
-pub(super) async fn output(command: Command) -> Result<String, String> {
+/// the future kills it and all that it started, and so does the end of this process.
+pub(super) async fn output(mut command: Command) -> Result<String, String> {
+    let group = Group::new().map_err(|error| format!("/bin/sh: {error}"))?;
+    command.process_group(group.id);
     let mut command = tokio::process::Command::from(command);
     let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await;
     let output = output.map_err(|error| error.to_string())?;
@@ -95,6 +98,34 @@ pub(super) async fn output(command: Command) -> Result<String, String> {
     let said = if output.stderr.is_empty() { output.stdout } else { output.stderr };
     let said = last_lines(&String::from_utf8_lossy(&said), 8);
     Err(if said.is_empty() { output.status.to_string() } else { said })
+}
+
+/// A process group for a program and what it starts: Ctrl-C in the terminal is for this process to judge. Dropping it
+/// kills the group. Its leader is a shell that waits for the end of this process, of which nobody else could tell it,
+/// and then does the same.
+struct Group {
+    id: i32,
+    /// Its number stays the group's for as long as it is not waited for.
+    _leader: Child,
+}
+
+impl Group {
+    fn new() -> io::Result<Self> {
+        let mut leader = Command::new("/bin/sh");
+        leader.args(["-c", "read -r _; kill -KILL 0"]).process_group(0);
+        leader.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let leader = tokio::process::Command::from(leader).spawn()?;
+        let id = leader.id().and_then(|id| i32::try_from(id).ok());
+        Ok(Self { id: id.ok_or_else(|| io::Error::other("it has no number"))?, _leader: leader })
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(id) = Pid::from_raw(self.id) {
+            let _ = kill_process_group(id, Signal::KILL);
+        }
+    }
 }
 
 /// The last `count` lines of `text` that are not blank.

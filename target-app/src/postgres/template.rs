@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
 
+use super::given::write_url;
 use super::{PostgresError, RUN_PREFIX, TEMPLATE_PREFIX};
 
 type Build = dyn Fn(PgConnectOptions) -> BoxFuture<'static, anyhow::Result<()>> + Send + Sync;
@@ -116,7 +117,7 @@ impl Database {
 
     /// The same as a URL, for a child process. It holds the password: not for logs.
     pub fn url(&self) -> String {
-        self.connect_options().to_url_lossy().into()
+        write_url(&self.connect_options())
     }
 
     /// Ends the sessions that still use it, and removes it.

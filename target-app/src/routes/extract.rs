@@ -1,6 +1,7 @@
 //! Extractors that answer in this API's own words.
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::HeaderValue;
 use axum::http::request::Parts;
 use garde::Validate;
 use serde::de::DeserializeOwned;
@@ -45,10 +46,18 @@ impl<S: Send + Sync> FromRequestParts<S> for Tenant {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        match parts.headers.get("x-tenant-id").map(|value| value.to_str()) {
-            Some(Ok(tenant)) if !tenant.is_empty() => Ok(Tenant(tenant.into())),
-            _ => Err(ApiError::BadRequest("the header X-Tenant-ID is missing; send your tenant's id".into())),
-        }
+        let mut sent = parts.headers.get_all("x-tenant-id").iter();
+        let fault = match (sent.next().map(HeaderValue::to_str), sent.next()) {
+            (Some(Ok(tenant)), None) if !tenant.is_empty() => return Ok(Tenant(tenant.into())),
+            (None, _) => "is missing; send your tenant's id",
+            // One of them is the gateway's, and nobody can tell which.
+            (_, Some(_)) => "was sent more than once; send one tenant's id",
+            (Some(Ok(_)), None) => "is empty; send your tenant's id",
+            (Some(Err(_)), None) => {
+                "has other characters than printable ASCII; send your tenant's id as it is"
+            }
+        };
+        Err(ApiError::BadRequest(format!("the header X-Tenant-ID {fault}")))
     }
 }
 

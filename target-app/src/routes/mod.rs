@@ -3,6 +3,7 @@
 mod extract;
 mod health;
 mod orders;
+pub mod problems;
 mod products;
 mod reports;
 mod restaurants;

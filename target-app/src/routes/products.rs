@@ -35,7 +35,7 @@ async fn list(State(app): State<AppState>, Query(page): Query<Page>) -> Result<J
 
 /// Get a product
 #[utoipa::path(get, path = "/products/{id}", tag = "shop", params(("id" = Uuid, Path)),
-    responses((status = OK, body = Product), (status = NOT_FOUND)))]
+    responses((status = OK, body = Product)))]
 async fn get(State(app): State<AppState>, Path(id): Path<Uuid>) -> Result<Json<Product>, ApiError> {
     let product = products::find(&app.pool, id).await?;
     product.map(Json).ok_or_else(|| ApiError::NotFound(format!("there is no product {id}")))
@@ -47,6 +47,7 @@ async fn get(State(app): State<AppState>, Path(id): Path<Uuid>) -> Result<Json<P
 struct LowStock {
     /// At most this many pieces left.
     #[garde(range(min = 0))]
+    #[param(minimum = 0)]
     threshold: i32,
 }
 

@@ -23,8 +23,7 @@ const MOST_PAGES: i64 = 1_500;
 
 /// Get a user's orders as a PDF
 #[utoipa::path(get, path = "/reports/orders/{userId}", tag = "shop", params(("userId" = Uuid, Path)),
-    responses((status = OK, content_type = "application/pdf"), (status = NOT_FOUND),
-        (status = SERVICE_UNAVAILABLE, description = "too many reports are being made; see Retry-After")))]
+    responses((status = OK, content_type = "application/pdf")))]
 async fn order_report(
     State(app): State<AppState>,
     Path(user_id): Path<Uuid>,

@@ -92,7 +92,7 @@ async fn orders(
 /// Place an order
 #[utoipa::path(post, path = "/restaurants/{id}/orders", tag = "restaurants", request_body = NewMeal,
     params(("id" = Uuid, Path), ("X-Tenant-ID" = String, Header)),
-    responses((status = CREATED, body = Meal), (status = CONFLICT), (status = UNPROCESSABLE_ENTITY)))]
+    responses((status = CREATED, body = Meal), (status = CONFLICT)))]
 async fn place_order(
     State(app): State<AppState>,
     tenant: Tenant,

@@ -1,8 +1,10 @@
 //! Servers that need no set-up: they start, keep out of each other's way, say what is wrong, and leave nothing.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,7 +16,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
 use target_app::postgres::{Database, Options, Postgres, PostgresError, ServerChoice, Template};
 use tempfile::TempDir;
 
-use crate::support::skip;
+use crate::support::{TestServer, skip};
 
 /// Tells the test that runs as a child of itself where to start its server.
 const OWNED_HOME: &str = "STAMPEDE_TEST_OWNED_HOME";
@@ -32,7 +34,7 @@ fn options(home: &Path) -> Options {
 }
 
 fn given(url: &str) -> Options {
-    Options { database_url: Some(url.to_owned()), ..options(Path::new("/nowhere")) }
+    Options { database_url: Some(url.into()), ..options(Path::new("/nowhere")) }
 }
 
 /// One table with one row, and the number of times it was built.
@@ -398,6 +400,87 @@ async fn portable_binaries_work_like_installed_ones() {
     postgres.stop().await.unwrap();
 }
 
+/// An installer that reports its process group and then hangs, as does a child of its own. Both hold the report open.
+struct HangingInstaller {
+    dir: TempDir,
+    report: PathBuf,
+}
+
+impl HangingInstaller {
+    fn new() -> Self {
+        let dir = fresh_home();
+        let report = dir.path().join("report");
+        assert!(Command::new("mkfifo").arg(&report).status().unwrap().success());
+        let script = "#!/bin/sh\n[ \"$1\" = --version ] && exit\n\
+                      exec >\"${0%/*}/report\"; ps -o pgid= -p $$; sleep 60 & wait\n";
+        let pip = dir.path().join("pip");
+        fs::write(&pip, script).unwrap();
+        fs::set_permissions(&pip, fs::Permissions::from_mode(0o755)).unwrap();
+        Self { dir, report }
+    }
+
+    fn options(&self, home: &Path) -> Options {
+        let search_path = format!("{}:/usr/bin:/bin", self.dir.path().display()).into();
+        Options { server: ServerChoice::Portable, search_path, ..options(home) }
+    }
+
+    /// The process group, and the report to read on from.
+    async fn started(&self) -> (i32, BufReader<fs::File>) {
+        let report = self.report.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let mut report = BufReader::new(fs::File::open(report).unwrap());
+            let mut line = String::new();
+            report.read_line(&mut line).unwrap();
+            (line.trim().parse().unwrap(), report)
+        });
+        read.await.unwrap()
+    }
+
+    /// Returns when nobody holds the report open any more.
+    async fn ended(mut report: BufReader<fs::File>) {
+        let read = tokio::task::spawn_blocking(move || report.read_to_end(&mut Vec::new()).unwrap());
+        let ended = tokio::time::timeout(Duration::from_secs(30), read).await;
+        ended.expect("the installer and its child have ended").unwrap();
+    }
+}
+
+#[tokio::test]
+async fn ctrl_c_passes_an_installer_by_and_whoever_drops_the_fetching_ends_it() {
+    let (home, installer) = (fresh_home(), HangingInstaller::new());
+    let options = installer.options(home.path());
+    // The branch that loses is dropped.
+    let (group, report) = tokio::select! {
+        started = installer.started() => started,
+        ended = obtain(&options) => panic!("the installer hangs, and yet: {ended:?}"),
+    };
+    assert_ne!(group, rustix::process::getpgrp().as_raw_nonzero().get());
+    HangingInstaller::ended(report).await;
+
+    let (error, text) = failure(&Options { search_path: "".into(), ..options }).await;
+    assert!(matches!(error, PostgresError::NoServer { .. }), "what is half fetched does not count: {text}");
+}
+
+#[tokio::test]
+async fn an_installer_ends_with_the_process_that_wanted_it() {
+    if let Ok(installer) = std::env::var(OWNED_HOME) {
+        // In the directory of the one who kills: this process removes nothing.
+        let home = Path::new(&installer).join("home");
+        let search_path = format!("{installer}:/usr/bin:/bin").into();
+        let fetching = Options { server: ServerChoice::Portable, search_path, ..options(&home) };
+        panic!("the installer hangs, and yet: {:?}", obtain(&fetching).await);
+    }
+    let installer = HangingInstaller::new();
+    let mut owner = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "postgres::an_installer_ends_with_the_process_that_wanted_it"])
+        .env(OWNED_HOME, installer.dir.path())
+        .spawn()
+        .unwrap();
+    let (_, report) = installer.started().await;
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    HangingInstaller::ended(report).await;
+}
+
 #[tokio::test]
 async fn a_home_that_cannot_be_made_is_named() {
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -523,6 +606,64 @@ async fn a_given_server_is_used_and_left_as_it_was_found() {
     // The clone whose URL was the way in is a run's database too, of a run without a mark here.
     assert_eq!(count(&mut watch, runs).await, before - 1);
     private.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_given_server_may_have_an_address_of_ipv6() {
+    let Ok(listener) = tokio::net::TcpListener::bind("[::1]:0").await else {
+        return skip("a_given_server_may_have_an_address_of_ipv6", "this machine has no ::1");
+    };
+    let home = fresh_home();
+    let private = server(home.path()).await;
+    let inside = url(&private.create_database().await.unwrap(), str::to_owned);
+    let target = inside.split(['@', '/']).nth(3).unwrap().to_owned();
+    let door = inside.replace(&target, &listener.local_addr().unwrap().to_string());
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let target = target.clone();
+            tokio::spawn(async move {
+                let mut server = tokio::net::TcpStream::connect(target).await.unwrap();
+                tokio::io::copy_bidirectional(&mut client, &mut server).await
+            });
+        }
+    });
+
+    let postgres = obtain(&given(&door)).await.unwrap();
+    let database = postgres.create_database().await.unwrap();
+    assert_eq!(products(&database).await, 1);
+    for options in [[].as_slice(), &["--db-rtt", "1ms"]] {
+        TestServer::start(&database, options).await;
+    }
+    postgres.stop().await.unwrap();
+    private.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_variable_that_is_no_text_is_named_and_not_ignored() {
+    let name = "postgres::a_variable_that_is_no_text_is_named_and_not_ignored";
+    if std::env::var_os(OWNED_HOME).is_some() {
+        let error = obtain(&Options::from_env()).await.expect_err("a variable cannot be used");
+        return println!("{error}; {}", error.hint());
+    }
+    for (variable, value, says) in [
+        (
+            "DATABASE_URL",
+            b"postgres://me:\xff@db/x".as_slice(),
+            ["DATABASE_URL=postgres://me:***@db/x", "not valid UTF-8", "percent-encoded"],
+        ),
+        (
+            "STAMPEDE_POSTGRES_BIN",
+            b"/nowhere/\xff",
+            ["STAMPEDE_POSTGRES_BIN names /nowhere/", "no `postgres`", "unset STAMPEDE_POSTGRES_BIN"],
+        ),
+    ] {
+        let home = fresh_home();
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", name, "--nocapture"]).env_remove("DATABASE_URL");
+        child.env(OWNED_HOME, "").env("STAMPEDE_HOME", home.path()).env(variable, OsStr::from_bytes(value));
+        let said = String::from_utf8(child.output().unwrap().stdout).unwrap();
+        assert!(says.iter().all(|part| said.contains(part)), "{said}");
+    }
 }
 
 #[tokio::test]

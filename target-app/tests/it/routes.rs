@@ -1,6 +1,9 @@
 //! The public API: what clients of the systems before this one rely on, and what bad input gets.
 
-use reqwest::{Method, StatusCode};
+use std::collections::BTreeSet;
+
+use reqwest::header::HeaderValue;
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -213,11 +216,22 @@ async fn what_a_column_cannot_hold_is_the_clients_fault() {
 }
 
 #[tokio::test]
-async fn a_tenant_that_is_no_text_is_none() {
+async fn a_tenant_that_cannot_be_told_is_refused_with_the_reason() {
     let server = server().await;
-    let tenant = reqwest::header::HeaderValue::from_bytes(b"tenant-\xff").unwrap();
-    let answer = server.get("/restaurants").header("X-Tenant-ID", tenant).send().await.unwrap();
-    support::json(answer, StatusCode::BAD_REQUEST).await;
+    let cases: [(&[&[u8]], &str); 5] = [
+        (&[], "is missing"),
+        (&[b""], "is empty"),
+        (&[b"tenant-\xff"], "printable ASCII"),
+        (&["tenant-ü".as_bytes()], "printable ASCII"),
+        (&[b"tenant-1", b"tenant-2"], "more than once"),
+    ];
+    for (tenants, reason) in cases {
+        let request = tenants.iter().fold(server.get("/restaurants"), |request, tenant| {
+            request.header("X-Tenant-ID", HeaderValue::from_bytes(tenant).unwrap())
+        });
+        let problem = support::json(request.send().await.unwrap(), StatusCode::BAD_REQUEST).await;
+        assert!(text(&problem["error"]).contains(reason), "{problem}");
+    }
 }
 
 /// The status of the answer to a request that is sent as it is.
@@ -267,16 +281,38 @@ async fn a_body_of_100_mb_is_refused_before_it_is_read() {
     assert_eq!(raw(&server, head, &[]).await, "HTTP/1.1 413");
 }
 
+/// The public API, but for `/openapi.json` itself. The document is made from the router, so this is what is served.
+const ROUTES: [&str; 15] = [
+    "GET /",
+    "GET /admin/inventory/low",
+    "GET /health",
+    "GET /orders/{userId}",
+    "GET /products",
+    "GET /products/{id}",
+    "GET /reports/orders/{userId}",
+    "GET /restaurants",
+    "GET /restaurants/{id}/analytics",
+    "GET /restaurants/{id}/menu",
+    "GET /restaurants/{id}/orders",
+    "GET /users",
+    "POST /orders/checkout",
+    "POST /restaurants/{id}/menu",
+    "POST /restaurants/{id}/orders",
+];
+
 #[tokio::test]
-async fn the_openapi_document_lists_every_route() {
-    let server = server().await;
-    let document = server.json("/openapi.json").await;
-    let paths = document["paths"].as_object().unwrap();
-    for exercise in target_app::catalogue::EXERCISES {
-        for route in exercise.routes {
-            let (method, path) = route.split_once(' ').unwrap();
-            assert!(paths.get(path).is_some_and(|path| path.get(method.to_lowercase()).is_some()), "{route}");
-        }
+async fn the_openapi_document_lists_every_route_and_no_other() {
+    let document = server().await.json("/openapi.json").await;
+    let methods = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
+    let mut listed = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let of_path = methods.iter().filter(|method| item.get(**method).is_some());
+        listed.extend(of_path.map(|method| format!("{} {path}", method.to_uppercase())));
+    }
+    listed.sort();
+    assert_eq!(listed, ROUTES);
+    for route in target_app::catalogue::EXERCISES.iter().flat_map(|exercise| exercise.routes) {
+        assert!(ROUTES.contains(route), "{route}");
     }
 }
 
@@ -285,4 +321,186 @@ async fn the_operator_port_is_not_public() {
     let server = server().await;
     assert_eq!(server.get("/metrics").send().await.unwrap().status(), StatusCode::NOT_FOUND);
     assert!(server.metrics().await.contains("stampede_run_info"));
+}
+
+/// The routes in the document, such as `GET /products`, with what it says of each.
+fn operations(document: &Value) -> Vec<(String, &Value)> {
+    let paths = document["paths"].as_object().unwrap().iter();
+    let operations = paths.flat_map(|(path, item)| {
+        let methods = item.as_object().unwrap().iter();
+        methods.map(move |(method, operation)| (format!("{} {path}", method.to_uppercase()), operation))
+    });
+    operations.collect()
+}
+
+fn of_tenant(request: RequestBuilder) -> RequestBuilder {
+    request.header("X-Tenant-ID", "tenant-1")
+}
+
+#[tokio::test]
+async fn the_openapi_document_says_which_requests_each_route_refuses() {
+    let server = TestServer::start(&database().await, &["--body-limit", "1000"]).await;
+    let (user, restaurant) = (server.heavy_user().await, server.restaurants().await[0].clone());
+    let product = text(&server.json("/products?limit=1").await["products"][0]["id"]);
+    let (menu, orders) =
+        (format!("/restaurants/{restaurant}/menu"), format!("/restaurants/{restaurant}/orders"));
+    let dish = json!({ "name": "Last pie", "price": 1, "inventory": 1 });
+    let added = of_tenant(server.post(&menu)).json(&dish).send().await.unwrap();
+    let added = support::json(added, StatusCode::CREATED).await;
+    let meal = json!({ "items": [{ "menuItemId": added["id"], "quantity": 2 }] });
+    let nobodys = format!("/restaurants/{}", uuid::Uuid::now_v7());
+
+    let mut requests = vec![
+        ("GET /admin/inventory/low", server.get("/admin/inventory/low?threshold=x")),
+        ("GET /admin/inventory/low", server.get("/admin/inventory/low?threshold=-1")),
+        ("GET /orders/{userId}", server.get("/orders/one")),
+        ("GET /products", server.get("/products?page=x")),
+        ("GET /products", server.get("/products?page=0")),
+        ("GET /products/{id}", server.get("/products/one")),
+        ("GET /reports/orders/{userId}", server.get("/reports/orders/one")),
+        ("GET /restaurants", server.get("/restaurants")),
+        ("GET /restaurants/{id}/analytics", server.get(&format!("/restaurants/{restaurant}/analytics"))),
+        ("GET /restaurants/{id}/analytics", of_tenant(server.get(&format!("{nobodys}/analytics")))),
+        ("GET /restaurants/{id}/menu", server.get(&menu)),
+        ("GET /restaurants/{id}/menu", of_tenant(server.get(&format!("{nobodys}/menu")))),
+        ("GET /restaurants/{id}/orders", server.get(&orders)),
+        ("GET /restaurants/{id}/orders", of_tenant(server.get(&format!("{nobodys}/orders")))),
+        ("GET /restaurants/{id}/orders", of_tenant(server.get(&format!("{orders}?limit=0")))),
+        ("GET /users", server.get("/users?email=a&email=b")),
+        ("GET /users", server.get("/users?email=%00")),
+        ("POST /orders/checkout", server.checkout(&user, &[(&product, 1000)])),
+        ("POST /restaurants/{id}/menu", of_tenant(server.post(&format!("{nobodys}/menu"))).json(&dish)),
+        ("POST /restaurants/{id}/menu", of_tenant(server.post(&menu)).json(&dish)),
+        ("POST /restaurants/{id}/orders", of_tenant(server.post(&format!("{nobodys}/orders"))).json(&meal)),
+        ("POST /restaurants/{id}/orders", of_tenant(server.post(&orders)).json(&meal)),
+    ];
+    let too_large = " ".repeat(1001);
+    for (route, path) in [
+        ("POST /orders/checkout", "/orders/checkout"),
+        ("POST /restaurants/{id}/menu", &menu),
+        ("POST /restaurants/{id}/orders", &orders),
+    ] {
+        let json = "application/json";
+        for (kind, body) in [(json, "{"), ("text/plain", "{}"), (json, "{}"), (json, too_large.as_str())] {
+            let request = of_tenant(server.post(path)).header("content-type", kind).body(body.to_owned());
+            requests.push((route, request));
+        }
+    }
+    let mut answered = BTreeSet::new();
+    for (route, request) in requests {
+        answered.insert((route.to_owned(), request.send().await.unwrap().status().as_str().to_owned()));
+    }
+
+    let document = server.json("/openapi.json").await;
+    let mut documented = BTreeSet::new();
+    for (route, operation) in operations(&document) {
+        let refusals =
+            operation["responses"].as_object().unwrap().iter().filter(|(status, _)| status.starts_with('4'));
+        for (status, refusal) in refusals {
+            let shared = document.pointer(&text(&refusal["$ref"])[1..]).unwrap();
+            assert!(shared["content"]["application/problem+json"]["schema"].is_object(), "{route} {status}");
+            documented.insert((route.clone(), status.clone()));
+        }
+    }
+    assert_eq!(answered, documented);
+}
+
+#[tokio::test]
+async fn the_openapi_document_says_that_a_slow_database_gets_503() {
+    let database = database().await;
+    let server = TestServer::start(&database, &["--request-timeout-ms", "100"]).await;
+    let document = server.json("/openapi.json").await;
+    let mut lock = support::pool(&database).await.begin().await.unwrap();
+    let tables = "LOCK TABLE products, users, orders, restaurants IN ACCESS EXCLUSIVE MODE";
+    sqlx::query(tables).execute(&mut *lock).await.unwrap();
+
+    let id = uuid::Uuid::now_v7().to_string();
+    for (route, operation) in operations(&document) {
+        let (method, path) = route.split_once(' ').unwrap();
+        let request =
+            server.request(method.parse().unwrap(), &path.replace("{id}", &id).replace("{userId}", &id));
+        let request = match path.rsplit_once('/') {
+            Some((_, "checkout")) => server.checkout(&id, &[(&id, 1)]),
+            Some((_, "menu")) => request.json(&json!({ "name": "pie", "price": 1, "inventory": 1 })),
+            _ => request.json(&json!({ "items": [{ "menuItemId": id, "quantity": 1 }] })),
+        };
+        let status = of_tenant(request).send().await.unwrap().status();
+        assert_eq!(status == StatusCode::OK, ["/", "/health"].contains(&path), "{route}: {status}");
+        assert!(operation["responses"].get(status.as_str()).is_some(), "{route}: {status}");
+    }
+}
+
+#[tokio::test]
+async fn the_openapi_document_gives_the_limits_that_hold() {
+    let server = server().await;
+    let restaurant = server.restaurants().await[0].clone();
+    let document = server.json("/openapi.json").await;
+
+    let mut bounds = Vec::new();
+    for (route, operation) in operations(&document) {
+        let path = route.trim_start_matches("GET ").replace("{id}", &restaurant);
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        for parameter in parameters.filter(|parameter| parameter["in"] == "query") {
+            for (bound, beyond) in [("minimum", -1), ("maximum", 1)] {
+                let Some(value) = parameter["schema"][bound].as_i64() else { continue };
+                for (value, status) in
+                    [(value, StatusCode::OK), (value + beyond, StatusCode::UNPROCESSABLE_ENTITY)]
+                {
+                    let request = server.get(&format!("{path}?{}={value}", text(&parameter["name"])));
+                    assert_eq!(
+                        of_tenant(request).send().await.unwrap().status(),
+                        status,
+                        "{route} {parameter}"
+                    );
+                }
+                bounds.push(format!("{route} {bound} {}", text(&parameter["name"])));
+            }
+        }
+    }
+    // The least and the most of a page's number and size, twice, and the least threshold.
+    assert_eq!(bounds.len(), 9, "{bounds:#?}");
+
+    let bound = |schema: &str, field: &str, bound: &str| {
+        let found = document["components"]["schemas"][schema]["properties"][field][bound].as_f64();
+        found.unwrap_or_else(|| panic!("{schema}.{field} has no {bound}"))
+    };
+    let send = async |path: &str, body: Value| {
+        let answer = of_tenant(server.post(path)).json(&body).send().await.unwrap();
+        answer.json::<Value>().await.unwrap()["error"].as_str().unwrap_or_default().to_owned()
+    };
+    let dish = |name: f64, price: f64, inventory: f64| json!({ "name": "ü".repeat(name as usize), "price": price, "inventory": inventory as i64 });
+    let menu = format!("/restaurants/{restaurant}/menu");
+    for (side, beyond) in [("min", -1.0), ("max", 1.0)] {
+        let name = bound("NewMenuItem", "name", &format!("{side}Length"));
+        let [price, inventory] =
+            ["price", "inventory"].map(|field| bound("NewMenuItem", field, &format!("{side}imum")));
+        assert_eq!(send(&menu, dish(name, price, inventory)).await, "");
+        for (field, body) in [
+            ("name: ", dish(name + beyond, price, inventory)),
+            ("price: ", dish(name, price + beyond / 100.0, inventory)),
+            ("inventory: ", dish(name, price, inventory + beyond)),
+        ] {
+            assert!(send(&menu, body).await.starts_with(field), "{side} {field}");
+        }
+
+        let meals = (format!("/restaurants/{restaurant}/orders"), "NewMeal", "NewMealItem", "menuItemId");
+        let carts = ("/orders/checkout".to_owned(), "Cart", "CartItem", "productId");
+        for (path, list, line, id) in [meals, carts] {
+            let body = |lines: f64, quantity: f64| {
+                let line = |_| json!({ id: uuid::Uuid::now_v7(), "quantity": quantity as i64 });
+                let lines: Vec<Value> = (0..lines as usize).map(line).collect();
+                json!({ "userId": uuid::Uuid::now_v7(), "items": lines })
+            };
+            let lines = bound(list, "items", &format!("{side}Items"));
+            let quantity = bound(line, "quantity", &format!("{side}imum"));
+            // What is within the limits is refused for its unknown ids only.
+            assert!(!send(&path, body(lines, quantity)).await.contains(": "), "{list} {side}");
+            assert!(
+                send(&path, body(lines + beyond, quantity)).await.starts_with("items: "),
+                "{list} {side}"
+            );
+            let refused = send(&path, body(lines, quantity + beyond)).await;
+            assert!(refused.starts_with("items[0].quantity: "), "{line} {side}: {refused}");
+        }
+    }
 }
