@@ -41,7 +41,7 @@ Exit codes:
   0    every variant came out as expected
   1    at least one did not
   2    the command line cannot be understood
-  3    the run was invalid (the generator was saturated) or could not be made
+  3    the run was invalid (a saturated generator, or too few requests) or could not be made
   130  interrupted; what was measured is kept and marked as partial";
 
 #[derive(Debug, Subcommand)]
