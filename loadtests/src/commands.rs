@@ -121,10 +121,12 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         let _ = write!(text, "\n\nhint: {hint}");
     }
     complain(&text);
-    ExitCode::from(match () {
-        () if usage.is_some() => USAGE,
-        () if error.is::<Interrupted>() => INTERRUPTED,
-        () => INVALID,
+    ExitCode::from(if usage.is_some() {
+        USAGE
+    } else if error.is::<Interrupted>() {
+        INTERRUPTED
+    } else {
+        INVALID
     })
 }
 

@@ -196,7 +196,8 @@ struct ExerciseRun<'a> {
 }
 
 impl ExerciseRun<'_> {
-    /// Adds the rounds to those of their variants. Every second pass goes backwards (ABBA), so that a drift of the machine hits all alike.
+    /// Adds the rounds to those of their variants. Every second pass goes backwards (ABBA), so that a drift of the machine
+    /// hits all alike.
     async fn rounds(
         &mut self,
         variants: &[&'static Variant],

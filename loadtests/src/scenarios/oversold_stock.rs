@@ -159,7 +159,6 @@ impl super::Round for Round {
             let mut oversold = 0;
             let mut unaccounted = 0;
             let mut left = Vec::new();
-            let mut shares = Vec::new();
             let mut stories = Vec::new();
             for (product, before) in self.stock {
                 let after = api.product(product).await?.inventory;
@@ -167,10 +166,11 @@ impl super::Round for Round {
                 oversold += (sold - before).max(0);
                 unaccounted += (before - sold - after).abs().max(-after);
                 left.push(after.max(0));
-                shares.push(100.0 * sold as f64 / before as f64);
                 stories.push(format!("{sold} of {before}"));
             }
             let stories = stories.join(", ");
+            let (rushed, stock) = self.stock[0];
+            let rushed = sold.get(&rushed).copied().unwrap_or(0);
             // A bundle is sold out with its scarcer half.
             let unsold = left[0] + left[1].min(left[2]);
             let missing = self.missing(api, &confirmed).await?;
@@ -214,7 +214,7 @@ impl super::Round for Round {
             let signals = vec![
                 signal("pieces oversold", oversold as f64, "pieces", Some(0.0)),
                 signal("checkouts failed or unanswered", uncertain as f64, "requests", Some(0.0)),
-                signal("stock of the rush sold", shares[0], "%", Some(100.0)),
+                signal("stock of the rush sold", 100.0 * rushed as f64 / stock as f64, "%", Some(100.0)),
             ];
             let sentence = match oversold {
                 0 => format!("sold {stories} in stock"),

@@ -10,7 +10,7 @@ use reqwest::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
 use target_app::catalogue::Exercise;
 use target_app::domain::money::Cents;
-use target_app::exercises::slow_analytics::EXERCISE;
+use target_app::exercises::slow_analytics::{EXERCISE, TOP_ITEMS};
 use uuid::Uuid;
 
 use super::{Audit, Findings, Shape, allowance, check, ms, no_failures, signal};
@@ -25,8 +25,6 @@ const RATE: f64 = 40.0;
 const MENUS: f64 = 2.0;
 /// What the two objectives allow.
 const LIMIT_US: u64 = 10_000;
-/// Best sellers that are listed.
-const TOP_ITEMS: usize = 5;
 
 pub struct Scenario;
 

@@ -111,7 +111,7 @@ pub async fn analytics(variant: Variant, pool: &PgPool, restaurant: Uuid) -> sql
 }
 
 /// How many best sellers are listed.
-const TOP_ITEMS: usize = 5;
+pub const TOP_ITEMS: usize = 5;
 
 /// A restaurant's orders, summed up.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
