@@ -212,6 +212,11 @@ fn explain(error: reqwest::Error, url: &Url) -> anyhow::Error {
     anyhow::Error::new(error).context(what)
 }
 
+/// Whether an answer did not come in time, and nothing else is wrong.
+pub fn is_timeout(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_timeout)
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;

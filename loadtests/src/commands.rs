@@ -26,6 +26,7 @@ use crate::hint::Hinted;
 use crate::lab::{Deployment, Lab, Setting};
 use crate::load::{Cancel, Mode};
 use crate::report;
+use crate::report::facts::Outcome;
 use crate::results::{Results, Verdict};
 use crate::scenarios::{SCENARIOS, scenario};
 
@@ -342,10 +343,12 @@ fn bounded(exercises: &Exercises, load: &LoadOptions) -> Result<(), Usage> {
             });
         }
         let seconds = load.duration.unwrap_or(scenario.shape().duration).as_secs_f64();
-        if load.rate.is_some_and(|rate| rate * seconds > MOST_REQUESTS) {
+        let rate = scenario.total_rate(load.rate);
+        if rate * seconds > MOST_REQUESTS {
             return Err(Usage {
                 message: format!(
-                    "a round of {seconds:.0} s at this --rate is more than {MOST_REQUESTS} requests"
+                    "a round of {} of {seconds:.0} s with up to {rate:.0} requests a second is more than {MOST_REQUESTS} requests",
+                    scenario.exercise().id,
                 ),
                 hint: "lower --rate or --duration; more --rounds give more data as well".into(),
             });
@@ -385,15 +388,11 @@ fn unwritable(dir: &Path) -> Hinted {
 }
 
 fn exit_code(results: &Results) -> u8 {
-    let verdicts = || compare::variants_of(results);
-    if !results.complete {
-        INTERRUPTED
-    } else if verdicts().any(|variant| variant.verdict == Verdict::Invalid) {
-        INVALID
-    } else if verdicts().any(|variant| variant.verdict != variant.expected) {
-        UNEXPECTED
-    } else {
-        0
+    match results.outcome() {
+        _ if !results.complete => INTERRUPTED,
+        Outcome::Invalid => INVALID,
+        Outcome::Unexpected => UNEXPECTED,
+        Outcome::AsExpected => 0,
     }
 }
 

@@ -159,9 +159,11 @@ pub async fn run(
         results.exercises.push(run.result(variants, rounds));
         results.failure = ended.as_ref().err().map(|error| format!("{error:#}"));
         results.duration_seconds = start.elapsed().as_secs_f64();
-        // A run that is killed later leaves what it had, marked as incomplete. What cannot be written now is no reason
-        // to throw away what is still to be measured.
-        if let Err(error) = report::write_json(&results, &job.out) {
+        // A run that is killed later leaves what it had, marked as incomplete; of nothing there is no record. What cannot
+        // be written now is no reason to throw away what is still to be measured.
+        if results.variants().next().is_some()
+            && let Err(error) = report::write_json(&results, &job.out)
+        {
             watch.note(&format!("{error}; the run goes on"));
         }
         if cancel.is_raised() || ended.is_err() {
@@ -178,11 +180,6 @@ pub async fn run(
     results.generator.saturated = saturated;
     results.complete = !cancel.is_raised() && ended.is_ok();
     (results, ended)
-}
-
-/// All variants of a run.
-pub fn variants_of(results: &Results) -> impl Iterator<Item = &crate::results::VariantResult> {
-    results.exercises.iter().flat_map(|exercise| &exercise.variants)
 }
 
 struct ExerciseRun<'a> {
@@ -285,8 +282,11 @@ impl ExerciseRun<'_> {
                     let hint = format!("its last words, if it had any, are in {}", self.job.logs().display());
                     measured = measured.context(Hinted::new(format!("under load, {end}"), hint));
                 }
-                deployed.discard().await?;
-                measured
+                // Afterwards, whatever came of the load; and what ended the load says more than what follows from it.
+                let discarded = deployed.discard().await;
+                let measured = measured?;
+                discarded?;
+                Ok(measured)
             }
         }
     }
@@ -313,9 +313,13 @@ impl ExerciseRun<'_> {
         if self.load.is_empty() {
             self.load = round.describe();
         }
+        let mut tickets = round.tickets();
+        for (n, ticket) in tickets.iter_mut().enumerate() {
+            ticket.request.target = n % api.targets.len();
+        }
         let plan = Plan {
             targets: api.targets.clone(),
-            tickets: round.tickets(),
+            tickets,
             duration: shape.duration,
             warm_up: WARM_UP,
             users: match self.job.mode {

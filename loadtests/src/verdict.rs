@@ -2,7 +2,7 @@
 
 use target_app::catalogue::{CheckKind, Kind, Variant};
 
-use crate::load::Load;
+use crate::load::{Load, Mode};
 use crate::results::{CheckResult, VariantResult, Verdict};
 use crate::scenarios::{Audit, Findings, Scenario};
 
@@ -37,7 +37,9 @@ pub fn judge(
         audit = worse(audit, round.audit);
     }
 
-    let Findings { checks, signals } = findings(scenario, &load, audit.findings);
+    let Findings { mut checks, signals } = findings(scenario, &load, audit.findings);
+    // Beside the other control. Of all rounds together, so that no single one has it.
+    checks.insert(1, enough(&load, scenario.needs()));
 
     Some(VariantResult {
         name: variant.name.into(),
@@ -58,10 +60,10 @@ pub fn judge(
     })
 }
 
-/// All that a load and its audit say.
+/// All that a load and its audit say, but for whether it was enough.
 pub fn findings(scenario: &dyn Scenario, load: &Load, audit: Findings) -> Findings {
     let objectives = scenario.objectives(load);
-    let mut checks = vec![kept_up(load), enough(load, scenario.needs())];
+    let mut checks = vec![kept_up(load)];
     checks.extend(audit.checks);
     checks.extend(objectives.checks);
     // In the order of the declaration, which is the order of the argument.
@@ -93,9 +95,14 @@ fn kept_up(load: &Load) -> CheckResult {
         kind: CheckKind::Control.to_string(),
         held: load.saturation.is_none(),
         expected: "every request is sent on time, unless the server held it up".into(),
-        observed: match &load.saturation {
-            Some(saturation) => saturation.to_string(),
-            None => format!("timer lag p99 {:.1} ms", load.timer_lag.value_at_quantile(0.99) as f64 / 1000.0),
+        observed: match (&load.saturation, load.mode) {
+            (Some(saturation), _) => saturation.to_string(),
+            (None, Mode::Closed) => {
+                "a closed loop is never late: its users send when they have been answered".into()
+            }
+            (None, Mode::Open) => {
+                format!("timer lag p99 {:.1} ms", load.timer_lag.value_at_quantile(0.99) as f64 / 1000.0)
+            }
         },
     }
 }
@@ -121,8 +128,7 @@ fn enough(load: &Load, needs: &[(&str, u64)]) -> CheckResult {
     }
 }
 
-/// The audits of two rounds as one: that of the worse round, with what failed only in the other, and each figure at its
-/// worst.
+/// The audits of two rounds as one: that of the worse round, with what failed only in the other.
 fn worse(audit: Audit, other: Audit) -> Audit {
     let rank = |audit: &Audit| {
         let failures = audit.findings.checks.iter().filter(|check| !check.held).count();
@@ -132,11 +138,6 @@ fn worse(audit: Audit, other: Audit) -> Audit {
     for (check, other) in worse.findings.checks.iter_mut().zip(better.findings.checks) {
         if check.held && !other.held {
             *check = other;
-        }
-    }
-    for (signal, other) in worse.findings.signals.iter_mut().zip(better.findings.signals) {
-        if other.value > signal.value {
-            *signal = other;
         }
     }
     worse

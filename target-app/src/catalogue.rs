@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::telemetry::MetricSpec;
+use crate::telemetry::data_gauges::StartDataGauge;
 
 pub use crate::exercises::{EXERCISES, Variants};
 
@@ -35,6 +36,8 @@ pub struct Exercise {
     pub alert: Alert,
     /// Business facts that the server exports beside its general metrics.
     pub metrics: &'static [&'static MetricSpec],
+    /// The one of these that is read from the data, where the damage shows there alone.
+    pub data_gauge: Option<StartDataGauge>,
 }
 
 impl Exercise {

@@ -20,7 +20,7 @@ use crate::catalogue::Variants;
 use crate::config::Config;
 use crate::postgres;
 use crate::relay;
-use crate::telemetry::{Audit, Gauges, Telemetry};
+use crate::telemetry::{DataGauges, Gauges, Telemetry};
 
 /// How long requests in flight may go on after the signal to stop.
 const GRACE: Duration = Duration::from_secs(5);
@@ -81,7 +81,7 @@ async fn serve(
         .context("DATABASE_URL cannot be read; it looks like postgres://user:password@host:5432/name")?
         .application_name("target-app")
         .disable_statement_logging();
-    let audited = database.clone();
+    let beside = database.clone();
     if telemetry.is_on() {
         database = database
             .log_statements(log::LevelFilter::Debug)
@@ -110,8 +110,8 @@ async fn serve(
         pool.connect_with(database).await.context("could not connect to the database; check DATABASE_URL")?;
     let gauges = match telemetry.is_on() {
         true => {
-            let audit = operators.spawn(audit(audited, config.acquire_timeout())).await?;
-            let gauges = Gauges::new(telemetry.clone(), pool.clone(), audit);
+            let of_data = operators.spawn(data_gauges(beside, config.acquire_timeout())).await?;
+            let gauges = Gauges::new(telemetry.clone(), pool.clone(), of_data);
             Some(gauges.context("the runtime cannot be watched")?)
         }
         false => None,
@@ -149,11 +149,10 @@ async fn serve(
     Ok(())
 }
 
-/// Asks beside the server's pool, and is not counted among its statements.
-async fn audit(database: PgConnectOptions, patience: Duration) -> Option<Audit> {
+/// They ask beside the server's pool, and are not counted among its statements.
+async fn data_gauges(database: PgConnectOptions, patience: Duration) -> DataGauges {
     let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(patience).connect_lazy_with(database);
-    let audit = Audit::start(pool).await;
-    audit.inspect_err(|error| tracing::warn!(%error, "the stock could not be read")).ok()
+    DataGauges::start(&pool).await
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -22,14 +22,8 @@ const DEADLINE_MS = 60_000;
  * @returns {Promise<Buffer>} a PNG, `scale` pixels for each CSS pixel
  */
 export async function draw(model, { width, scale, theme, browser: path }) {
-  const executablePath = await findBrowser(path);
   await bundle();
-  const browser = await chromium.launch({ executablePath, args: ['--force-color-profile=srgb'] }).catch((error) => {
-    throw new Problem(`${executablePath} does not start: ${error.message.split('\n')[0]}`, 'name another browser with --browser');
-  });
-  try {
-    const page = await browser.newPage({ viewport: { width, height: 900 }, deviceScaleFactor: scale });
-    page.setDefaultTimeout(DEADLINE_MS);
+  return onPage({ width, scale, browser: path }, async (page) => {
     const failures = [];
     page.on('pageerror', (error) => failures.push(error.message));
     await page.route('**/*', answerFromFiles);
@@ -38,6 +32,25 @@ export async function draw(model, { width, scale, theme, browser: path }) {
     await page.waitForLoadState('networkidle');
     if (failures.length > 0) throw new Error(`the page failed: ${failures.join('; ')}`);
     return await page.locator('#dashboard').screenshot({ animations: 'disabled' });
+  });
+}
+
+/**
+ * Gives `work` an empty page of a browser that it can do with as it likes.
+ * @template T
+ * @param {{width: number, scale: number, browser?: string}} look `width` in CSS pixels
+ * @param {(page: import('playwright-core').Page) => Promise<T>} work
+ * @returns {Promise<T>}
+ */
+export async function onPage({ width, scale, browser: path }, work) {
+  const executablePath = await findBrowser(path);
+  const browser = await chromium.launch({ executablePath, args: ['--force-color-profile=srgb'] }).catch((error) => {
+    throw new Problem(`${executablePath} does not start: ${error.message.split('\n')[0]}`, 'name another browser with --browser');
+  });
+  try {
+    const page = await browser.newPage({ viewport: { width, height: 900 }, deviceScaleFactor: scale });
+    page.setDefaultTimeout(DEADLINE_MS);
+    return await work(page);
   } finally {
     await browser.close();
   }

@@ -63,7 +63,7 @@ fn guide(exercise: &Exercise, docs: &Docs) -> Panel {
          1. Is it there? The verdict, below, is the worst moment of each variant: {names}.\n\
          2. Who notices? Compare what the server says of its routes with what the client sees. Where the two differ, ask why.\n\
          3. What moves with it? *{signal}*, at the end: {description}\n\n\
-         Drive it: `stampede compare {id} --duration 30s`. Page with hints: {page}. \
+         Drive it: `stampede compare {id} --duration 20s --rounds 1 --metrics-port 9646`. Page with hints: {page}. \
          Alert: `{alert_name}`, runbook {runbook}.",
         names = names.join(", "),
         signal = signals[0].title,

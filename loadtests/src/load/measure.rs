@@ -11,8 +11,8 @@ use super::plan::{Mode, Outcome};
 use super::saturation::Saturation;
 use crate::results::{LatencyStats, RequestStats, Second, SlowRequest, Tickets};
 
-/// The histograms' bounds in microseconds, 1 µs to 60 s. What lies beyond counts as the bound, and in [`Load::clipped`].
-const BOUNDS_US: (u64, u64) = (1, 60_000_000);
+/// The histograms' bounds in microseconds: no response takes longer than the longest load with its drain, 1 h and a bit.
+const BOUNDS_US: (u64, u64) = (1, 2 * 3_600_000_000);
 const SIGNIFICANT_DIGITS: u8 = 3;
 
 /// Slowest requests that are kept of each request name.
@@ -177,8 +177,6 @@ pub struct Load {
     pub slowest: Vec<SlowRequest>,
     /// What the generator had of the processors, warm-up included; none where the system does not tell.
     pub cpu: Option<Cpu>,
-    /// Times beyond the histograms' bounds.
-    pub clipped: u64,
     /// Set when the generator, not the server, shaped the numbers.
     pub saturation: Option<Saturation>,
 }
@@ -205,7 +203,6 @@ impl Load {
             series: series(fates, &name),
             slowest: slowest(fates.iter().filter(|fate| fate.at >= warm_up), &name, trace_id),
             cpu: None,
-            clipped: 0,
             saturation: None,
         };
         for fate in fates {
@@ -220,12 +217,8 @@ impl Load {
     }
 
     fn record(&mut self, name: &'static str, fate: &Fate) {
-        let clipped = &mut self.clipped;
-        let mut record = |histogram: &mut Histogram<u64>, time: Duration| {
-            let micros = micros(time);
-            *clipped += u64::from(micros > BOUNDS_US.1);
-            histogram.saturating_record(micros);
-        };
+        let record =
+            |histogram: &mut Histogram<u64>, time: Duration| histogram.saturating_record(micros(time));
         let latencies = self.latencies.entry((name, fate.outcome())).or_insert_with(|| Latencies {
             class: fate.class(),
             response: histogram(),
@@ -269,7 +262,6 @@ impl Load {
         if let (Some(ours), Some(theirs)) = (&mut self.cpu, other.cpu) {
             ours.add(theirs);
         }
-        self.clipped += other.clipped;
         if self.saturation.is_none() {
             self.saturation.clone_from(&other.saturation);
         }
@@ -277,17 +269,8 @@ impl Load {
 
     /// Response times of a request name, whatever became of it, in microseconds: no failure makes these look better.
     pub fn response(&self, name: &str) -> Histogram<u64> {
-        self.merged(name, |_| true)
-    }
-
-    /// Response times of a request name's successes, in microseconds.
-    pub fn ok_response(&self, name: &str) -> Histogram<u64> {
-        self.merged(name, |class| class == Class::Ok)
-    }
-
-    fn merged(&self, name: &str, wanted: impl Fn(Class) -> bool) -> Histogram<u64> {
         let mut all = histogram();
-        for ((_, _), latencies) in self.latencies.iter().filter(|((n, _), l)| *n == name && wanted(l.class)) {
+        for (_, latencies) in self.latencies.iter().filter(|((n, _), _)| *n == name) {
             add(&mut all, &latencies.response);
         }
         all

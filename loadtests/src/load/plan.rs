@@ -33,22 +33,12 @@ pub struct Request {
     pub body: Option<Bytes>,
     /// Sent as they are.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// The scenario's own, for its judge.
-    pub tag: u64,
 }
 
 impl Request {
     /// A `GET` of a path of the first target.
     pub fn get(name: &'static str, path: impl Into<String>) -> Self {
-        Self {
-            name,
-            method: Method::GET,
-            target: 0,
-            path: path.into(),
-            body: None,
-            headers: Vec::new(),
-            tag: 0,
-        }
+        Self { name, method: Method::GET, target: 0, path: path.into(), body: None, headers: Vec::new() }
     }
 
     /// A `POST` of a JSON document to a path of the first target.

@@ -57,6 +57,9 @@ pub trait Scenario: Sync {
     /// The load without any option.
     fn shape(&self) -> Shape;
 
+    /// Requests a second at most, of all streams together, when the main one has `rate`: what a round takes of memory.
+    fn total_rate(&self, rate: Option<f64>) -> f64;
+
     /// Requests, by name, and how many of each have to be measured in all rounds together before the checks mean anything:
     /// of fewer, a slow one may be missing by chance.
     fn needs(&self) -> &'static [(&'static str, u64)];
@@ -86,7 +89,7 @@ pub trait Round: Send + Sync {
     /// The load in words: arrivals, rates, mix.
     fn describe(&self) -> String;
 
-    /// The schedule; taken once.
+    /// The schedule; taken once. The requests go to the servers in turn.
     fn tickets(&mut self) -> Vec<Ticket>;
 
     /// Names the outcome of an answer.
@@ -157,6 +160,14 @@ fn no_failures(exercise: &Exercise, name: &str, expected: &str, load: &Load) -> 
 /// client), and each can be as late as the generator's own timer was on the same processors. In microseconds.
 fn allowance(load: &Load) -> u64 {
     4 * load.timer_lag.value_at_quantile(0.99)
+}
+
+/// How many servers, in words.
+fn servers(count: usize) -> String {
+    match count {
+        1 => "one server".into(),
+        more => format!("{more} servers"),
+    }
 }
 
 /// Microseconds as milliseconds, in words.

@@ -7,12 +7,13 @@ use std::time::Duration;
 use futures::future::{BoxFuture, FutureExt};
 use rand::RngExt;
 use rand_pcg::Pcg64;
+use serde::Deserialize;
 use serde_json::json;
 use target_app::catalogue::Exercise;
 use target_app::exercises::oversold_stock::EXERCISE;
 use uuid::Uuid;
 
-use super::{Audit, Findings, Shape, check, no_failures, signal};
+use super::{Audit, Findings, Shape, check, no_failures, servers, signal};
 use crate::api::{Api, HEAVY_USER, Order, OrderItem, Product};
 use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, status_reason};
 
@@ -36,6 +37,10 @@ impl super::Scenario for Scenario {
     fn shape(&self) -> Shape {
         // Two replicas: what one process does to protect the stock must not be taken for protection.
         Shape { rate: None, duration: Duration::from_millis(1_700), replicas: 2 }
+    }
+
+    fn total_rate(&self, rate: Option<f64>) -> f64 {
+        rate.unwrap_or(RATE)
     }
 
     fn needs(&self) -> &'static [(&'static str, u64)] {
@@ -78,9 +83,7 @@ impl super::Scenario for Scenario {
                 };
                 let items: Vec<_> = cart.iter().map(|id| json!({ "productId": id, "quantity": 1 })).collect();
                 let cart = json!({ "userId": buyers[rng.random_range(0..buyers.len())], "items": items });
-                let mut request = Request::post("checkout", "/orders/checkout", cart.to_string());
-                request.target = n % api.targets.len();
-                Ticket { at, request }
+                Ticket { at, request: Request::post("checkout", "/orders/checkout", cart.to_string()) }
             });
             Ok(Box::new(Round {
                 tickets: tickets.collect(),
@@ -99,7 +102,7 @@ impl super::Scenario for Scenario {
             checks: vec![no_failures(
                 &EXERCISE,
                 "only-clean-refusals",
-                "every checkout ends in 201 or 409",
+                "every checkout ends in an order of the whole cart, or in 409",
                 load,
             )],
             signals: Vec::new(),
@@ -122,11 +125,10 @@ impl super::Round for Round {
     fn describe(&self) -> String {
         let [(_, rushed), (_, left), (_, right)] = self.stock;
         format!(
-            "Poisson arrivals, {:.0} checkouts a second over {} server{}: first a rush at one product with {rushed} in stock, \
+            "Poisson arrivals, {:.0} checkouts a second over {}: first a rush at one product with {rushed} in stock, \
              then at a bundle of two with {left} and {right}, put into the cart in either sequence",
             self.rate,
-            self.replicas,
-            if self.replicas == 1 { "" } else { "s" },
+            servers(self.replicas),
         )
     }
 
@@ -134,12 +136,14 @@ impl super::Round for Round {
         std::mem::take(&mut self.tickets)
     }
 
-    fn judge(&self, _: &Request, answer: &Answer<'_>) -> Outcome {
+    fn judge(&self, request: &Request, answer: &Answer<'_>) -> Outcome {
         match answer.status {
-            201 => match serde_json::from_slice(answer.body) {
+            201 => match serde_json::from_slice::<Order>(answer.body) {
                 Ok(order) => {
+                    let whole = request.body.as_ref().is_some_and(|cart| is_of(&order, cart));
+                    // Also an order of something else is a sale.
                     self.confirmed.lock().expect("no judge panics while it holds the list").push(order);
-                    Outcome::Ok
+                    if whole { Outcome::Ok } else { Outcome::Failed("other-order") }
                 }
                 Err(_) => Outcome::Failed("not-an-order"),
             },
@@ -261,6 +265,16 @@ impl Round {
             confirmed.iter().filter(|order| recorded.get(&order.id) != Some(&sorted(order.items.clone())));
         Ok(missing.count())
     }
+}
+
+/// Whether the order has the products of the cart, in the quantities asked for.
+fn is_of(order: &Order, cart: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Cart {
+        items: Vec<OrderItem>,
+    }
+    let cart: Cart = serde_json::from_slice(cart).expect("the cart was made here");
+    sorted(order.items.clone()) == sorted(cart.items)
 }
 
 fn sorted(mut items: Vec<OrderItem>) -> Vec<OrderItem> {

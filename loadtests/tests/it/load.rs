@@ -22,6 +22,8 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 const LONG: Duration = Duration::from_secs(30);
+/// For what has to happen during a load, also on a machine that has other things to do.
+const TIME_ENOUGH: Duration = Duration::from_secs(2);
 
 pub fn at(millis: u64, request: Request) -> Ticket {
     Ticket { at: Duration::from_millis(millis), request }
@@ -161,15 +163,16 @@ async fn the_report_lists_each_name_and_outcome_once_and_in_order() {
 async fn what_is_in_flight_at_the_end_is_cut_and_what_was_not_sent_is_counted() {
     let (url, control) = server().await;
     let tickets = (0..5).map(|_| at(0, Request::get("hang", "/gate"))).collect();
-    let plan = Plan { users: 2, drain: Duration::ZERO, ..plan(&url, tickets) };
+    let plan = Plan { users: 2, duration: TIME_ENOUGH, drain: Duration::ZERO, ..plan(&url, tickets) };
     let load = run(plan).await;
     assert!(control.at_gate.load(Ordering::SeqCst) <= 2, "no more requests in flight than users");
     assert_eq!(load.tickets, Tickets { scheduled: 5, in_flight: 2, never_sent: 3, ..Tickets::default() });
     assert_eq!(load.response("hang").len(), 5, "they are in the percentiles");
-    assert!(load.response("hang").min() >= 299_000, "with the time until the cut");
+    let cut = TIME_ENOUGH.as_micros() as u64;
+    assert!(load.response("hang").min() >= cut - cut / 500, "with the time until the cut");
     assert_eq!(load.latencies[&("hang", "in-flight")].class, Class::InFlight);
     assert!(load.latencies[&("hang", "never-sent")].service.is_empty());
-    assert_eq!(load.ok_response("hang").len(), 0);
+    assert_eq!(load.count("hang", "ok"), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -207,8 +210,9 @@ async fn too_few_users_for_a_quick_server_are_the_generators_fault() {
     let tickets = (0..3000).map(|_| at(0, ok())).collect();
     let load = run(Plan { users: 1, ..plan(&url, tickets) }).await;
     let saturation = load.saturation.expect("3000 requests at once cannot all be sent by one user");
-    assert!(saturation.reason.contains("waited for one of 1 users"), "{saturation}");
-    assert!(saturation.hint.contains("more than 1 users"), "{}", saturation.hint);
+    let reason = saturation.reason;
+    // The one ticket that no other was before is all that its timer is judged by: on a busy machine it may be late.
+    assert!(reason.contains("waited for one of 1 users") || reason.contains("its own timer"), "{reason}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -245,12 +249,12 @@ async fn warm_up_tickets_are_sent_and_accounted_for_apart() {
 async fn users_of_a_closed_loop_wait_for_their_answers() {
     let (url, control) = server().await;
     let tickets = vec![at(0, Request::get("gate", "/gate"))];
-    let plan = Plan { users: 3, mode: Mode::Closed, ..plan(&url, tickets) };
+    let plan = Plan { users: 3, duration: TIME_ENOUGH, mode: Mode::Closed, ..plan(&url, tickets) };
     let opener = tokio::spawn(async move {
         while control.at_gate.load(Ordering::SeqCst) < 3 {
             control.arrival.notified().await;
         }
-        tokio::time::sleep(Duration::from_millis(350)).await;
+        tokio::time::sleep(TIME_ENOUGH + Duration::from_millis(50)).await;
         let sent = control.at_gate.load(Ordering::SeqCst);
         control.gate.notify_waiters();
         sent
@@ -274,12 +278,12 @@ async fn a_closed_loop_goes_round_the_tickets() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bodies_and_tags_arrive() {
+async fn bodies_arrive() {
     let (url, control) = server().await;
-    let request = Request { tag: 7, ..Request::post("keep", "/keep", r#"{"quantity":1}"#) };
+    let request = Request::post("keep", "/keep", r#"{"quantity":1}"#);
     let judge: Judge =
-        Arc::new(|request: &Request, answer: &Answer<'_>| match (request.tag, answer.status) {
-            (7, 201) => Outcome::Ok,
+        Arc::new(|request: &Request, answer: &Answer<'_>| match (&request.body, answer.status) {
+            (Some(_), 201) => Outcome::Ok,
             _ => Outcome::Failed("wrong"),
         });
     let load = drive(plan(&url, vec![at(0, request)]), judge, Cancel::new()).await.unwrap();
@@ -290,11 +294,11 @@ async fn bodies_and_tags_arrive() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_judge_that_panics_fails_the_request_and_keeps_the_user() {
     let (url, _) = server().await;
-    let judge: Judge = Arc::new(|request: &Request, _: &Answer<'_>| match request.tag {
-        1 => panic!("the judge's own defect"),
+    let judge: Judge = Arc::new(|request: &Request, _: &Answer<'_>| match request.path.as_str() {
+        "/ok?1" => panic!("the judge's own defect"),
         _ => Outcome::Ok,
     });
-    let tickets = (0..10).map(|tag| at(tag, Request { tag, ..ok() })).collect();
+    let tickets = (0..10).map(|n| at(n, Request::get("ok", format!("/ok?{n}")))).collect();
     let load = drive(Plan { users: 1, ..plan(&url, tickets) }, judge, Cancel::new()).await.unwrap();
     assert_eq!(load.tickets, Tickets { scheduled: 10, ok: 9, failed: 1, ..Tickets::default() });
     assert_eq!(load.count("ok", "judge-panicked"), 1);
@@ -405,8 +409,13 @@ async fn each_name_keeps_its_slowest_and_what_was_never_sent_is_not_among_them()
     let mut tickets = vec![at(0, Request::get("warm-up", "/gate"))];
     tickets.extend((0..9).map(|n| at(20 + n, ok())));
     tickets.extend((0..9).map(|n| at(100 + n, Request::get("hang", "/gate"))));
-    let plan =
-        Plan { users: 2, warm_up: Duration::from_millis(10), drain: Duration::ZERO, ..plan(&url, tickets) };
+    let plan = Plan {
+        users: 2,
+        warm_up: Duration::from_millis(10),
+        duration: TIME_ENOUGH,
+        drain: Duration::ZERO,
+        ..plan(&url, tickets)
+    };
     let mut load = run(plan).await;
     assert_eq!(control.at_gate.load(Ordering::SeqCst), 2);
     let kept = |load: &Load, name: &str| load.slowest.iter().filter(|slow| slow.request == name).count();

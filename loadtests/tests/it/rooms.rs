@@ -44,7 +44,8 @@ fn every_exercise_has_its_code_one_file_a_variant() {
     for exercise in EXERCISES {
         let files = names(&format!("target-app/src/exercises/{}", exercise.snake_id()));
         let variants = exercise.variants.iter().map(|variant| variant.name.replace('-', "_"));
-        assert_eq!(without(files, "mod"), set(variants), "{}", exercise.id);
+        let data_gauge = exercise.data_gauge.map(|_| "data_gauge".to_owned());
+        assert_eq!(without(files, "mod"), set(variants.chain(data_gauge)), "{}", exercise.id);
     }
 }
 
@@ -114,8 +115,19 @@ fn is_kebab(name: &str) -> bool {
 #[test]
 fn every_declaration_is_complete() {
     for exercise in EXERCISES.iter().copied() {
-        let Exercise { id, title, symptom, cause, routes, variants, checks, signals, alert, metrics: _ } =
-            exercise;
+        let Exercise {
+            id,
+            title,
+            symptom,
+            cause,
+            routes,
+            variants,
+            checks,
+            signals,
+            alert,
+            metrics: _,
+            data_gauge: _,
+        } = exercise;
         assert!(is_kebab(id) && variants.iter().all(|variant| is_kebab(variant.name)), "{id}");
         assert!(checks.iter().all(|check| is_kebab(check.name)), "{id}");
         assert!([title, symptom, cause].iter().all(|text| !text.is_empty()), "{id}");

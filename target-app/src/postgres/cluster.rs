@@ -91,14 +91,25 @@ impl Cluster {
         // Servers of one version may still be built to read different files.
         let key = hash((&template.key, &binaries.version, &binaries.dir, INITDB));
         let name = format!("{}-{key:016x}", binaries.version);
-        let run = area.new_run(&area.prepared_cluster(&name)).await?;
-        let place = run.place().to_path_buf();
-        let cluster = async {
-            let run = copy_prepared(area, run, &name, binaries, template, progress).await?;
-            area.prune_prepared(&run);
-            Self::start(run, binaries, area).await
+        let found = area.prepared_cluster(&name).exists();
+        let from_prepared = async |anew: bool| {
+            let run = area.new_run(&area.prepared_cluster(&name)).await?;
+            let place = run.place().to_path_buf();
+            let cluster = async {
+                let run = copy_prepared(area, run, &name, anew, binaries, template, progress).await?;
+                area.prune_prepared(&run);
+                Self::start(run, binaries, area).await
+            };
+            cluster.await.map_err(|error| explain(&place, error))
         };
-        cluster.await.map_err(|error| explain(&place, error))
+        match from_prepared(false).await {
+            // Whoever copies Stampede's directory may lose owners, rights or empty directories on the way.
+            Err(PostgresError::Start { .. }) if found => {
+                progress("the prepared cluster does not start and is made anew");
+                from_prepared(true).await
+            }
+            cluster => cluster,
+        }
     }
 
     /// Names this server among all of this home.
@@ -230,20 +241,25 @@ impl Cluster {
     }
 }
 
-/// Puts a copy of the prepared cluster into the run's directory, making the prepared one first where it is missing.
+/// Puts a copy of the prepared cluster into the run's directory, making the prepared one first where it is missing or not
+/// to be trusted.
 async fn copy_prepared(
     area: &Area,
     mut run: Run,
     name: &str,
+    anew: bool,
     binaries: &Binaries,
     template: &Template,
     progress: Progress<'_>,
 ) -> Result<Run, PostgresError> {
     let prepared = area.prepared_cluster(name);
     let mut lock = area.lock(name, Sharing::WithReaders).await?;
-    if !prepared.exists() {
+    if anew || !prepared.exists() {
         drop(lock);
         lock = area.lock(name, Sharing::Alone).await?;
+    }
+    if anew {
+        area.discard_prepared(name, &run);
     }
     if !prepared.exists() {
         progress(&format!("preparing PostgreSQL {}, once for this template", binaries.version));

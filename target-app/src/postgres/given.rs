@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use super::home::hash;
 use super::template::{Template, connect, drop_database, exists};
@@ -176,6 +176,8 @@ async fn obtain_template(
             built?;
         }
     }
+    // Dropped, it would hold the lock until the server notices.
+    let _ = admin.close().await;
     Ok(name)
 }
 

@@ -34,18 +34,21 @@ pub(super) const STOP_DEADLINE: Duration = Duration::from_secs(15);
 /// The pause between two looks at a lock, a process or a port.
 pub(super) const POLL: Duration = Duration::from_millis(10);
 
-/// Where Stampede keeps what it makes: `STAMPEDE_HOME`, else `stampede` in Cargo's target directory (which carries a
-/// `CACHEDIR.TAG`) of the running program, else `./target/stampede`.
+/// Where Stampede keeps what it makes: `STAMPEDE_HOME`, else `stampede` in Cargo's target directory of the running program,
+/// else `./target/stampede`.
 pub fn default_home() -> PathBuf {
     home_for(std::env::var_os("STAMPEDE_HOME"), std::env::current_exe().ok().as_deref())
 }
 
 fn home_for(named: Option<OsString>, program: Option<&Path>) -> PathBuf {
+    // Cargo tags its target directory only where it made it itself, and keeps what it knows of the compiler in any.
+    let is_target =
+        |dir: &&Path| ["CACHEDIR.TAG", ".rustc_info.json"].iter().any(|file| dir.join(file).is_file());
     if let Some(named) = named.filter(|named| !named.is_empty()) {
         return named.into();
     }
     program
-        .and_then(|program| program.ancestors().skip(1).find(|dir| dir.join("CACHEDIR.TAG").is_file()))
+        .and_then(|program| program.ancestors().skip(1).find(is_target))
         .unwrap_or(Path::new("target"))
         .join("stampede")
 }
@@ -232,7 +235,11 @@ impl Area {
         let complete = run.on_disk.join("cluster");
         let kept = async {
             if run.dir != run.on_disk {
-                self.make_for_server(&run.on_disk).map_err(|error| PostgresError::io(&run.on_disk, error))?;
+                // It is there when a prepared cluster was discarded by way of it.
+                if !run.on_disk.exists() {
+                    self.make_for_server(&run.on_disk)
+                        .map_err(|error| PostgresError::io(&run.on_disk, error))?;
+                }
                 self.copy(&run.cluster(), &complete).await?;
             }
             fs::rename(&complete, prepared).map_err(|error| PostgresError::io(prepared, error))
@@ -282,13 +289,18 @@ impl Area {
             let lock_file = self.locks().join(&name);
             let Ok(lock) = OpenOptions::new().create(true).append(true).open(&lock_file) else { continue };
             if lock.try_lock().is_ok() {
-                // It may be there: as the run's own directory, or since it made a prepared cluster.
-                let _ = self.make_for_server(&run.on_disk);
-                let doomed = run.on_disk.join("pruned");
-                if fs::rename(self.prepared().join(&name), &doomed).is_ok() {
-                    let _ = fs::remove_dir_all(&doomed);
-                }
+                self.discard_prepared(&name, run);
             }
+        }
+    }
+
+    /// Removes a prepared cluster by way of `run`; its lock must be held alone.
+    pub(super) fn discard_prepared(&self, name: impl AsRef<Path>, run: &Run) {
+        // It may be there: as the run's own directory, or since it made a prepared cluster.
+        let _ = self.make_for_server(&run.on_disk);
+        let doomed = run.on_disk.join("pruned");
+        if fs::rename(self.prepared().join(name), &doomed).is_ok() {
+            let _ = fs::remove_dir_all(&doomed);
         }
     }
 }
@@ -465,11 +477,13 @@ mod tests {
     }
 
     #[test]
-    fn home_is_in_the_tagged_directory_above_the_program() {
-        let target = tempfile::tempdir().unwrap();
-        fs::write(target.path().join("CACHEDIR.TAG"), "Signature: 8a477f597d28d172789f06886806bc55").unwrap();
-        let program = target.path().join("debug/deps/it-0123");
-        assert_eq!(home_for(Some("".into()), Some(&program)), target.path().join("stampede"));
+    fn home_is_in_cargos_directory_above_the_program() {
+        for file in ["CACHEDIR.TAG", ".rustc_info.json"] {
+            let target = tempfile::tempdir().unwrap();
+            fs::write(target.path().join(file), "").unwrap();
+            let program = target.path().join("debug/deps/it-0123");
+            assert_eq!(home_for(Some("".into()), Some(&program)), target.path().join("stampede"));
+        }
     }
 
     #[test]

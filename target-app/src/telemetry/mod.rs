@@ -3,10 +3,10 @@
 //! - `spec`: every metric, declared once; `metrics` makes them
 //! - [`statements`] and `fingerprint`: what a request asks of the database, for any service on sqlx
 //! - `pool`, `runtime`, `process`: connections, workers, processor time
-//! - `audit`: whether more was sold than there was
+//! - [`data_gauges`]: what an exercise has read from the data when somebody asks for the metrics
 //! - `trace`, `logs`, `otlp`: trace ids, where they are written, and where they are sent
 
-mod audit;
+pub mod data_gauges;
 mod fingerprint;
 mod logs;
 mod metrics;
@@ -35,10 +35,9 @@ use tracing_subscriber::prelude::*;
 
 use crate::catalogue::Variants;
 use crate::config::{Config, Switch};
-use crate::exercises::oversold_stock::OVERSOLD_UNITS;
 use logs::LoggedRequest;
 
-pub use audit::Audit;
+pub use data_gauges::DataGauges;
 pub use metrics::{Active, Metrics};
 pub use pool::PoolMetrics;
 pub use spec::{MetricKind, MetricSpec, all_metrics};
@@ -130,32 +129,28 @@ impl statements::Observer for Observer {
     }
 }
 
-/// How long somebody who reads the metrics waits for the database. Prometheus gives up after a second here, and then the
-/// metrics of a server whose database is gone would be missing just when they are wanted.
-const AUDIT_PATIENCE: Duration = Duration::from_millis(500);
-
 /// What is looked up only when somebody asks for the metrics, and what watches the runtime meanwhile.
 #[derive(Debug)]
 pub struct Gauges {
     telemetry: Arc<Telemetry>,
     pool: PgPool,
-    audit: Option<Audit>,
+    of_data: DataGauges,
     runtime: Mutex<RuntimeIntervals>,
     _watching: runtime::Watching,
 }
 
 impl Gauges {
-    /// Of this runtime and this pool. Without an audit, its gauge is missing.
+    /// Of this runtime, this pool and this data.
     ///
     /// # Errors
     ///
     /// When the system has no thread to spare.
-    pub fn new(telemetry: Arc<Telemetry>, pool: PgPool, audit: Option<Audit>) -> std::io::Result<Self> {
+    pub fn new(telemetry: Arc<Telemetry>, pool: PgPool, of_data: DataGauges) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Handle::current();
         let lag = telemetry.metrics.histogram(&spec::RUNTIME_LAG, &[]);
         let watching = runtime::watch(runtime.metrics(), lag)?;
         let runtime = Mutex::new(RuntimeMonitor::new(&runtime).intervals());
-        Ok(Gauges { telemetry, pool, audit, runtime, _watching: watching })
+        Ok(Gauges { telemetry, pool, of_data, runtime, _watching: watching })
     }
 
     /// Brings the gauges up to date.
@@ -175,17 +170,7 @@ impl Gauges {
             let counter = metrics.counter(&spec::PROCESS_CPU, &[]);
             counter.inc_by((seconds - counter.get()).max(0.0));
         }
-        if let Some(audit) = &self.audit {
-            match tokio::time::timeout(AUDIT_PATIENCE, audit.oversold_units()).await {
-                Ok(Ok(units)) => metrics.gauge(&OVERSOLD_UNITS, &[]).set(units as f64),
-                Ok(Err(error)) => {
-                    tracing::warn!(%error, "what was sold could not be compared with the stock")
-                }
-                Err(_) => {
-                    tracing::warn!("the stock could not be read in time; what it oversold is not up to date")
-                }
-            }
-        }
+        self.of_data.scrape(metrics).await;
     }
 }
 

@@ -235,6 +235,23 @@ async fn a_later_run_reuses_the_prepared_cluster() {
 }
 
 #[tokio::test]
+async fn a_prepared_cluster_that_does_not_start_is_made_anew() {
+    let home = fresh_home();
+    let (template, built) = template();
+    let obtained = async || Postgres::obtain(&options(home.path()), &template, &|_| {}).await.unwrap();
+    obtained().await.stop().await.unwrap();
+    let [prepared] = &below(home.path(), "prepared")[..] else { panic!("one is prepared") };
+    // As some ways to copy a directory do with an empty one.
+    fs::remove_dir(prepared.join("data/pg_notify")).unwrap();
+    let postgres = obtained().await;
+    assert_eq!(products(&postgres.create_database().await.unwrap()).await, 1);
+    postgres.stop().await.unwrap();
+    assert_eq!(built.load(Ordering::Relaxed), 2);
+    assert_eq!(below(home.path(), "prepared").len(), 1);
+    assert_eq!(below(home.path(), "runs"), Vec::<PathBuf>::new());
+}
+
+#[tokio::test]
 async fn a_template_that_cannot_be_built_is_not_kept() {
     let home = fresh_home();
     let broken = Template::new("broken", async |_| anyhow::bail!("the seeds are wrong"));

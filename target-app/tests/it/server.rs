@@ -21,6 +21,8 @@ async fn both_signals_stop_it_gracefully() {
             tokio::task::yield_now().await;
         }
         let pid = Pid::from_raw(server.child().id().unwrap() as i32).unwrap();
+        // Whoever waits for the process lets go of this, which would end the server as well.
+        let _lifeline = server.child().stdin.take();
         kill_process(pid, signal).unwrap();
         assert!(request.await.unwrap().unwrap().status().is_success(), "{signal:?}");
         assert!(server.child().wait().await.unwrap().success(), "{signal:?}");

@@ -74,7 +74,7 @@ pub static EXERCISE: Exercise = Exercise {
         severity: Severity::Critical,
         summary: "The server answers nothing for long moments, not even its health check",
         description: "Requests to variant {{ $labels.variant }} wait before anybody works on them, so the server's own latencies look \
-                      well. Keep the orchestrator from restarting it, then look at what runs while nothing is answered.",
+                      fine. Keep the orchestrator from restarting it, then look at what runs while nothing is answered.",
         fires_on: &[
             (r#"stampede_runtime_lag_seconds_bucket{$scope, variant="buggy", le="0.25"}"#, "0+10x30"),
             (r#"stampede_runtime_lag_seconds_bucket{$scope, variant="buggy", le="0.5"}"#, "0+20x30"),
@@ -86,6 +86,7 @@ pub static EXERCISE: Exercise = Exercise {
         ],
     },
     metrics: &[&REPORTS],
+    data_gauge: None,
 };
 
 /// Reports by how they ended.

@@ -2,12 +2,12 @@ use super::*;
 use crate::domain::products;
 
 pub async fn place_order(pool: &PgPool, cart: &Cart) -> Result<Order, CheckoutError> {
-    let mut connection = pool.acquire().await?;
+    let mut db = pool.acquire().await?;
 
     let mut lines = Vec::new();
     let mut left = Vec::new();
     for item in &cart.items {
-        let product = products::find(&mut *connection, item.product_id)
+        let product = products::find(&mut *db, item.product_id)
             .await?
             .ok_or(CheckoutError::UnknownProduct(item.product_id))?;
         if product.inventory < item.quantity {
@@ -17,9 +17,9 @@ pub async fn place_order(pool: &PgPool, cart: &Cart) -> Result<Order, CheckoutEr
         left.push((product.id, product.inventory - item.quantity));
     }
 
-    let order = orders::insert(&mut *connection, cart.user_id, lines).await?;
+    let order = orders::insert(&mut *db, cart.user_id, lines).await?;
     for (product, stock) in left {
-        set_stock(&mut connection, product, stock).await?;
+        set_stock(&mut db, product, stock).await?;
     }
     Ok(order)
 }

@@ -2,24 +2,24 @@ use super::*;
 use crate::domain::products;
 
 pub async fn place_order(pool: &PgPool, cart: &Cart) -> Result<Order, CheckoutError> {
-    let mut connection = pool.begin().await?;
+    let mut db = pool.begin().await?;
 
     let mut lines = Vec::new();
     let mut items: Vec<&CartItem> = cart.items.iter().collect();
     // Every checkout locks its rows in the same sequence, so no two can wait for each other.
     items.sort_by_key(|item| item.product_id);
     for item in items {
-        match take_stock(&mut connection, item).await? {
+        match take_stock(&mut db, item).await? {
             Some(product) => lines.push(line(&product, item)),
-            None if products::find(&mut *connection, item.product_id).await?.is_none() => {
+            None if products::find(&mut *db, item.product_id).await?.is_none() => {
                 return Err(CheckoutError::UnknownProduct(item.product_id));
             }
             None => return Err(short_stock(item)),
         }
     }
 
-    let order = orders::insert(&mut *connection, cart.user_id, lines).await?;
-    connection.commit().await?;
+    let order = orders::insert(&mut *db, cart.user_id, lines).await?;
+    db.commit().await?;
     Ok(order)
 }
 

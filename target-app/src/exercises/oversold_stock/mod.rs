@@ -83,6 +83,7 @@ pub static EXERCISE: Exercise = Exercise {
         silent_on: &[(r#"stampede_oversold_units{$scope, variant="fixed"}"#, "0x30")],
     },
     metrics: &[&UNITS_SOLD, &OVERSOLD_UNITS],
+    data_gauge: Some(data_gauge::start),
 };
 
 /// Pieces in the orders that this server confirmed.
@@ -96,6 +97,8 @@ pub static OVERSOLD_UNITS: MetricSpec = MetricSpec::gauge(
     "pieces",
     "Pieces in the orders of all servers on this database beyond the stock when this server started",
 );
+
+mod data_gauge;
 
 variants! {
     Buggy       "buggy"        buggy        Buggy    "Reads the stock, compares it, writes back what is left."

@@ -7,12 +7,12 @@ static CHECKOUT: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 pub async fn place_order(pool: &PgPool, cart: &Cart) -> Result<Order, CheckoutError> {
     // The race is between two checkouts, so let them through one by one.
     let _turn = CHECKOUT.lock().await;
-    let mut connection = pool.begin().await?;
+    let mut db = pool.begin().await?;
 
     let mut lines = Vec::new();
     let mut left = Vec::new();
     for item in &cart.items {
-        let product = products::find(&mut *connection, item.product_id)
+        let product = products::find(&mut *db, item.product_id)
             .await?
             .ok_or(CheckoutError::UnknownProduct(item.product_id))?;
         if product.inventory < item.quantity {
@@ -22,10 +22,10 @@ pub async fn place_order(pool: &PgPool, cart: &Cart) -> Result<Order, CheckoutEr
         left.push((product.id, product.inventory - item.quantity));
     }
 
-    let order = orders::insert(&mut *connection, cart.user_id, lines).await?;
+    let order = orders::insert(&mut *db, cart.user_id, lines).await?;
     for (product, stock) in left {
-        set_stock(&mut connection, product, stock).await?;
+        set_stock(&mut db, product, stock).await?;
     }
-    connection.commit().await?;
+    db.commit().await?;
     Ok(order)
 }

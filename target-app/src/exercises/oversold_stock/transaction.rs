@@ -3,12 +3,12 @@ use crate::domain::products;
 
 pub async fn place_order(pool: &PgPool, cart: &Cart) -> Result<Order, CheckoutError> {
     // Checking and taking the stock must be atomic, so both happen in one transaction.
-    let mut connection = pool.begin().await?;
+    let mut db = pool.begin().await?;
 
     let mut lines = Vec::new();
     let mut left = Vec::new();
     for item in &cart.items {
-        let product = products::find(&mut *connection, item.product_id)
+        let product = products::find(&mut *db, item.product_id)
             .await?
             .ok_or(CheckoutError::UnknownProduct(item.product_id))?;
         if product.inventory < item.quantity {
@@ -18,10 +18,10 @@ pub async fn place_order(pool: &PgPool, cart: &Cart) -> Result<Order, CheckoutEr
         left.push((product.id, product.inventory - item.quantity));
     }
 
-    let order = orders::insert(&mut *connection, cart.user_id, lines).await?;
+    let order = orders::insert(&mut *db, cart.user_id, lines).await?;
     for (product, stock) in left {
-        set_stock(&mut connection, product, stock).await?;
+        set_stock(&mut db, product, stock).await?;
     }
-    connection.commit().await?;
+    db.commit().await?;
     Ok(order)
 }

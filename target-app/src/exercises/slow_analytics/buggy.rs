@@ -1,16 +1,16 @@
 use super::*;
 
 pub async fn analytics(pool: &PgPool, restaurant: Uuid) -> sqlx::Result<Analytics> {
-    let orders = order_ids(pool, restaurant).await?;
+    let orders = orders_of(pool, restaurant).await?;
 
     let mut items = HashMap::new();
     for order in &orders {
-        for line in lines_of(pool, *order).await? {
+        for line in lines_of(pool, order.id).await? {
             let name = dish_name(pool, line.menu_item_id).await?;
             count(&mut items, &line, name);
         }
     }
 
-    let revenue = items.values().map(|item| item.revenue).sum();
+    let revenue = orders.iter().map(|order| order.total_cents).sum();
     Ok(Analytics::new(orders.len() as i64, revenue, items.into_values().collect()))
 }

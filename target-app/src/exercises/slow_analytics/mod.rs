@@ -93,6 +93,7 @@ pub static EXERCISE: Exercise = Exercise {
         ],
     },
     metrics: &[],
+    data_gauge: None,
 };
 
 variants! {
@@ -154,6 +155,13 @@ impl Analytics {
     }
 }
 
+/// An order that counts.
+#[derive(sqlx::FromRow)]
+struct Placed {
+    id: Uuid,
+    total_cents: Cents,
+}
+
 /// One line of an order.
 #[derive(Clone, sqlx::FromRow)]
 struct Line {
@@ -162,11 +170,13 @@ struct Line {
     unit_price_cents: Cents,
 }
 
-async fn order_ids(pool: &PgPool, restaurant: Uuid) -> sqlx::Result<Vec<Uuid>> {
-    sqlx::query_scalar("SELECT id FROM restaurant_orders WHERE restaurant_id = $1 AND status <> 'cancelled'")
-        .bind(restaurant)
-        .fetch_all(pool)
-        .await
+async fn orders_of(pool: &PgPool, restaurant: Uuid) -> sqlx::Result<Vec<Placed>> {
+    sqlx::query_as(
+        "SELECT id, total_cents FROM restaurant_orders WHERE restaurant_id = $1 AND status <> 'cancelled'",
+    )
+    .bind(restaurant)
+    .fetch_all(pool)
+    .await
 }
 
 async fn lines_of(pool: &PgPool, order: Uuid) -> sqlx::Result<Vec<Line>> {
