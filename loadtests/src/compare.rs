@@ -30,7 +30,7 @@ pub const USERS: usize = 400;
 /// Users who go round in a closed loop: as many as a small load test has.
 const CLOSED_USERS: usize = 32;
 
-/// A saturated round is noise; that many are repeated before the variant is called invalid.
+/// A round that says little of the server is repeated this often, before it has to do.
 const REPEATS: u32 = 2;
 
 /// What to run.
@@ -155,6 +155,9 @@ pub async fn run(
         let mut rounds = BTreeMap::new();
         ended = run.rounds(variants, &mut rounds, &mut results.generator).await;
         timer_lag.extend(rounds.values().flatten().map(|round| round.load.timer_lag.clone()));
+        let stolen = rounds.values().flatten().filter_map(|round| Some(round.load.cpu?.stolen_share()));
+        results.environment.stolen_share =
+            stolen.chain(results.environment.stolen_share).max_by(f64::total_cmp);
         saturated |= rounds.values().flatten().any(|round| round.load.saturation.is_some());
         results.exercises.push(run.result(variants, rounds));
         results.failure = ended.as_ref().err().map(|error| format!("{error:#}"));
@@ -233,13 +236,10 @@ impl ExerciseRun<'_> {
     ) -> anyhow::Result<Option<RoundResult>> {
         for repeat in 0.. {
             let round = self.round(variant, number, repeat).await?;
-            match &round {
-                Some(RoundResult { load, .. }) if load.saturation.is_some() && repeat < REPEATS => {
+            match round.as_ref().and_then(|round| round.unfit(self.scenario)) {
+                Some(why) if repeat < REPEATS => {
                     generator.repeated_rounds += 1;
-                    if let Some(saturation) = &load.saturation {
-                        self.watch
-                            .note(&format!("{saturation}; repeating the round (hint: {})", saturation.hint));
-                    }
+                    self.watch.note(&format!("{why}; repeating the round (hint: {})", why.hint));
                 }
                 _ => return Ok(round),
             }
@@ -403,6 +403,7 @@ fn environment(bench: &Bench) -> Environment {
         os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
         cpus: std::thread::available_parallelism().map_or(1, usize::from),
         load_average: load_average(),
+        stolen_share: None,
         scale,
         db_rtt_us,
     }

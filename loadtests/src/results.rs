@@ -48,6 +48,10 @@ pub struct Environment {
     pub cpus: usize,
     /// One-minute load average when the run began, where the system tells.
     pub load_average: Option<f64>,
+    /// The part of all processor time, 0 to 1, that the machine's host gave to others, in the round in which it was most; absent
+    /// where the system does not tell.
+    #[serde(default)]
+    pub stolen_share: Option<f64>,
     /// Name of the seeded data set: small, medium or large.
     pub scale: String,
     /// Latency added to every exchange with the database, in microseconds.

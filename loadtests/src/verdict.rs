@@ -2,6 +2,7 @@
 
 use target_app::catalogue::{CheckKind, Kind, Variant};
 
+use crate::hint::Hinted;
 use crate::load::{Load, Mode};
 use crate::results::{CheckResult, VariantResult, Verdict};
 use crate::scenarios::{Audit, Findings, Scenario};
@@ -12,6 +13,37 @@ pub struct RoundResult {
     pub load: Load,
     /// The audit after it.
     pub audit: Audit,
+}
+
+/// The part of all processor time that may be stolen by the machine's host before a latency is doubted.
+pub const STOLEN_BOUND: f64 = 0.03;
+
+impl RoundResult {
+    /// Why the round says little of the server, and what to do about it: the generator was late, or objectives, and nothing
+    /// else, were missed while the host gave much of the machine to others. What such noise breaks, it does not break each
+    /// time; what the server breaks, it does.
+    pub fn unfit(&self, scenario: &dyn Scenario) -> Option<Hinted> {
+        if let Some(saturation) = &self.load.saturation {
+            return Some(Hinted::new(saturation, &saturation.hint));
+        }
+        let stolen = self.load.cpu?.stolen_share();
+        noise(&findings(scenario, &self.load, self.audit.findings.clone()).checks, stolen)
+    }
+}
+
+fn noise(checks: &[CheckResult], stolen: f64) -> Option<Hinted> {
+    let missed: Vec<_> = checks.iter().filter(|check| !check.held).collect();
+    let objective = CheckKind::Objective.to_string();
+    let doubtful = !missed.is_empty() && missed.iter().all(|check| check.kind == objective);
+    (doubtful && stolen > STOLEN_BOUND).then(|| {
+        let names: Vec<_> = missed.iter().map(|check| check.name.as_str()).collect();
+        let seen = format!(
+            "{} missed while the machine's host gave {:.0} % of its processors to others",
+            names.join(", "),
+            100.0 * stolen
+        );
+        Hinted::new(seen, "run it at a quieter hour, or on a machine of your own")
+    })
 }
 
 /// What the kind of a variant demands of its verdict.
@@ -165,6 +197,21 @@ mod tests {
         assert_eq!(verdict(&[control(true), invariant(false)]), Verdict::Exposed);
         assert_eq!(verdict(&[control(false), invariant(false)]), Verdict::Invalid);
         assert_eq!(verdict(&[control(false), invariant(true)]), Verdict::Invalid);
+    }
+
+    #[test]
+    fn only_what_noise_can_break_is_doubted_and_only_when_there_was_noise() {
+        let objective = |held| check("quick", CheckKind::Objective, held);
+        let invariant = |held| check("right", CheckKind::Invariant, held);
+        let noisy = 2.0 * STOLEN_BOUND;
+        let doubted = noise(&[invariant(true), objective(false)], noisy).expect("it may have been the noise");
+        assert!(
+            doubted.to_string().contains("quick missed") && doubted.to_string().contains("6 %"),
+            "{doubted}"
+        );
+        assert!(noise(&[invariant(true), objective(false)], STOLEN_BOUND).is_none());
+        assert!(noise(&[invariant(false), objective(false)], noisy).is_none());
+        assert!(noise(&[invariant(true), objective(true)], noisy).is_none());
     }
 
     #[test]

@@ -203,7 +203,12 @@ mod tests {
 
     #[test]
     fn a_heavy_generator_without_processors_is_at_fault_for_slow_answers_and_a_light_one_is_not() {
-        let cpu = |running| Cpu { running, waiting: Duration::from_secs(3000), wall: Duration::from_secs(1) };
+        let cpu = |running| Cpu {
+            running,
+            waiting: Duration::from_secs(3000),
+            wall: Duration::from_secs(1),
+            ..Cpu::default()
+        };
         let fates = load(10, stalled, Duration::ZERO);
         let reason_with = |running| reason(&fates, 10, Some(cpu(running)));
         assert!(reason_with(Duration::from_secs(2000)).unwrap().contains("of all processor time"));

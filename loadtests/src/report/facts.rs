@@ -4,6 +4,7 @@ use chrono::DateTime;
 
 use super::format::{self, ABSENT};
 use crate::results::{CheckResult, ExerciseResult, RequestStats, Results, Tickets, VariantResult, Verdict};
+use crate::verdict::STOLEN_BOUND;
 
 /// How a variant's verdict compares with what its kind demands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,6 +172,13 @@ impl Results {
                 "Generator saturated: its own timer was up to {} late (p99), so the rounds concerned are invalid. \
                  Lower the rate, stop other work on this machine, or run the load from another one.",
                 format::micros(self.generator.timer_lag_p99_us as f64)
+            ));
+        }
+        if let Some(stolen) = self.environment.stolen_share.filter(|stolen| *stolen > STOLEN_BOUND) {
+            warnings.push(format!(
+                "Noisy machine: in some round its host gave {:.0} % of the processors to others. Latencies contain that, and so do \
+                 verdicts that rest on latencies alone.",
+                100.0 * stolen
             ));
         }
         let lost: Vec<_> = self

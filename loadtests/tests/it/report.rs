@@ -26,6 +26,7 @@ fn good_run() -> Results {
             os: "linux x86_64".into(),
             cpus: 8,
             load_average: Some(0.42),
+            stolen_share: Some(0.01),
             scale: "small".into(),
             db_rtt_us: 500,
         },
@@ -271,6 +272,7 @@ fn odd_run() -> Results {
     results.complete = false;
     results.generator.saturated = true;
     results.generator.timer_lag_p99_us = 48_000;
+    results.environment.stolen_share = Some(0.12);
 
     let stock = &mut results.exercises[0].variants;
     stock[1].audit =
@@ -423,7 +425,7 @@ fn the_names_in_results_json_stay() {
     let json = serde_json::to_value(good_run()).unwrap();
     let run = "command complete duration_seconds environment exercises failure generator run_id schema_version started_at";
     assert_eq!(keys(&json).join(" "), run);
-    let environment = "cpus database db_rtt_us load_average os postgres scale stampede";
+    let environment = "cpus database db_rtt_us load_average os postgres scale stampede stolen_share";
     assert_eq!(keys(&json["environment"]).join(" "), environment);
     let generator = "mode repeated_rounds rounds saturated seed timer_lag_p99_us";
     assert_eq!(keys(&json["generator"]).join(" "), generator);
@@ -493,9 +495,12 @@ fn html_escapes_what_results_and_sources_say() {
 #[test]
 fn html_says_loudly_what_makes_the_numbers_doubtful() {
     let odd = report::html(&odd_run(), &sources);
-    for warning in
-        ["Interrupted: partial numbers", "Generator saturated", "accounted for: slow-analytics/parallel"]
-    {
+    for warning in [
+        "Interrupted: partial numbers",
+        "Generator saturated",
+        "its host gave 12 % of the processors to others",
+        "accounted for: slow-analytics/parallel",
+    ] {
         assert!(odd.contains(warning), "no word of {warning}");
     }
     assert!(odd.contains("does not add up"));

@@ -1,4 +1,4 @@
-//! What the operating system knows of a process.
+//! What the operating system knows of a process, and of the machine.
 
 /// Processor time of a process so far, in seconds, of all its threads, also of those that have ended. `process` is its id
 /// or `self`. None when there is no such process, or no `/proc`.
@@ -6,7 +6,16 @@ pub fn cpu_seconds(process: &str) -> Option<f64> {
     parse(&std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?)
 }
 
-/// Linux counts the times of `/proc/self/stat` in hundredths of a second, whatever its own clock does.
+/// Time of all processors so far, in seconds, that a virtual machine was ready to use and its host gave to others (steal).
+/// None where there is no `/proc`.
+pub fn stolen_seconds() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/stat").ok()?;
+    // The first line adds the processors up: user, nice, system, idle, iowait, irq, softirq, steal.
+    let stolen = stat.strip_prefix("cpu ")?.split_ascii_whitespace().nth(7)?.parse::<u64>().ok()?;
+    Some(stolen as f64 / TICKS_PER_SECOND)
+}
+
+/// Linux counts the times of `/proc` in hundredths of a second, whatever its own clock does.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 fn parse(stat: &str) -> Option<f64> {
