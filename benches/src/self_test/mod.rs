@@ -88,6 +88,10 @@ pub struct Args {
     #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
 
+    /// Go on where an earlier run of the same options ended, from its self-test.json in --out
+    #[arg(long)]
+    resume: bool,
+
     /// Where self-test.json and self-test.md go [default: self-test/ in cargo's target directory]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -138,6 +142,9 @@ struct Calibration {
 struct Results {
     complete: bool,
     source: Source,
+    /// Of the runs that this one went on from.
+    #[serde(default)]
+    earlier_sources: Vec<Source>,
     rule: Rule,
     blocks: usize,
     seed: u64,
@@ -153,6 +160,41 @@ struct Results {
     /// Seconds of all cycles together.
     seconds: f64,
     trials: Vec<Trial>,
+}
+
+impl Results {
+    /// Takes over what an earlier run measured, where that was measured as this one will be.
+    fn go_on_from(&mut self, path: &Path) -> anyhow::Result<()> {
+        let text = std::fs::read_to_string(path).with_context(|| {
+            Hinted::new(format!("could not read {}", path.display()), "leave --resume out to begin anew")
+        })?;
+        let earlier: Results = serde_json::from_str(&text)
+            .with_context(|| format!("{} is not the result of a self-test", path.display()))?;
+        let conditions = |of: &Results| {
+            (of.rule, of.blocks, of.seed, of.settings, of.machine.clone(), of.compiler.clone())
+        };
+        ensure!(
+            conditions(&earlier) == conditions(self),
+            Hinted::new(
+                format!(
+                    "{} was measured with other options, another compiler or on another machine",
+                    path.display()
+                ),
+                "use the same ones, or leave --resume out to begin anew",
+            )
+        );
+        self.earlier_sources = earlier.earlier_sources;
+        self.earlier_sources.push(earlier.source);
+        self.earlier_sources.dedup();
+        self.seconds = earlier.seconds;
+        self.trials = earlier.trials;
+        Ok(())
+    }
+
+    /// Cycles that have been measured: the first ones of the plan.
+    fn cycles(&self) -> usize {
+        self.trials.last().map_or(0, |trial| trial.cycle + 1)
+    }
 }
 
 /// Measures, prints the table, and keeps the raw data.
@@ -172,6 +214,7 @@ fn self_test(args: &Args) -> anyhow::Result<ExitCode> {
     let mut results = Results {
         complete: false,
         source: Source::of(&args.dir),
+        earlier_sources: Vec::new(),
         rule,
         blocks: args.blocks.into(),
         seed: args.seed,
@@ -185,6 +228,9 @@ fn self_test(args: &Args) -> anyhow::Result<ExitCode> {
         seconds: 0.0,
         trials: Vec::new(),
     };
+    if args.resume {
+        results.go_on_from(&out.join("self-test.json"))?;
+    }
     calibrate(&mut results, &fixture, &args.slowdowns, scratch.path(), &interrupt);
     if interrupt.is_set() {
         return Ok(ExitCode::from(INTERRUPTED));
@@ -302,12 +348,20 @@ fn cycles(
         .flat_map(|(loaded, decisions)| std::iter::repeat_n(loaded, decisions.div_ceil(SUITE)))
         .collect();
     loaded.shuffle(&mut random(args.seed, CYCLES));
+    ensure!(
+        results.trials.iter().all(|trial| loaded.get(trial.cycle) == Some(&trial.loaded)),
+        Hinted::new(
+            "the earlier run had other --decisions or --loaded-decisions",
+            "use the same ones, or leave --resume out to begin anew",
+        )
+    );
     let begun = Instant::now();
+    let (done, seconds) = (results.cycles(), results.seconds);
     let all = loaded.len();
-    let progress = Progress::new(all, "self-test");
-    for (cycle, loaded) in loaded.into_iter().enumerate() {
+    let progress = Progress::new(all - done, "self-test");
+    for (cycle, loaded) in loaded.into_iter().enumerate().skip(done) {
         let spent = begun.elapsed();
-        let each = spent.checked_div(cycle as u32).unwrap_or_default();
+        let each = spent.checked_div((cycle - done) as u32).unwrap_or_default();
         if args.time_budget.is_some_and(|budget| spent + each > budget) {
             return Ok(false);
         }
@@ -319,9 +373,9 @@ fn cycles(
             return Ok(false);
         }
         results.trials.extend(trials?);
-        results.seconds = begun.elapsed().as_secs_f64();
+        results.seconds = seconds + begun.elapsed().as_secs_f64();
         keep(results, out)?;
-        progress.round(cycle + 1, all);
+        progress.round(cycle + 1 - done, all - done);
     }
     Ok(true)
 }

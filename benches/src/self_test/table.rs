@@ -9,6 +9,7 @@ use loadtests::hint::Hinted;
 use super::criterion_verdict::CriterionVerdict;
 use super::{Results, SUITE, Scenario, Trial};
 use crate::gate::decision::{self, Evidence, Verdict, percent};
+use crate::gate::project::Source;
 use crate::gate::report::save;
 use crate::gate::stats::rate_interval;
 
@@ -110,6 +111,10 @@ fn facts(results: &Results) -> String {
         percent(results.rule.resolution),
         results.seed,
     );
+    if !results.earlier_sources.is_empty() {
+        let earlier: Vec<_> = results.earlier_sources.iter().map(Source::name).collect();
+        let _ = write!(text, " Resumed; begun with source {}.", earlier.join(", "));
+    }
     if !results.trials.is_empty() {
         let each = results.seconds / results.trials.len() as f64;
         let _ = write!(text, " A decision took {each:.1} s, {:.0} min in all.", results.seconds / 60.0);

@@ -51,6 +51,44 @@ fn rates_are_counted_and_written_beside_the_raw_data() {
 }
 
 #[test]
+fn a_run_goes_on_where_an_earlier_one_of_the_same_options_ended() {
+    let stage = Stage::new("", &program(&[("known-work", 1)], KNOWN_WORK));
+    fs::write(stage.path("head/target-name"), "self_test").unwrap();
+    let self_test = |more: &[&str]| {
+        let plan = [
+            "self-test",
+            "--decisions",
+            "20",
+            "--loaded-decisions",
+            "0",
+            "--slowdowns",
+            "10",
+            "--out",
+            "out",
+        ];
+        ended(&mut stage.command(&[&plan, more].concat()))
+    };
+    let said = self_test(&["--blocks", "10", "--resume"]);
+    assert!(said.code == Some(1) && said.stderr.contains("self-test.json"), "{said:?}");
+
+    assert_eq!(self_test(&["--blocks", "10"]).code, Some(0));
+    let path = stage.path("head/out/self-test.json");
+    let mut raw: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    let first: Vec<Value> = raw["trials"].as_array().unwrap()[..11].to_vec();
+    raw["trials"] = first.clone().into();
+    fs::write(&path, raw.to_string()).unwrap();
+
+    let said = self_test(&["--blocks", "10", "--resume"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.stdout.contains("| idle | the same program | 20 | 0 |"), "{said:?}");
+    let raw: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    assert_eq!(raw["trials"].as_array().unwrap()[..11], first[..], "what was measured stays");
+
+    let said = self_test(&["--blocks", "11", "--resume"]);
+    assert!(said.code == Some(1) && said.stderr.contains("other options"), "{said:?}");
+}
+
+#[test]
 fn no_cycle_begins_that_would_end_too_late() {
     let stage = Stage::new("", &program(&[("known-work", 1)], KNOWN_WORK));
     fs::write(stage.path("head/target-name"), "self_test").unwrap();
