@@ -1,5 +1,4 @@
 #!/usr/bin/env node
-import { parseArgs } from 'node:util';
 import { collect, readDashboard } from './lib/dashboard.mjs';
 import { draw, save } from './lib/draw.mjs';
 import { Problem, run } from './lib/problem.mjs';
@@ -21,12 +20,20 @@ usage: node preview.mjs <dashboard.json> [options]
   --browser FILE         default: the first Chromium or Chrome on the PATH
 `;
 
-await run(async () => {
-  const { values: options, positionals: [path, ...rest] } = parse();
-  if (options.help) {
-    console.log(USAGE);
-    return;
-  }
+const OPTIONS = {
+  out: { type: 'string' },
+  prometheus: { type: 'string', default: 'http://127.0.0.1:9090' },
+  from: { type: 'string' },
+  to: { type: 'string' },
+  var: { type: 'string', multiple: true, default: [] },
+  'scrape-interval': { type: 'string', default: '15s' },
+  width: { type: 'string', default: '1280' },
+  scale: { type: 'string', default: '2' },
+  theme: { type: 'string', default: 'dark' },
+  browser: { type: 'string' },
+};
+
+await run(USAGE, OPTIONS, async (options, [path, ...rest]) => {
   if (!path || rest.length > 0) throw new Problem('give one dashboard file', 'see --help');
 
   const dashboard = await readDashboard(path);
@@ -44,31 +51,8 @@ await run(async () => {
   for (const note of model.notes) console.error(`note: ${note}`);
 
   const png = await draw(model, { width, scale, theme: options.theme, browser: options.browser });
-  console.log(`${out}: ${Math.ceil(await save(out, png) / 1000)} kB`);
+  await save(out, png);
 });
-
-function parse() {
-  try {
-    return parseArgs({
-      allowPositionals: true,
-      options: {
-        help: { type: 'boolean', short: 'h' },
-        out: { type: 'string' },
-        prometheus: { type: 'string', default: 'http://127.0.0.1:9090' },
-        from: { type: 'string' },
-        to: { type: 'string' },
-        var: { type: 'string', multiple: true, default: [] },
-        'scrape-interval': { type: 'string', default: '15s' },
-        width: { type: 'string', default: '1280' },
-        scale: { type: 'string', default: '2' },
-        theme: { type: 'string', default: 'dark' },
-        browser: { type: 'string' },
-      },
-    });
-  } catch (error) {
-    throw new Problem(error.message, 'see --help');
-  }
-}
 
 function positive(option, text) {
   const number = Number(text);

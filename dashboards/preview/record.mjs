@@ -5,7 +5,6 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { collect, readDashboard } from './lib/dashboard.mjs';
 import { draw, save } from './lib/draw.mjs';
 import { Problem, run } from './lib/problem.mjs';
@@ -31,23 +30,15 @@ usage: node record.mjs [exercise …] [options]
   --out DIR          default: docs/images
 `;
 
-await run(async () => {
-  const { values: options, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      help: { type: 'boolean', short: 'h' },
-      stampede: { type: 'string', default: join(ROOT, 'target/release/stampede') },
-      prometheus: { type: 'string', default: 'prometheus' },
-      duration: { type: 'string', default: '20s' },
-      port: { type: 'string', default: '9390' },
-      out: { type: 'string', default: join(ROOT, 'docs/images') },
-    },
-  });
-  if (options.help) {
-    console.log(USAGE);
-    return;
-  }
+const OPTIONS = {
+  stampede: { type: 'string', default: join(ROOT, 'target/release/stampede') },
+  prometheus: { type: 'string', default: 'prometheus' },
+  duration: { type: 'string', default: '20s' },
+  port: { type: 'string', default: '9390' },
+  out: { type: 'string', default: join(ROOT, 'docs/images') },
+};
 
+await run(USAGE, OPTIONS, async (options, positionals) => {
   const home = await mkdtemp(join(tmpdir(), 'stampede-prometheus-'));
   const address = `127.0.0.1:${options.port}`;
   const server = start(options.prometheus, [
@@ -92,8 +83,7 @@ async function picture(uid, range, prometheus, directory) {
   const model = await collect(dashboard, prometheus, { range, chosen: new Map(), scrapeInterval: SCRAPE_INTERVAL, width });
   for (const note of model.notes) console.error(`note: ${uid}: ${note}`);
   const out = join(directory, `dashboard-${uid.replace(/^stampede-/, '')}.webp`);
-  const png = await draw(model, { width, scale: 1.5, theme: 'dark' });
-  console.log(`${out}: ${Math.ceil(await save(out, png) / 1000)} kB`);
+  await save(out, await draw(model, { width, scale: 1.5, theme: 'dark' }));
 }
 
 /** Starts a program. `ended` is its exit code, or rejects where there is no such program. */

@@ -2,7 +2,6 @@
 import { access } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
 import { onPage, save } from './lib/draw.mjs';
 import { Problem, run } from './lib/problem.mjs';
 
@@ -21,20 +20,13 @@ usage: node report.mjs [DIR] [options]
   --out DIR       default: docs/images
 `;
 
-await run(async () => {
-  const { values: options, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      help: { type: 'boolean', short: 'h' },
-      browser: { type: 'string' },
-      out: { type: 'string', default: join(ROOT, 'docs/images') },
-    },
-  });
-  if (options.help) {
-    console.log(USAGE);
-    return;
-  }
-  const report = join(resolve(positionals[0] ?? join(ROOT, 'target/stampede/latest')), 'report.html');
+const OPTIONS = {
+  browser: { type: 'string' },
+  out: { type: 'string', default: join(ROOT, 'docs/images') },
+};
+
+await run(USAGE, OPTIONS, async (options, [directory = join(ROOT, 'target/stampede/latest')]) => {
+  const report = join(resolve(directory), 'report.html');
   await access(report).catch(() => {
     throw new Problem(`there is no ${report}`, 'make one with: cargo run --release -- compare');
   });
@@ -57,8 +49,6 @@ async function picture(page, name, shown, { out }) {
     content: `body > :not(main), main > :not(${shown}), section.exercise > :not(${shown}) { display: none !important }
       section { margin: 0 !important; padding: 0 !important; border: 0 !important } main { padding: 1rem !important }`,
   });
-  const path = join(out, `${name}.png`);
-  const png = await page.locator('main').screenshot({ animations: 'disabled' });
-  console.log(`${path}: ${Math.ceil(await save(path, png) / 1000)} kB`);
+  await save(join(out, `${name}.png`), await page.locator('main').screenshot({ animations: 'disabled' }));
   await style.evaluate((element) => element.remove());
 }

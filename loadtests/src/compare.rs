@@ -311,7 +311,10 @@ impl ExerciseRun<'_> {
         let prepared = self.unless_cancelled(self.scenario.prepare(api, &shape, self.rng(number))).await;
         let Some(mut round) = prepared.transpose()? else { return Ok(None) };
         if self.load.is_empty() {
-            self.load = round.describe();
+            self.load = round.describe(&match api.targets.len() {
+                1 => "one server".to_owned(),
+                more => format!("{more} servers"),
+            });
         }
         let mut tickets = round.tickets();
         for (n, ticket) in tickets.iter_mut().enumerate() {

@@ -102,10 +102,10 @@ async function answerFromFiles(route) {
 }
 
 /**
- * Writes a picture, as small as it goes without being seen: a palette for .png, and that without loss for .webp.
+ * Writes a picture and says so. It is as small as it goes without being seen: a palette for .png, and that without loss
+ * for .webp.
  * @param {string} path
  * @param {Buffer} png
- * @returns {Promise<number>} bytes written
  */
 export async function save(path, png) {
   const palette = sharp(png).png({ palette: true, quality: 80, dither: 0, effort: 10 });
@@ -114,5 +114,5 @@ export async function save(path, png) {
     : await palette.toBuffer();
   await mkdir(dirname(resolve(path)), { recursive: true });
   await writeFile(path, bytes);
-  return bytes.length;
+  console.log(`${path}: ${Math.ceil(bytes.length / 1000)} kB`);
 }

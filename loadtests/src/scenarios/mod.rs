@@ -86,8 +86,8 @@ pub trait Scenario: Sync {
 
 /// One round of a scenario.
 pub trait Round: Send + Sync {
-    /// The load in words: arrivals, rates, mix.
-    fn describe(&self) -> String;
+    /// The load in words: arrivals, rates, mix. `servers` says how many answer it.
+    fn describe(&self, servers: &str) -> String;
 
     /// The schedule; taken once. The requests go to the servers in turn.
     fn tickets(&mut self) -> Vec<Ticket>;
@@ -160,14 +160,6 @@ fn no_failures(exercise: &Exercise, name: &str, expected: &str, load: &Load) -> 
 /// client), and each can be as late as the generator's own timer was on the same processors. In microseconds.
 fn allowance(load: &Load) -> u64 {
     4 * load.timer_lag.value_at_quantile(0.99)
-}
-
-/// How many servers, in words.
-fn servers(count: usize) -> String {
-    match count {
-        1 => "one server".into(),
-        more => format!("{more} servers"),
-    }
 }
 
 /// Microseconds as milliseconds, in words.

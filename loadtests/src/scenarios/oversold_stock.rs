@@ -13,7 +13,7 @@ use target_app::catalogue::Exercise;
 use target_app::exercises::oversold_stock::EXERCISE;
 use uuid::Uuid;
 
-use super::{Audit, Findings, Shape, check, no_failures, servers, signal};
+use super::{Audit, Findings, Shape, check, no_failures, signal};
 use crate::api::{Api, HEAVY_USER, Order, OrderItem, Product};
 use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, status_reason};
 
@@ -88,7 +88,6 @@ impl super::Scenario for Scenario {
             Ok(Box::new(Round {
                 tickets: tickets.collect(),
                 rate,
-                replicas: api.targets.len(),
                 buyers,
                 stock: [rushed, left, right],
                 confirmed: Mutex::default(),
@@ -113,7 +112,6 @@ impl super::Scenario for Scenario {
 struct Round {
     tickets: Vec<Ticket>,
     rate: f64,
-    replicas: usize,
     buyers: Vec<Uuid>,
     /// The product of the rush and the two of the bundle, with their stock before the sale.
     stock: [(Uuid, i64); 3],
@@ -122,13 +120,12 @@ struct Round {
 }
 
 impl super::Round for Round {
-    fn describe(&self) -> String {
+    fn describe(&self, servers: &str) -> String {
         let [(_, rushed), (_, left), (_, right)] = self.stock;
         format!(
-            "Poisson arrivals, {:.0} checkouts a second over {}: first a rush at one product with {rushed} in stock, \
+            "Poisson arrivals, {:.0} checkouts a second over {servers}: first a rush at one product with {rushed} in stock, \
              then at a bundle of two with {left} and {right}, put into the cart in either sequence",
             self.rate,
-            servers(self.replicas),
         )
     }
 

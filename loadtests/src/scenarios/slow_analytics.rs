@@ -13,7 +13,7 @@ use target_app::domain::money::Cents;
 use target_app::exercises::slow_analytics::{EXERCISE, TOP_ITEMS};
 use uuid::Uuid;
 
-use super::{Audit, Findings, Shape, allowance, check, ms, no_failures, servers, signal};
+use super::{Audit, Findings, Shape, allowance, check, ms, no_failures, signal};
 use crate::api::{Api, is_timeout};
 use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, status_reason};
 
@@ -92,8 +92,7 @@ impl super::Scenario for Scenario {
                     tickets.push(Ticket { at, request: Request { headers: tenant.clone(), ..request } });
                 }
             }
-            let (replicas, expected) = (api.targets.len(), expected.clone());
-            Ok(Box::new(Round { tickets, rate, replicas, expected, growth }) as Box<dyn super::Round>)
+            Ok(Box::new(Round { tickets, rate, expected: expected.clone(), growth }) as Box<dyn super::Round>)
         }
         .boxed()
     }
@@ -248,16 +247,14 @@ impl Analytics {
 struct Round {
     tickets: Vec<Ticket>,
     rate: f64,
-    replicas: usize,
     expected: Analytics,
     growth: Option<Growth>,
 }
 
 impl super::Round for Round {
-    fn describe(&self) -> String {
+    fn describe(&self, servers: &str) -> String {
         format!(
-            "Poisson arrivals over {}: {:.0} analytics requests a second for a restaurant of {} orders, and {:.0} for its menu",
-            servers(self.replicas),
+            "Poisson arrivals over {servers}: {:.0} analytics requests a second for a restaurant of {} orders, and {:.0} for its menu",
             self.rate,
             self.expected.total_orders,
             self.rate * MENUS,

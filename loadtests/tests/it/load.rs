@@ -207,12 +207,20 @@ async fn the_time_in_the_queue_belongs_to_the_response() {
 #[tokio::test(flavor = "multi_thread")]
 async fn too_few_users_for_a_quick_server_are_the_generators_fault() {
     let (url, _) = server().await;
-    let tickets = (0..3000).map(|_| at(0, ok())).collect();
-    let load = run(Plan { users: 1, ..plan(&url, tickets) }).await;
-    let saturation = load.saturation.expect("3000 requests at once cannot all be sent by one user");
-    let reason = saturation.reason;
-    // The one ticket that no other was before is all that its timer is judged by: on a busy machine it may be late.
-    assert!(reason.contains("waited for one of 1 users") || reason.contains("its own timer"), "{reason}");
+    let tickets: Vec<Ticket> = (0..3000).map(|_| at(0, ok())).collect();
+    let driven = async || {
+        let load = run(Plan { users: 1, ..plan(&url, tickets.clone()) }).await;
+        load.saturation.expect("3000 requests at once cannot all be sent by one user")
+    };
+    let mut saturation = driven().await;
+    for _ in 0..5 {
+        // The one ticket that no other was before is all that its timer is judged by: on a busy machine it may be late.
+        if saturation.reason.contains("its own timer") {
+            saturation = driven().await;
+        }
+    }
+    assert!(saturation.reason.contains("waited for one of 1 users"), "{saturation}");
+    assert!(saturation.hint.contains("more than 1 users"), "{}", saturation.hint);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

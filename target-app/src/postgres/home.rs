@@ -221,6 +221,11 @@ impl Area {
         self.user.give(dir)
     }
 
+    /// Makes the run's directory on the disk, which a run in memory has only where something passes through it.
+    fn make_on_disk(&self, run: &Run) -> io::Result<()> {
+        if run.on_disk.exists() { Ok(()) } else { self.make_for_server(&run.on_disk) }
+    }
+
     /// Copies a cluster, as the server's user.
     pub(super) async fn copy(&self, from: &Path, to: &Path) -> Result<(), PostgresError> {
         let mut copy = self.user.command("cp");
@@ -235,11 +240,7 @@ impl Area {
         let complete = run.on_disk.join("cluster");
         let kept = async {
             if run.dir != run.on_disk {
-                // It is there when a prepared cluster was discarded by way of it.
-                if !run.on_disk.exists() {
-                    self.make_for_server(&run.on_disk)
-                        .map_err(|error| PostgresError::io(&run.on_disk, error))?;
-                }
+                self.make_on_disk(run).map_err(|error| PostgresError::io(&run.on_disk, error))?;
                 self.copy(&run.cluster(), &complete).await?;
             }
             fs::rename(&complete, prepared).map_err(|error| PostgresError::io(prepared, error))
@@ -296,8 +297,7 @@ impl Area {
 
     /// Removes a prepared cluster by way of `run`; its lock must be held alone.
     pub(super) fn discard_prepared(&self, name: impl AsRef<Path>, run: &Run) {
-        // It may be there: as the run's own directory, or since it made a prepared cluster.
-        let _ = self.make_for_server(&run.on_disk);
+        let _ = self.make_on_disk(run);
         let doomed = run.on_disk.join("pruned");
         if fs::rename(self.prepared().join(name), &doomed).is_ok() {
             let _ = fs::remove_dir_all(&doomed);
