@@ -28,6 +28,8 @@ pub struct Exercise {
     pub routes: &'static [&'static str],
     /// All variants, buggy first, fixed last.
     pub variants: &'static [Variant],
+    /// Other solutions, wrong (tempting) and right (fixed), by which the judge is judged; empty without the feature `corpus`.
+    pub corpus: &'static [Variant],
     /// What a verdict rests on.
     pub checks: &'static [CheckSpec],
     /// What to watch on a dashboard. The first is the one that exposes the defect, and it has a limit.
@@ -46,9 +48,9 @@ impl Exercise {
         self.id.replace('-', "_")
     }
 
-    /// The variant called `name`.
+    /// The variant called `name`, also one of the corpus.
     pub fn variant(&self, name: &str) -> Result<&'static Variant, UnknownName> {
-        self.variants.iter().find(|variant| variant.name == name).ok_or_else(|| {
+        self.variants.iter().chain(self.corpus).find(|variant| variant.name == name).ok_or_else(|| {
             UnknownName::new(
                 format!("variant of {}", self.id),
                 name,
@@ -75,6 +77,8 @@ pub struct Variant {
     pub kind: Kind,
     /// What its author would say for it, in one line.
     pub claim: &'static str,
+    /// Names of the checks that it fails on every machine, because they follow from its defect. Others may fail beside them.
+    pub must_fail: &'static [&'static str],
     /// The text of its source file: the diff between two of these is the lesson.
     pub source: &'static str,
 }

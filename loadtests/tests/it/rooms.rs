@@ -45,7 +45,9 @@ fn every_exercise_has_its_code_one_file_a_variant() {
         let files = names(&format!("target-app/src/exercises/{}", exercise.snake_id()));
         let variants = exercise.variants.iter().map(|variant| variant.name.replace('-', "_"));
         let data_gauge = exercise.data_gauge.map(|_| "data_gauge".to_owned());
-        assert_eq!(without(files, "mod"), set(variants.chain(data_gauge)), "{}", exercise.id);
+        let corpus = "corpus".to_owned();
+        let wanted = variants.chain(data_gauge).chain([corpus]);
+        assert_eq!(without(files, "mod"), set(wanted), "{}", exercise.id);
     }
 }
 
@@ -122,6 +124,7 @@ fn every_declaration_is_complete() {
             cause,
             routes,
             variants,
+            corpus: _,
             checks,
             signals,
             alert,

@@ -2,19 +2,26 @@
 
 /// Declares the variants of an exercise: their modules, the enum to dispatch on, and their entries in the catalogue.
 ///
-/// One line a variant, buggy first and fixed last: `Name "kebab-name" module Kind "claim"`.
+/// One line a variant, buggy first and fixed last: `Name "kebab-name" module Kind "claim" ["check-that-must-fail"]`.
 macro_rules! variants {
-    ($($variant:ident $name:literal $module:ident $kind:ident $claim:literal)+) => {
+    ($($variant:ident $name:literal $module:ident $kind:ident $claim:literal [$($must_fail:literal)*])+) => {
         $(mod $module;)+
+
+        /// Solutions that the judge is judged by.
+        #[cfg(feature = "corpus")]
+        mod corpus;
 
         /// Which way the exercise's function is written.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Variant {
             $(#[doc = $claim] $variant,)+
+            /// A solution of the corpus, by its name.
+            #[cfg(feature = "corpus")]
+            Corpus(&'static str),
         }
 
         impl Variant {
-            /// All of them, in catalogue order.
+            /// All that the catalogue lists, in its order.
             pub const ALL: &[Variant] = &[$(Variant::$variant),+];
 
             const ENTRIES: &[$crate::catalogue::Variant] = &[
@@ -22,13 +29,67 @@ macro_rules! variants {
                     name: $name,
                     kind: $crate::catalogue::Kind::$kind,
                     claim: $claim,
+                    must_fail: &[$($must_fail),*],
                     source: include_str!(concat!(stringify!($module), ".rs")),
                 }),+
             ];
 
+            #[cfg(feature = "corpus")]
+            const CORPUS: &[$crate::catalogue::Variant] = corpus::SOLUTIONS;
+
+            #[cfg(not(feature = "corpus"))]
+            const CORPUS: &[$crate::catalogue::Variant] = &[];
+
+            /// The variant called `name`, listed or not.
+            fn named(name: &'static str) -> Option<Self> {
+                match name {
+                    $($name => Some(Variant::$variant),)+
+                    #[cfg(feature = "corpus")]
+                    name if Self::CORPUS.iter().any(|solution| solution.name == name) => Some(Variant::Corpus(name)),
+                    _ => None,
+                }
+            }
+
             /// What the catalogue says of it.
             pub fn entry(self) -> &'static $crate::catalogue::Variant {
-                &Self::ENTRIES[self as usize]
+                let name = match self {
+                    $(Variant::$variant => $name,)+
+                    #[cfg(feature = "corpus")]
+                    Variant::Corpus(name) => name,
+                };
+                let mut entries = Self::ENTRIES.iter().chain(Self::CORPUS);
+                entries.find(|entry| entry.name == name).expect("each variant has an entry")
+            }
+        }
+    };
+}
+
+/// Declares an exercise's corpus: solutions that somebody could have written, by which the judge is judged. Each is a file
+/// with the exercise's function, whose signature comes first; then one line a solution:
+/// `module "kebab-name" Kind "what it is"`, where a `Tempting` one must be exposed and a `Fixed` one come out clean.
+#[cfg(feature = "corpus")]
+macro_rules! corpus {
+    (
+        async fn $function:ident($($argument:ident: $type:ty),+) -> $answer:ty;
+        $($module:ident $name:literal $kind:ident $claim:literal)+
+    ) => {
+        $(mod $module;)+
+
+        pub(super) const SOLUTIONS: &[$crate::catalogue::Variant] = &[
+            $($crate::catalogue::Variant {
+                name: $name,
+                kind: $crate::catalogue::Kind::$kind,
+                claim: $claim,
+                must_fail: &[],
+                source: include_str!(concat!(stringify!($module), ".rs")),
+            }),+
+        ];
+
+        /// The exercise's function as `solution` writes it.
+        pub(super) async fn $function(solution: &'static str, $($argument: $type),+) -> $answer {
+            match solution {
+                $($name => $module::$function($($argument),+).await,)+
+                _ => unreachable!("only names of solutions become variants"),
             }
         }
     };
@@ -61,9 +122,8 @@ macro_rules! exercises {
                 let exercise = $crate::catalogue::exercise(id)?;
                 let entry = exercise.variant(name)?;
                 $(if exercise.id == $exercise::EXERCISE.id {
-                    self.$exercise = $exercise::Variant::ALL.iter().copied()
-                        .find(|variant| variant.entry().name == entry.name)
-                        .expect("a variant in the catalogue is in its enum");
+                    self.$exercise =
+                        $exercise::Variant::named(entry.name).expect("a variant in the catalogue is in its enum");
                 })+
                 Ok(())
             }

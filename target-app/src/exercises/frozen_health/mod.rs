@@ -17,6 +17,7 @@ pub static EXERCISE: Exercise = Exercise {
             nothing limits how much of it runs at once.",
     routes: &["GET /reports/orders/{userId}", "GET /health"],
     variants: Variant::ENTRIES,
+    corpus: Variant::CORPUS,
     checks: &[
         CheckSpec {
             name: "reports-identical",
@@ -98,10 +99,10 @@ pub static REPORTS: MetricSpec = MetricSpec::counter(
 );
 
 variants! {
-    Buggy    "buggy"    buggy    Buggy    "Renders the report in the handler."
-    Spawned  "spawned"  spawned  Tempting "Renders it in a task of its own, off the request's path."
-    Yielding "yielding" yielding Tempting "Lets others have a turn after every order."
-    Fixed    "fixed"    fixed    Fixed    "Renders on a bounded number of blocking threads and refuses what would only wait."
+    Buggy    "buggy"    buggy    Buggy    "Renders the report in the handler." ["health-p99"]
+    Spawned  "spawned"  spawned  Tempting "Renders it in a task of its own, off the request's path." ["health-p99"]
+    Yielding "yielding" yielding Tempting "Lets others have a turn after every order." ["health-p99"]
+    Fixed    "fixed"    fixed    Fixed    "Renders on a bounded number of blocking threads and refuses what would only wait." []
 }
 
 /// Renders the user's orders as a PDF.
@@ -111,6 +112,8 @@ pub async fn render(variant: Variant, history: OrderHistory) -> Result<Vec<u8>, 
         Variant::Spawned => spawned::render(history).await,
         Variant::Yielding => yielding::render(history).await,
         Variant::Fixed => fixed::render(history).await,
+        #[cfg(feature = "corpus")]
+        Variant::Corpus(solution) => corpus::render(solution, history).await,
     }
 }
 

@@ -19,6 +19,7 @@ pub static EXERCISE: Exercise = Exercise {
             sell the same piece.",
     routes: &["POST /orders/checkout"],
     variants: Variant::ENTRIES,
+    corpus: Variant::CORPUS,
     checks: &[
         CheckSpec {
             name: "sold-within-stock",
@@ -101,11 +102,11 @@ pub static OVERSOLD_UNITS: MetricSpec = MetricSpec::gauge(
 mod data_gauge;
 
 variants! {
-    Buggy       "buggy"        buggy        Buggy    "Reads the stock, compares it, writes back what is left."
-    Transaction "transaction"  transaction  Tempting "The same statements in one transaction: all or nothing."
-    ProcessLock "process-lock" process_lock Tempting "One checkout at a time, behind a mutex."
-    RowLock     "row-lock"     row_lock     Tempting "Locks each product's row with FOR UPDATE while it is in the cart."
-    Fixed       "fixed"        fixed        Fixed    "The database takes the stock only if it is there, products in one order."
+    Buggy       "buggy"        buggy        Buggy    "Reads the stock, compares it, writes back what is left." ["sold-within-stock"]
+    Transaction "transaction"  transaction  Tempting "The same statements in one transaction: all or nothing." ["sold-within-stock"]
+    ProcessLock "process-lock" process_lock Tempting "One checkout at a time, behind a mutex." ["sold-within-stock"]
+    RowLock     "row-lock"     row_lock     Tempting "Locks each product's row with FOR UPDATE while it is in the cart." ["only-clean-refusals"]
+    Fixed       "fixed"        fixed        Fixed    "The database takes the stock only if it is there, products in one order." []
 }
 
 /// Takes the cart's products out of stock and writes the order.
@@ -116,6 +117,8 @@ pub async fn place_order(variant: Variant, pool: &PgPool, cart: &Cart) -> Result
         Variant::ProcessLock => process_lock::place_order(pool, cart).await,
         Variant::RowLock => row_lock::place_order(pool, cart).await,
         Variant::Fixed => fixed::place_order(pool, cart).await,
+        #[cfg(feature = "corpus")]
+        Variant::Corpus(solution) => corpus::place_order(solution, pool, cart).await,
     }
 }
 

@@ -19,6 +19,7 @@ pub static EXERCISE: Exercise = Exercise {
     cause: "A query per order and per item: the statements, and so the round trips, grow with the data.",
     routes: &["GET /restaurants/{id}/analytics", "GET /restaurants/{id}/menu"],
     variants: Variant::ENTRIES,
+    corpus: Variant::CORPUS,
     checks: &[
         CheckSpec {
             name: "totals-right",
@@ -97,9 +98,9 @@ pub static EXERCISE: Exercise = Exercise {
 };
 
 variants! {
-    Buggy    "buggy"    buggy    Buggy    "Walks the orders and looks up the items of each."
-    Parallel "parallel" parallel Tempting "The same look-ups, all at once."
-    Fixed    "fixed"    fixed    Fixed    "One grouped statement."
+    Buggy    "buggy"    buggy    Buggy    "Walks the orders and looks up the items of each." ["constant-statements"]
+    Parallel "parallel" parallel Tempting "The same look-ups, all at once." ["constant-statements"]
+    Fixed    "fixed"    fixed    Fixed    "One grouped statement." []
 }
 
 /// Sums up all orders of the restaurant.
@@ -108,6 +109,8 @@ pub async fn analytics(variant: Variant, pool: &PgPool, restaurant: Uuid) -> sql
         Variant::Buggy => buggy::analytics(pool, restaurant).await,
         Variant::Parallel => parallel::analytics(pool, restaurant).await,
         Variant::Fixed => fixed::analytics(pool, restaurant).await,
+        #[cfg(feature = "corpus")]
+        Variant::Corpus(solution) => corpus::analytics(solution, pool, restaurant).await,
     }
 }
 
