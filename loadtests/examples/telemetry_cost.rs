@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
-use loadtests::api::{Api, HEAVY_USER};
+use loadtests::api::Api;
 use loadtests::lab::{Lab, Setting};
 use loadtests::load::{Cancel, Mode, Plan, Request, Ticket, drive, judge_status};
+use loadtests::shop;
 use rand::RngExt;
 use rand::seq::IteratorRandom;
 use reqwest::Url;
@@ -120,11 +121,11 @@ async fn round(lab: &Lab, telemetry: &str, duration: Duration) -> anyhow::Result
     let url: Url = format!("http://{}", ready.public).parse()?;
 
     let api = Api::new(vec![url.clone()], Vec::new())?;
-    let user = api.user(HEAVY_USER).await?.id;
-    let products = api.products().await?;
+    let user = shop::user(&api, shop::HEAVY_USER).await?.id;
+    let products = shop::products(&api).await?;
     let mut rng = rand::rng();
     let tickets = (0..1_000).map(|_| {
-        let items: Vec<_> = (products.iter().sample(&mut rng, 2).into_iter())
+        let items: Vec<_> = (products.values().sample(&mut rng, 2).into_iter())
             .map(
                 |product| serde_json::json!({ "productId": product.id, "quantity": rng.random_range(1..=3) }),
             )

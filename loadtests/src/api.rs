@@ -1,12 +1,15 @@
-//! The server under test as a client sees it: what scenarios read before a round and after it.
+//! The server under test as a client sees it: what scenarios ask before a round, beside it and after it.
+//!
+//! It may be anybody's server, so whatever it sends has a bound: the time of an answer, its length, the pages of a list.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
-use reqwest::{Client, ClientBuilder, StatusCode, Url};
+use anyhow::{Context, bail, ensure};
+use reqwest::header::HeaderMap;
+use reqwest::{Client, ClientBuilder, Method, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
-use uuid::Uuid;
+use serde_json::Value;
 
 use crate::hint::Hinted;
 
@@ -23,68 +26,72 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Whoever does not say by then that it is there, is not.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The longest answer that is read outside the load, in bytes: a page of a list and a report are far shorter.
+const LONGEST_BODY: usize = 32 << 20;
+
+/// Entries on one page of a list, the most that the API gives.
+const PAGE: usize = 100;
+
+/// Pages of one list that are read: those of half a million orders, and some.
+const MOST_PAGES: usize = 6_000;
+
 /// A server, with its operator port where that is known.
 pub struct Api {
     client: Client,
-    /// Base URLs of the replicas.
+    /// Base URLs of the replicas, which are asked in turn.
     pub targets: Vec<Url>,
     operators: Vec<Url>,
+    turn: AtomicUsize,
 }
 
-/// A product as the API shows it.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Product {
-    /// Stable id.
-    pub id: Uuid,
-    /// Pieces in stock.
-    #[serde(deserialize_with = "pieces")]
-    pub inventory: i64,
+/// An answer, whatever its status.
+#[derive(Debug)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// HTTP headers.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Vec<u8>,
+    /// The request in words.
+    request: String,
 }
 
-/// A user as the API shows it.
-#[derive(Debug, Clone, Deserialize)]
-pub struct User {
-    /// Stable id.
-    pub id: Uuid,
-}
+impl Reply {
+    /// The answer, if its status is this one.
+    ///
+    /// # Errors
+    /// Names the request, the status, and what the answer says of itself.
+    pub fn with_status(self, status: u16) -> anyhow::Result<Self> {
+        ensure!(self.status == status, "{}, not {status}", self.words());
+        Ok(self)
+    }
 
-/// An order as the API shows it.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Order {
-    /// Stable id.
-    pub id: Uuid,
-    /// What was bought.
-    pub items: Vec<OrderItem>,
-}
+    /// The body as JSON.
+    ///
+    /// # Errors
+    /// Names the request, and what is missing.
+    pub fn json<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
+        serde_json::from_slice(&self.body)
+            .with_context(|| format!("{} did not answer with the JSON that it should", self.request))
+    }
 
-/// One line of an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct OrderItem {
-    /// Which product.
-    pub product_id: Uuid,
-    /// Pieces.
-    #[serde(deserialize_with = "pieces")]
-    pub quantity: i64,
+    /// The request, the status, and the sentence of a problem document.
+    fn words(&self) -> String {
+        let answered = format!("{} answered {}", self.request, self.status);
+        let problem: Option<Value> = serde_json::from_slice(&self.body).ok();
+        match problem.as_ref().and_then(|problem| problem.get("detail")?.as_str()) {
+            // A stranger's sentence may be a book.
+            Some(detail) => format!("{answered} ({})", detail.chars().take(200).collect::<String>()),
+            None => answered,
+        }
+    }
 }
-
-/// A count that the audits can add up without overflow, whatever a foreign server claims.
-fn pieces<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
-    i32::deserialize(deserializer).map(i64::from)
-}
-
-#[derive(Deserialize)]
-struct ProductPage {
-    products: Vec<Product>,
-}
-
-/// The user of the seeded data who has 120 orders.
-pub const HEAVY_USER: &str = "heavy.user@example.com";
 
 impl Api {
     /// The servers at `targets`; `operators` are their operator ports, or empty.
     pub fn new(targets: Vec<Url>, operators: Vec<Url>) -> anyhow::Result<Self> {
-        Ok(Api { client: client(TIMEOUT)?, targets, operators })
+        Ok(Api { client: client(TIMEOUT)?, targets, operators, turn: AtomicUsize::new(0) })
     }
 
     /// Whether the statements that a request takes can be counted.
@@ -95,11 +102,13 @@ impl Api {
     /// Makes sure that something that looks like this API answers.
     pub async fn probe(&self) -> anyhow::Result<()> {
         for target in &self.targets {
-            let base =
-                Api { client: client(PROBE_TIMEOUT)?, targets: vec![target.clone()], operators: Vec::new() };
+            let base = Api { client: client(PROBE_TIMEOUT)?, ..Api::new(vec![target.clone()], Vec::new())? };
             let probed = async {
-                base.bytes("/health", None).await?;
-                base.get::<ProductPage>("/products?page=1&limit=1", None).await
+                base.ask(Method::GET, "/health", None, None).await?.with_status(200)?;
+                let page = base.ask(Method::GET, "/products?page=1&limit=1", None, None).await?;
+                let page: Value = page.with_status(200)?.json()?;
+                ensure!(page.get("products").is_some_and(Value::is_array), "GET /products lists no products");
+                Ok(())
             };
             probed.await.with_context(|| {
                 Hinted::new(
@@ -111,82 +120,144 @@ impl Api {
         Ok(())
     }
 
-    /// The body of a `GET`, asked of the first replica. One that is too busy is asked again for a while.
-    pub async fn bytes(&self, path: &str, tenant: Option<&str>) -> anyhow::Result<Vec<u8>> {
-        let url = self.targets[0].join(path).with_context(|| format!("{path} is not a path"))?;
-        let mut request = self.client.get(url.clone());
+    /// One request to the next replica, and its answer, whatever it is.
+    ///
+    /// # Errors
+    /// When there is no answer in time, or no end of it.
+    pub async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        tenant: Option<&str>,
+        json: Option<&Value>,
+    ) -> anyhow::Result<Reply> {
+        let target = &self.targets[self.turn.fetch_add(1, Ordering::Relaxed) % self.targets.len()];
+        let url = target.join(path).with_context(|| format!("{path} is not a path"))?;
+        let request = format!("{method} {path}");
+        let mut builder = self.client.request(method, url.clone());
         if let Some(tenant) = tenant {
-            request = request.header("X-Tenant-ID", tenant);
+            builder = builder.header("X-Tenant-ID", tenant);
         }
+        if let Some(json) = json {
+            builder = builder.json(json);
+        }
+        let mut response = builder.send().await.map_err(|error| explain(error, &url, &request))?;
+        let body = match read(&mut response, LONGEST_BODY).await {
+            Ok(body) => body.into(),
+            Err(Unread::Broken(error)) => return Err(explain(error, &url, &request)),
+            Err(Unread::TooLong) => bail!("{request} answered with more than {} MB", LONGEST_BODY >> 20),
+        };
+        Ok(Reply {
+            status: response.status(),
+            headers: std::mem::take(response.headers_mut()),
+            body,
+            request,
+        })
+    }
+
+    /// The answer to a `POST` of a JSON document, whatever it is.
+    pub async fn post(&self, path: &str, tenant: Option<&str>, json: &Value) -> anyhow::Result<Reply> {
+        self.ask(Method::POST, path, tenant, Some(json)).await
+    }
+
+    /// The body of a `GET` that succeeds. A server that is too busy is asked again for a while.
+    pub async fn bytes(&self, path: &str, tenant: Option<&str>) -> anyhow::Result<Vec<u8>> {
+        Ok(self.success(path, tenant).await?.body)
+    }
+
+    /// The JSON of a `GET` that succeeds.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str, tenant: Option<&str>) -> anyhow::Result<T> {
+        self.success(path, tenant).await?.json()
+    }
+
+    async fn success(&self, path: &str, tenant: Option<&str>) -> anyhow::Result<Reply> {
         let start = Instant::now();
         loop {
-            let again = request.try_clone().context("a request without a body can be sent again")?;
-            let response = again.send().await.map_err(|error| explain(error, &url))?;
-            let status = response.status();
-            if status == StatusCode::SERVICE_UNAVAILABLE && start.elapsed() < PATIENCE {
-                tokio::time::sleep(PAUSE).await;
-                continue;
+            let reply = self.ask(Method::GET, path, tenant, None).await?;
+            match reply.status {
+                StatusCode::SERVICE_UNAVAILABLE if start.elapsed() < PATIENCE => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                status if status.is_success() => return Ok(reply),
+                _ => bail!("{}", reply.words()),
             }
-            if !status.is_success() {
-                bail!("GET {url} answered {status}");
-            }
-            return Ok(response.bytes().await.map_err(|error| explain(error, &url))?.into());
         }
     }
 
-    /// The JSON of a `GET`.
-    pub async fn get<T: DeserializeOwned>(&self, path: &str, tenant: Option<&str>) -> anyhow::Result<T> {
-        let body = self.bytes(path, tenant).await?;
-        serde_json::from_slice(&body)
-            .with_context(|| format!("GET {path} did not answer with the JSON that it should"))
+    /// All entries of a list that comes in pages, each a JSON object with the entries under `field`.
+    ///
+    /// # Errors
+    /// Also for a list that does not end.
+    pub async fn pages<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        tenant: Option<&str>,
+        field: &str,
+    ) -> anyhow::Result<Vec<T>> {
+        let mut all = Vec::new();
+        let mut before = Value::Null;
+        for page in 1..=MOST_PAGES {
+            let path = format!("{path}?page={page}&limit={PAGE}");
+            let mut body: Value = self.get(&path, tenant).await?;
+            let entries = body.get_mut(field).map(Value::take);
+            let Some(Value::Array(entries)) = entries else {
+                bail!("GET {path} has no list called `{field}`")
+            };
+            let (count, first) = (entries.len(), entries.first().cloned().unwrap_or_default());
+            ensure!(count <= PAGE, "GET {path} answered with {count} entries");
+            ensure!(count == 0 || first != before, "GET {path} answered with the page before it");
+            for entry in entries {
+                all.push(
+                    serde_json::from_value(entry)
+                        .with_context(|| format!("GET {path} did not answer with the JSON that it should"))?,
+                );
+            }
+            if count < PAGE {
+                return Ok(all);
+            }
+            before = first;
+        }
+        bail!("GET {path} has more than {MOST_PAGES} pages")
     }
 
-    /// The first hundred products.
-    pub async fn products(&self) -> anyhow::Result<Vec<Product>> {
-        Ok(self.get::<ProductPage>("/products?page=1&limit=100", None).await?.products)
-    }
-
-    /// One product.
-    pub async fn product(&self, id: Uuid) -> anyhow::Result<Product> {
-        self.get(&format!("/products/{id}"), None).await
-    }
-
-    /// The user of the seeded data with this address.
-    pub async fn user(&self, email: &str) -> anyhow::Result<User> {
-        let users: Vec<User> = self.get(&format!("/users?email={email}"), None).await?;
-        users
-            .into_iter()
-            .next()
-            .with_context(|| format!("the server has no user {email}; it needs the seeded data"))
-    }
-
-    /// All of a user's orders.
-    pub async fn orders(&self, user: Uuid) -> anyhow::Result<Vec<Order>> {
-        self.get(&format!("/orders/{user}"), None).await
-    }
-
-    /// SQL statements and requests so far on a route, over all replicas, from `stampede_db_queries_per_request`.
-    pub async fn statements(&self, route: &str) -> anyhow::Result<(f64, f64)> {
-        let mut total = (0.0, 0.0);
+    /// SQL statements that the servers have sent so far, whether for a request or not, from
+    /// `db_client_operation_duration_seconds`. Without operator ports it is 0.
+    pub async fn statements(&self) -> anyhow::Result<f64> {
+        const SERIES: &str = "db_client_operation_duration_seconds_count{";
+        let mut total = 0.0;
         for operator in &self.operators {
             let url = operator.join("/metrics")?;
-            let text = self
-                .client
-                .get(url.clone())
-                .send()
-                .await
-                .map_err(|error| explain(error, &url))?
-                .text()
-                .await?;
-            let value = |suffix: &str| {
-                let series = format!("stampede_db_queries_per_request_{suffix}{{http_route=\"{route}\"}} ");
-                text.lines().find_map(|line| line.strip_prefix(&series)?.parse::<f64>().ok()).unwrap_or(0.0)
+            let answered = self.client.get(url.clone()).send().await;
+            let text = match answered {
+                Ok(response) => response.text().await,
+                Err(error) => Err(error),
             };
-            total.0 += value("sum");
-            total.1 += value("count");
+            let text = text.map_err(|error| explain(error, &url, "GET /metrics"))?;
+            let counts = text.lines().filter(|line| line.starts_with(SERIES));
+            total += counts.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>();
         }
         Ok(total)
     }
+}
+
+/// Why a body was not read to its end.
+pub(crate) enum Unread {
+    /// The connection broke, or the time was up.
+    Broken(reqwest::Error),
+    /// It is longer than it may be.
+    TooLong,
+}
+
+/// The whole body of an answer, if it has at most `most` bytes.
+pub(crate) async fn read(response: &mut Response, most: usize) -> Result<bytes::Bytes, Unread> {
+    let mut body = bytes::BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(Unread::Broken)? {
+        if body.len() + chunk.len() > most {
+            return Err(Unread::TooLong);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
 }
 
 fn client(timeout: Duration) -> anyhow::Result<Client> {
@@ -199,15 +270,15 @@ pub(crate) fn plain_http() -> ClientBuilder {
     Client::builder().no_proxy().tls_certs_only([])
 }
 
-/// A transport error in words that name the address.
-fn explain(error: reqwest::Error, url: &Url) -> anyhow::Error {
+/// A transport error in words that name the request and the address.
+fn explain(error: reqwest::Error, url: &Url, request: &str) -> anyhow::Error {
     let at = url.origin().ascii_serialization();
     let what = if error.is_timeout() {
-        format!("{at} did not answer in time")
+        format!("{request} was not answered in time by {at}")
     } else if error.is_connect() {
         format!("nothing answers at {at}")
     } else {
-        format!("the request to {at} failed")
+        format!("{request} to {at} failed")
     };
     anyhow::Error::new(error).context(what)
 }

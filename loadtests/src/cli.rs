@@ -59,6 +59,20 @@ pub enum Command {
         load: LoadOptions,
     },
 
+    /// Judge the judge: put solutions under load of which it is known whether they are right
+    #[cfg(feature = "corpus")]
+    #[command(after_help = EXIT_CODES)]
+    Corpus {
+        /// Exercises; all of them when none is named
+        #[arg(value_name = "ID")]
+        ids: Vec<String>,
+        /// Go through the contracts alone, without a load
+        #[arg(long)]
+        contracts: bool,
+        #[command(flatten)]
+        load: LoadOptions,
+    },
+
     /// Put one exercise under load, in the variants named
     #[command(after_help = EXIT_CODES)]
     Run {
@@ -136,6 +150,10 @@ pub enum Command {
     /// The server under test
     #[command(hide = true, name = crate::lab::SERVER)]
     Server(Config),
+
+    /// The server that shows what the machine itself does to a request
+    #[command(hide = true, name = crate::reference::SUBCOMMAND)]
+    Reference(crate::reference::Config),
 }
 
 #[derive(Debug, Clone, Args)]

@@ -13,7 +13,7 @@ use clap::{CommandFactory, FromArgMatches};
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use similar::{ChangeTag, TextDiff};
-use target_app::catalogue::{self, EXERCISES, UnknownName};
+use target_app::catalogue::{self, EXERCISES, Kind, UnknownName};
 use target_app::config::ChoiceError;
 use target_app::postgres::{DatabaseName, Options, Postgres, PostgresError, default_home};
 use target_app::seed;
@@ -28,7 +28,7 @@ use crate::load::{Cancel, Mode};
 use crate::report;
 use crate::report::facts::Outcome;
 use crate::results::{Results, Verdict};
-use crate::scenarios::{SCENARIOS, scenario};
+use crate::scenarios::{SCENARIOS, Scenario, scenario};
 
 const UNEXPECTED: u8 = 1;
 const USAGE: u8 = 2;
@@ -97,9 +97,11 @@ pub fn main() -> ExitCode {
         Err(error) if !error.use_stderr() || error.kind() == SHORT_HELP => error.exit(),
         Err(error) => return fail(&Usage::from(error).into()),
     };
-    // The server brings its own runtime and its own logs.
-    if let Command::Server(config) = cli.command {
-        return target_app::server::run(config);
+    // The servers bring their own runtimes and their own logs.
+    match cli.command {
+        Command::Server(config) => return target_app::server::run(config),
+        Command::Reference(config) => return crate::reference::run(config),
+        _ => {}
     }
     // Broken pipes end the reader's interest, not the run: the reports are on disk.
     let runtime = match tokio::runtime::Runtime::new() {
@@ -141,31 +143,49 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::List => say(&list()),
         Command::Diff { id, from, to } => say(&diff(&id, &from, &to).map_err(Usage::from)?),
         Command::Compare { ids, load } => {
-            let scenarios = match ids.as_slice() {
-                [] => SCENARIOS.to_vec(),
-                ids => once(ids).map(|id| scenario(id)).collect::<Result<_, _>>().map_err(Usage::from)?,
-            };
-            let exercises =
-                scenarios.into_iter().map(|scenario| (scenario, compare::variants_of_kind(scenario, None)));
-            measure(exercises.collect(), None, None, load).await
+            let exercises = chosen(&ids)?
+                .into_iter()
+                .map(|scenario| (scenario, scenario.exercise().variants.iter().collect()));
+            measure(exercises.collect(), Manner::default(), load).await
+        }
+        #[cfg(feature = "corpus")]
+        Command::Corpus { ids, contracts, load } => {
+            let exercises = chosen(&ids)?
+                .into_iter()
+                .map(|scenario| (scenario, scenario.exercise().corpus.iter().collect()));
+            measure(
+                exercises.collect(),
+                Manner { only_contracts: contracts, corpus: true, ..Manner::default() },
+                load,
+            )
+            .await
         }
         Command::Run { id, variants, load } => {
             let scenario = scenario(&id).map_err(Usage::from)?;
             let variants =
                 once(&variants).map(|name| scenario.exercise().variant(name)).collect::<Result<_, _>>();
-            measure(vec![(scenario, variants.map_err(Usage::from)?)], None, None, load).await
+            measure(vec![(scenario, variants.map_err(Usage::from)?)], Manner::default(), load).await
         }
         Command::Check { id, url, load } => {
             let scenario = scenario(&id).map_err(Usage::from)?;
             let edited = scenario.exercise().variant("buggy").map_err(Usage::from)?;
-            measure(vec![(scenario, vec![edited])], Some(Verdict::Clean), url, load).await
+            let solution = Some(if url.is_some() { "your server" } else { "your edit" });
+            measure(vec![(scenario, vec![edited])], Manner { solution, url, ..Manner::default() }, load).await
         }
         Command::Serve { port, operator_port, choice, replicas, data } => {
             serve(port, operator_port, &choice, replicas, data).await
         }
         Command::Seed { names, content } => seed(&names, content).await,
         Command::Probe { url } => probe(url).await,
-        Command::Server(_) => unreachable!("handled before the runtime was started"),
+        Command::Server(_) | Command::Reference(_) => unreachable!("handled before the runtime was started"),
+    }
+}
+
+/// The scenarios of these exercises, or of all when none is named.
+fn chosen(ids: &[String]) -> Result<Vec<&'static dyn Scenario>, Usage> {
+    match ids {
+        [] => Ok(SCENARIOS.to_vec()),
+        ids => Ok(once(ids).map(|id| scenario(id)).collect::<Result<_, _>>()?),
     }
 }
 
@@ -191,10 +211,14 @@ fn use_color(stream: &impl IsTerminal) -> bool {
 fn list() -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["exercise", "what users report", "variants"]);
+    table.set_header(["exercise", "what users report", "variants", "must fail"]);
     for exercise in EXERCISES {
-        let variants: Vec<&str> = exercise.variants.iter().map(|variant| variant.name).collect();
-        table.add_row([exercise.id, exercise.symptom, &variants.join("\n")]);
+        let column = |cell: fn(&catalogue::Variant) -> String| {
+            exercise.variants.iter().map(cell).collect::<Vec<_>>().join("\n")
+        };
+        let names = column(|variant| variant.name.into());
+        let predicted = column(|variant| variant.must_fail.join(", "));
+        table.add_row([exercise.id, exercise.symptom, &names, &predicted]);
     }
     format!("{table}\n\nEach has a page: docs/exercises/<exercise>.md\n")
 }
@@ -227,13 +251,25 @@ fn diff(id: &str, from: &str, to: &str) -> Result<String, UnknownName> {
     Ok(text)
 }
 
-type Exercises = Vec<(&'static dyn crate::scenarios::Scenario, Vec<&'static catalogue::Variant>)>;
+type Exercises = Vec<(&'static dyn Scenario, Vec<&'static catalogue::Variant>)>;
+
+/// How exercises are measured.
+#[derive(Default)]
+struct Manner {
+    /// What stands in the variant's place.
+    solution: Option<&'static str>,
+    /// A server that somebody else runs.
+    url: Option<reqwest::Url>,
+    /// No load is sent.
+    only_contracts: bool,
+    /// The variants are solutions by which the judge is judged.
+    corpus: bool,
+}
 
 /// Runs the exercises, writes the reports, prints the tables.
 async fn measure(
     exercises: Exercises,
-    expected: Option<Verdict>,
-    url: Option<reqwest::Url>,
+    Manner { solution, url, only_contracts, corpus }: Manner,
     load: LoadOptions,
 ) -> anyhow::Result<ExitCode> {
     bounded(&exercises, &load)?;
@@ -243,13 +279,14 @@ async fn measure(
     let home = default_home();
     let started = chrono::Local::now().format("%Y-%m-%d-%H%M%S-%3f").to_string();
     let out = load.out.clone().unwrap_or_else(|| home.join("runs").join(started));
-    let rounds = match (load.quick || url.is_some(), load.rounds) {
+    let rounds = match (load.quick || corpus || url.is_some(), load.rounds) {
         (_, Some(rounds)) => rounds,
         (true, None) => 1,
         (false, None) => 2,
     };
     let job = Job {
-        expected,
+        solution,
+        only_contracts,
         rounds,
         seed: load.data.content.seed,
         mode: if load.closed { Mode::Closed } else { Mode::Open },
@@ -326,10 +363,26 @@ async fn measure(
         prune(&home.join("runs"));
     }
     said?;
+    if corpus {
+        say(&rates(&results))?;
+    }
     say(&format!("\nReport: {}\n", short(&paths.html).display()))?;
     ended?;
     closed?;
     Ok(ExitCode::from(exit_code(&results)))
+}
+
+/// How often the judge was right about the solutions of a corpus.
+fn rates(results: &Results) -> String {
+    let mut text = String::new();
+    for (kind, what, verdict) in
+        [(Kind::Tempting, "wrong", Verdict::Exposed), (Kind::Fixed, "right", Verdict::Clean)]
+    {
+        let of_kind = || results.variants().filter(|(_, variant)| variant.kind == kind.to_string());
+        let rightly = of_kind().filter(|(_, variant)| variant.verdict == verdict).count();
+        let _ = writeln!(text, "{rightly} of {} {what} solutions came out {verdict}", of_kind().count());
+    }
+    text
 }
 
 /// Refuses rounds that would not fit into memory.

@@ -8,17 +8,17 @@ use anyhow::Context;
 use futures::FutureExt;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
-use target_app::catalogue::{Kind, Variant, Variants};
+use target_app::catalogue::{Variant, Variants};
 
 use crate::api::Api;
 use crate::exporter::Exporter;
-use crate::hint::Hinted;
 use crate::lab::{Deployment, Lab};
 use crate::load::metrics::Meter;
 use crate::load::{self, Cancel, LoadError, Mode, Plan, arrivals};
+use crate::reference::{self, REFERENCE, Reference};
 use crate::report;
-use crate::results::{Environment, ExerciseResult, Generator, Results, SCHEMA_VERSION, Verdict};
-use crate::scenarios::{Scenario, Shape, TIMEOUT, WARM_UP};
+use crate::results::{Environment, ExerciseResult, Generator, Results, SCHEMA_VERSION};
+use crate::scenarios::{self, Scenario, Shape, TIMEOUT, WARM_UP};
 use crate::verdict::{self, RoundResult};
 
 /// What requests in flight get at the end of a schedule.
@@ -37,8 +37,10 @@ const REPEATS: u32 = 2;
 pub struct Job {
     /// With the variants of each, in the order of the tables.
     pub exercises: Vec<(&'static dyn Scenario, Vec<&'static Variant>)>,
-    /// What the verdict of a variant must be; without it, what its kind demands.
-    pub expected: Option<Verdict>,
+    /// Whose solution is judged, such as `your edit`, where it is not the catalogue's: then it must be clean.
+    pub solution: Option<&'static str>,
+    /// Whether only the contracts are gone through, and no load is sent.
+    pub only_contracts: bool,
     /// Rounds per variant.
     pub rounds: u32,
     /// Seeds the schedules and the order of the variants.
@@ -141,6 +143,14 @@ pub async fn run(
     };
     let mut timer_lag = Vec::new();
     let mut saturated = false;
+    let lab = match bench {
+        Bench::Lab(lab) => Some(&**lab),
+        Bench::Foreign(_) => None,
+    };
+    let reference = match Reference::start(lab).await {
+        Ok(reference) => reference,
+        Err(error) => return (results, Err(error)),
+    };
     let mut ended = Ok(());
     for (scenario, variants) in &job.exercises {
         let mut run = ExerciseRun {
@@ -148,17 +158,19 @@ pub async fn run(
             bench,
             cancel,
             watch,
+            reference: &reference,
             run_id: &results.run_id,
             scenario: *scenario,
             load: String::new(),
         };
         let mut rounds = BTreeMap::new();
         ended = run.rounds(variants, &mut rounds, &mut results.generator).await;
-        timer_lag.extend(rounds.values().flatten().map(|round| round.load.timer_lag.clone()));
-        let stolen = rounds.values().flatten().filter_map(|round| Some(round.load.cpu?.stolen_share()));
+        let loads = || rounds.values().flatten().filter_map(RoundResult::load);
+        timer_lag.extend(loads().map(|load| load.timer_lag.clone()));
+        let stolen = loads().filter_map(|load| Some(load.cpu?.stolen_share()));
         results.environment.stolen_share =
             stolen.chain(results.environment.stolen_share).max_by(f64::total_cmp);
-        saturated |= rounds.values().flatten().any(|round| round.load.saturation.is_some());
+        saturated |= loads().any(|load| load.saturation.is_some());
         results.exercises.push(run.result(variants, rounds));
         results.failure = ended.as_ref().err().map(|error| format!("{error:#}"));
         results.duration_seconds = start.elapsed().as_secs_f64();
@@ -181,6 +193,8 @@ pub async fn run(
         results.generator.timer_lag_p99_us = lag.value_at_quantile(0.99);
     }
     results.generator.saturated = saturated;
+    // What ended the run says more than what follows from it.
+    ended = ended.and(reference.end().await);
     results.complete = !cancel.is_raised() && ended.is_ok();
     (results, ended)
 }
@@ -190,6 +204,7 @@ struct ExerciseRun<'a> {
     bench: &'a Bench,
     cancel: &'a Cancel,
     watch: &'a dyn Watch,
+    reference: &'a Reference,
     run_id: &'a str,
     scenario: &'static dyn Scenario,
     load: String,
@@ -211,7 +226,8 @@ impl ExerciseRun<'_> {
                 if self.cancel.is_raised() {
                     return Ok(());
                 }
-                self.watch.round(self.scenario.exercise().id, variant.name, number, self.job.rounds);
+                let judged = self.job.solution.unwrap_or(variant.name);
+                self.watch.round(self.scenario.exercise().id, judged, number, self.job.rounds);
                 let done = self.round_repeated(variant, number, generator).await.with_context(|| {
                     format!("{}, variant {}, round {number}", self.scenario.exercise().id, variant.name)
                 })?;
@@ -236,7 +252,7 @@ impl ExerciseRun<'_> {
     ) -> anyhow::Result<Option<RoundResult>> {
         for repeat in 0.. {
             let round = self.round(variant, number, repeat).await?;
-            match round.as_ref().and_then(|round| round.unfit(self.scenario)) {
+            match round.as_ref().and_then(|round| round.unfit(self.scenario, variant)) {
                 Some(why) if repeat < REPEATS => {
                     generator.repeated_rounds += 1;
                     self.watch.note(&format!("{why}; repeating the round (hint: {})", why.hint));
@@ -274,13 +290,19 @@ impl ExerciseRun<'_> {
                 let operators = deployed.addresses().map(|ready| ready.operator);
                 let listed = (self.job.exporter.as_ref())
                     .map(|exporter| exporter.list(operators, exercise, variant.name, run_id));
-                let mut measured = self.measure(&deployed.api()?, variant, number, repeat).await;
+                let api = deployed.api()?;
+                let mut measured = tokio::select! {
+                    measured = self.measure(&api, variant, number, repeat) => measured,
+                    lost = std::future::pending::<target_app::postgres::PostgresError>() => Err(lost.into()),
+                };
                 drop(listed);
-                if measured.is_err()
-                    && let Some(end) = deployed.ended().now_or_never()
+                // A server that did not do as it should has mostly said why.
+                if let Ok(Some(round)) = &mut measured
+                    && (!round.contract.held || round.failed_requests() > 0)
                 {
-                    let hint = format!("its last words, if it had any, are in {}", self.job.logs().display());
-                    measured = measured.context(Hinted::new(format!("under load, {end}"), hint));
+                    let words = [deployed.ended().now_or_never(), deployed.last_error()];
+                    let words: Vec<String> = words.into_iter().flatten().collect();
+                    round.explain(&words.join("; "));
                 }
                 // Afterwards, whatever came of the load; and what ended the load says more than what follows from it.
                 let discarded = deployed.discard().await;
@@ -308,8 +330,25 @@ impl ExerciseRun<'_> {
             .exporter
             .as_ref()
             .map(|exporter| Meter::new(exporter.metrics.clone(), exercise, variant.name));
-        let prepared = self.unless_cancelled(self.scenario.prepare(api, &shape, self.rng(number))).await;
-        let Some(mut round) = prepared.transpose()? else { return Ok(None) };
+        let Some(mut contract) = self.unless_cancelled(scenarios::keeps_contract(self.scenario, api)).await
+        else {
+            return Ok(None);
+        };
+        if self.job.only_contracts {
+            return Ok(Some(RoundResult { contract, measured: None }));
+        }
+        let broken = |clause, error| scenarios::contract_check(self.scenario.exercise(), clause, Err(error));
+        let preparing = scenarios::in_time(self.scenario.prepare(api, &shape, self.rng(number)));
+        let mut round = match self.unless_cancelled(preparing).await {
+            None => return Ok(None),
+            Some(Ok(round)) => round,
+            Some(Err(error)) => {
+                if contract.held {
+                    contract = broken("the server answers what the load has to know", error);
+                }
+                return Ok(Some(RoundResult { contract, measured: None }));
+            }
+        };
         if self.load.is_empty() {
             self.load = round.describe(&match api.targets.len() {
                 1 => "one server".to_owned(),
@@ -317,11 +356,16 @@ impl ExerciseRun<'_> {
             });
         }
         let mut tickets = round.tickets();
+        tickets.sort_by_key(|ticket| ticket.at);
         for (n, ticket) in tickets.iter_mut().enumerate() {
             ticket.request.target = n % api.targets.len();
         }
+        let statements = self.scenario.reference_statements();
+        // Schedules of its own, so that those of the scenario are the same with it and without.
+        let mut rng = self.rng(self.job.rounds + number);
+        tickets.extend(reference::tickets(&mut rng, api.targets.len(), statements, shape.duration));
         let plan = Plan {
-            targets: api.targets.clone(),
+            targets: api.targets.iter().cloned().chain([self.reference.url()?]).collect(),
             tickets,
             duration: shape.duration,
             warm_up: WARM_UP,
@@ -342,10 +386,17 @@ impl ExerciseRun<'_> {
         let judge = round.clone();
         let driven = load::drive(
             plan,
-            std::sync::Arc::new(move |request, answer| judge.judge(request, answer)),
+            std::sync::Arc::new(move |request, answer| match request.name {
+                REFERENCE => load::judge_status(request, answer),
+                _ => judge.judge(request, answer),
+            }),
             self.cancel.clone(),
         );
-        let load = match driven.await {
+        let driven = tokio::select! {
+            driven = driven => driven,
+            () = round.beside(api) => unreachable!("what is asked beside a load goes on until its end"),
+        };
+        let load = match driven {
             Ok(load) => load,
             Err(LoadError::Interrupted { .. }) => {
                 self.cancel.raise();
@@ -353,12 +404,21 @@ impl ExerciseRun<'_> {
             }
             Err(error) => return Err(error.into()),
         };
-        let audited = self.unless_cancelled(round.audit(api, &load)).await;
-        let Some(audit) = audited.transpose().context("the audit after the load")? else { return Ok(None) };
+        let audit = match self.unless_cancelled(scenarios::in_time(round.audit(api, &load))).await {
+            None => return Ok(None),
+            Some(Ok(audit)) => audit,
+            Some(Err(error)) => {
+                if contract.held {
+                    contract = broken("the server answers what the audit asks when the load is over", error);
+                }
+                return Ok(Some(RoundResult { contract, measured: None }));
+            }
+        };
         if let Some(meter) = meter {
             meter.checks(&verdict::findings(self.scenario, &load, audit.findings.clone()).checks);
+            meter.checks(std::slice::from_ref(&contract));
         }
-        Ok(Some(RoundResult { load, audit }))
+        Ok(Some(RoundResult { contract, measured: Some((load, audit)) }))
     }
 
     /// What comes of `work`, or nothing when the run is cancelled meanwhile: a server may take long to answer.
@@ -376,8 +436,7 @@ impl ExerciseRun<'_> {
     ) -> ExerciseResult {
         let exercise = self.scenario.exercise();
         let judged = variants.iter().filter_map(|variant| {
-            let expected = self.job.expected.unwrap_or_else(|| verdict::expected(variant.kind));
-            verdict::judge(self.scenario, variant, expected, rounds.remove(variant.name)?)
+            verdict::judge(self.scenario, variant, self.job.solution, rounds.remove(variant.name)?)
         });
         ExerciseResult {
             id: exercise.id.into(),
@@ -415,10 +474,4 @@ fn environment(bench: &Bench) -> Environment {
 /// Of the last minute, where the system tells.
 fn load_average() -> Option<f64> {
     std::fs::read_to_string("/proc/loadavg").ok()?.split_whitespace().next()?.parse().ok()
-}
-
-/// The variants of a job's exercise, buggy first: all of them, or those of one kind.
-pub fn variants_of_kind(scenario: &dyn Scenario, kind: Option<Kind>) -> Vec<&'static Variant> {
-    let all = scenario.exercise().variants.iter();
-    all.filter(|variant| kind.is_none_or(|kind| variant.kind == kind)).collect()
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use reqwest::Url;
+use serde_json::Value;
 use target_app::catalogue::Variants;
 use target_app::postgres::{Database, Options, Postgres, Progress};
 use target_app::seed::{self, Scale};
@@ -43,6 +44,8 @@ pub struct Lab {
     pub postgres: Postgres,
     /// The data.
     pub setting: Setting,
+    /// What is run as a server: this program, or one that has the same hidden subcommands.
+    pub program: PathBuf,
 }
 
 impl Lab {
@@ -50,7 +53,7 @@ impl Lab {
     pub async fn open(setting: Setting, progress: Progress<'_>) -> anyhow::Result<Self> {
         let template = seed::template(setting.scale, setting.seed);
         let postgres = Postgres::obtain(&Options::from_env(), &template, progress).await?;
-        Ok(Lab { postgres, setting })
+        Ok(Lab { postgres, setting, program: this_program()? })
     }
 
     /// Starts servers on a fresh clone of the data and waits until they answer.
@@ -58,7 +61,7 @@ impl Lab {
         let database = self.postgres.create_database().await?;
         let mut replicas = Vec::new();
         for number in 0..deployment.replicas {
-            replicas.push(Replica::start(deployment, self.setting.db_rtt, &database.url(), number).await?);
+            replicas.push(Replica::start(self, deployment, &database.url(), number).await?);
         }
         Ok(Deployed { database, replicas })
     }
@@ -67,6 +70,11 @@ impl Lab {
     pub async fn close(self) -> anyhow::Result<()> {
         Ok(self.postgres.stop().await?)
     }
+}
+
+/// The path of this program.
+pub fn this_program() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("this program's own path is unknown")
 }
 
 /// Servers to be started together.
@@ -101,10 +109,13 @@ impl Deployed {
             Url::parse(&format!("http://{address}")).context("an address is a URL's host")
         };
         Api::new(
-            self.replicas.iter().map(|replica| url(&replica.ready.public)).collect::<anyhow::Result<_>>()?,
             self.replicas
                 .iter()
-                .map(|replica| url(&replica.ready.operator))
+                .map(|replica| url(&replica.process.ready.public))
+                .collect::<anyhow::Result<_>>()?,
+            self.replicas
+                .iter()
+                .map(|replica| url(&replica.process.ready.operator))
                 .collect::<anyhow::Result<_>>()?,
         )
     }
@@ -116,23 +127,28 @@ impl Deployed {
 
     /// Where each server listens.
     pub fn addresses(&self) -> impl Iterator<Item = &Ready> {
-        self.replicas.iter().map(|replica| &replica.ready)
+        self.replicas.iter().map(|replica| &replica.process.ready)
     }
 
     /// Returns when one of the servers has ended by itself.
     pub async fn ended(&mut self) -> String {
-        let waits = self.replicas.iter_mut().map(|replica| Box::pin(replica.child.wait()));
+        let waits = self.replicas.iter_mut().map(|replica| Box::pin(replica.process.child.wait()));
         match futures::future::select_all(waits).await.0 {
             Ok(status) => format!("a server ended with {status}"),
             Err(error) => format!("a server was lost: {error}"),
         }
     }
 
+    /// The last error in the servers' logs, and the log that it is in.
+    pub fn last_error(&self) -> Option<String> {
+        self.replicas.iter().filter_map(|replica| replica.log.as_deref()).find_map(last_error)
+    }
+
     /// Ends the servers at once and drops their database.
     pub async fn discard(mut self) -> anyhow::Result<()> {
         for replica in &mut self.replicas {
             // It may have ended already; then there is nothing to kill.
-            let _ = replica.child.kill().await;
+            let _ = replica.process.child.kill().await;
             // Most servers have nothing to say, and a folder of empty files hides the ones that had.
             if let Some(log) =
                 replica.log.as_ref().filter(|log| log.metadata().is_ok_and(|log| log.len() == 0))
@@ -146,29 +162,72 @@ impl Deployed {
     /// Lets the servers finish their requests, then drops their database.
     pub async fn shut_down(mut self) -> anyhow::Result<()> {
         for replica in &self.replicas {
-            if let Some(pid) = replica.child.id().and_then(|pid| rustix::process::Pid::from_raw(pid as i32)) {
+            if let Some(pid) =
+                replica.process.child.id().and_then(|pid| rustix::process::Pid::from_raw(pid as i32))
+            {
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
             }
         }
         for replica in &mut self.replicas {
-            let _ = tokio::time::timeout(Duration::from_secs(8), replica.child.wait()).await;
+            let _ = tokio::time::timeout(Duration::from_secs(8), replica.process.child.wait()).await;
         }
         self.discard().await
     }
 }
 
 struct Replica {
+    process: Process,
+    log: Option<PathBuf>,
+}
+
+/// A server in a process of its own, which is this program under a hidden subcommand. It ends when this is dropped.
+pub struct Process {
     child: Child,
     /// Held open: the server ends when it closes, and waiting for a child would close it.
     _lifeline: ChildStdin,
-    ready: Ready,
-    log: Option<PathBuf>,
+    /// Where it listens.
+    pub ready: Ready,
+}
+
+impl Process {
+    /// The command for such a server, without its arguments.
+    pub fn command(program: &Path, subcommand: &str) -> Command {
+        let mut command = Command::new(program);
+        command
+            .args([subcommand, "--nice", NICE])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // Ctrl-C is for the lab, which then ends its servers.
+            .process_group(0)
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Starts it, and waits until it says where it listens.
+    pub async fn start(command: &mut Command, log: Option<&Path>) -> anyhow::Result<Self> {
+        if let Some(log) = log {
+            command.stderr(File::create(log).with_context(|| format!("could not write {}", log.display()))?);
+        }
+        let mut child = command.spawn().context("the server could not be started")?;
+        let output = child.stdout.take().context("the server has no standard output")?;
+        let lifeline = child.stdin.take().context("the server has no standard input")?;
+        let line = tokio::time::timeout(START, BufReader::new(output).lines().next_line()).await;
+        match line {
+            Ok(Ok(Some(line))) => {
+                let ready =
+                    serde_json::from_str(&line).with_context(|| format!("the server said '{line}'"))?;
+                Ok(Process { child, _lifeline: lifeline, ready })
+            }
+            Ok(_) => bail!("the server did not start{}", last_words(log)),
+            Err(_) => bail!("the server did not start within {} s{}", START.as_secs(), last_words(log)),
+        }
+    }
 }
 
 impl Replica {
     async fn start(
+        lab: &Lab,
         deployment: &Deployment<'_>,
-        db_rtt: Duration,
         database: &str,
         number: usize,
     ) -> anyhow::Result<Self> {
@@ -180,48 +239,40 @@ impl Replica {
         let operator = SocketAddr::from((Ipv4Addr::LOCALHOST, port(deployment.operator_port)?));
 
         let log = deployment.logs.map(|dir| dir.join(format!("server-{}-{number}.log", deployment.name)));
-        let program = std::env::current_exe().context("this program's own path is unknown")?;
-        let mut command = Command::new(program);
+        let mut command = Process::command(&lab.program, SERVER);
         command
-            .arg(SERVER)
             .args(["--listen", &listen.to_string(), "--operator-listen", &operator.to_string()])
-            .args(["--run-id", deployment.run_id, "--nice", NICE, "--exit-with-parent"])
-            .args(["--db-rtt", &format!("{}us", db_rtt.as_micros())])
+            .args(["--run-id", deployment.run_id, "--exit-with-parent"])
+            .args(["--db-rtt", &format!("{}us", lab.setting.db_rtt.as_micros())])
             // Not an argument: it holds a password, and everybody can list arguments.
-            .env("DATABASE_URL", database)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            // Ctrl-C is for the lab, which then ends its servers.
-            .process_group(0)
-            .kill_on_drop(true);
+            .env("DATABASE_URL", database);
         for (id, variant) in deployment.variants.entries() {
             command.args(["--variant", &format!("{id}={}", variant.name)]);
         }
-        if let Some(log) = &log {
-            command.stderr(File::create(log).with_context(|| format!("could not write {}", log.display()))?);
-        }
-        let mut child = command.spawn().context("the server could not be started")?;
-        let output = child.stdout.take().context("the server has no standard output")?;
-        let lifeline = child.stdin.take().context("the server has no standard input")?;
-
-        let line = tokio::time::timeout(START, BufReader::new(output).lines().next_line()).await;
-        match line {
-            Ok(Ok(Some(line))) => {
-                let ready =
-                    serde_json::from_str(&line).with_context(|| format!("the server said '{line}'"))?;
-                Ok(Replica { child, _lifeline: lifeline, ready, log })
-            }
-            Ok(_) => bail!("the server did not start{}", last_words(log)),
-            Err(_) => bail!("the server did not start within {} s{}", START.as_secs(), last_words(log)),
-        }
+        let process = Process::start(&mut command, log.as_deref()).await?;
+        Ok(Replica { process, log })
     }
 }
 
 /// What a server wrote last, for an error message.
-fn last_words(log: Option<PathBuf>) -> String {
+fn last_words(log: Option<&Path>) -> String {
     let text = log.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
     match text.trim().lines().last() {
         Some(line) => format!(": {}", line.trim_start_matches("error: ")),
         None => String::new(),
     }
+}
+
+/// The last error in a server's log, in its own words: a line of JSON of that level, or what a panic printed.
+fn last_error(log: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(log).ok()?;
+    let mut lines = text.lines().rev().filter_map(|line| match serde_json::from_str::<Value>(line) {
+        Ok(line) if line["level"] == "ERROR" => {
+            let said = [&line["message"], &line["error"]].map(|field| field.as_str().unwrap_or_default());
+            Some(said.join(" ").trim().to_owned())
+        }
+        Ok(_) => None,
+        Err(_) => line.contains("panicked").then(|| line.to_owned()),
+    });
+    Some(format!("the server's log {} ends with: {}", log.display(), lines.next()?))
 }

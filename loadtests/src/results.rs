@@ -103,6 +103,12 @@ pub struct VariantResult {
     pub verdict: Verdict,
     /// What the kind demands: exposed for buggy and tempting, clean for fixed.
     pub expected: Verdict,
+    /// The checks that follow from its defect: it is exposed as expected only when these did not hold.
+    #[serde(default)]
+    pub must_fail: Vec<String>,
+    /// Of an edit that is not clean, the listed variants that fail like it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fails_like: Vec<String>,
     /// Rounds that are in these numbers.
     pub rounds: u32,
     /// What the verdict is made of.
@@ -157,6 +163,12 @@ pub struct CheckResult {
     pub kind: String,
     /// Whether it held in every round.
     pub held: bool,
+    /// Why it proves nothing that it did not hold: the machine may have been at fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<String>,
+    /// Why it was not made; then `held` is true and means nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
     /// What was expected, such as `at most 100 units sold`.
     pub expected: String,
     /// What was seen, of the worst round, such as `137 units sold`.
@@ -174,6 +186,20 @@ pub struct SignalValue {
     pub unit: String,
     /// The line that a correct server does not cross, when there is one.
     pub limit: Option<f64>,
+    /// Which of two values is the worse one.
+    #[serde(default)]
+    pub worse: Worse,
+}
+
+/// Which way a figure gets worse.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Worse {
+    /// Upwards, as a latency does.
+    #[default]
+    Higher,
+    /// Downwards, as a throughput does.
+    Lower,
 }
 
 /// Latency of the requests with one name and one outcome.

@@ -116,6 +116,14 @@ pub struct CheckSpec {
     pub promise: &'static str,
 }
 
+/// The check that every exercise has, and the first of each: whether the server answers one client, who sends one request
+/// after another, as any correct server does.
+pub const KEEPS_CONTRACT: CheckSpec = CheckSpec {
+    name: "keeps-contract",
+    kind: CheckKind::Invariant,
+    promise: "A single client, who sends one request after another, gets what the API promises.",
+};
+
 /// What a check rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

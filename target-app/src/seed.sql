@@ -28,26 +28,39 @@ EXCEPTION WHEN insufficient_privilege THEN
 END
 $$;
 
+-- Number 2's name has to be escaped wherever it is written; number 31 never bought anything.
 INSERT INTO users (id, email, name, created_at)
-SELECT pg_temp.uuid_at('user', i, pg_temp.day_zero()),
-       CASE i WHEN 1 THEN 'heavy.user@example.com' ELSE 'user' || i || '@example.com' END,
-       (ARRAY['Ada','Grace','Linus','Edsger','Barbara','Ken','Margaret','Donald','Frances','Tony'])[1 + (i - 1) % 10]
-           || ' ' || (ARRAY['Archer','Brook','Carver'])[1 + (i - 1) / 10],
-       pg_temp.day_zero()
-FROM generate_series(1, 30) AS i;
+SELECT pg_temp.uuid_at('user', i, at),
+       CASE i WHEN 1 THEN 'heavy.user@example.com' WHEN 31 THEN 'new.user@example.com' ELSE 'user' || i || '@example.com' END,
+       CASE i
+           WHEN 2 THEN 'Zoë "Zed" O''Neill (née Łuk) \ & <Söhne>'
+           ELSE (ARRAY['Ada','Grace','Linus','Edsger','Barbara','Ken','Margaret','Donald','Frances','Tony'])[1 + (i - 1) % 10]
+               || ' ' || (ARRAY['Archer','Brook','Carver','Dyer'])[1 + (i - 1) / 10]
+       END,
+       at
+FROM (SELECT i, pg_temp.day_zero() + (i / 31) * interval '1 day' AS at FROM generate_series(1, 31) AS i) AS numbered;
 
--- The first ten are nearly sold out; every fifth has no description.
+-- The first ten are nearly sold out; every fifth has no description. The last five, which no first page of a hundred shows,
+-- are there for what they do to careless code: a name to escape, one beyond Latin letters, one that another product has as
+-- well, a price whose multiples are beyond 32 bits, and one that costs nothing.
 INSERT INTO products (id, name, description, price_cents, stock, created_at)
 SELECT pg_temp.uuid_at('product', i, pg_temp.day_zero() + i * interval '1 minute'),
-       (ARRAY['Oak','Copper','Linen','Clay','Walnut','Steel','Wool','Glass','Cork','Slate'])[1 + (i - 1) % 10]
-           || ' ' || (ARRAY['Lamp','Kettle','Blanket','Bowl','Shelf','Clock','Basket','Vase','Stool','Tray'])[1 + (i - 1) / 10],
+       CASE i
+           WHEN 101 THEN 'Lamp "Noir" (50% off) \ & <b>''bold''</b>'
+           WHEN 102 THEN 'Väse 花瓶'
+           WHEN 103 THEN 'Oak Lamp'
+           WHEN 104 THEN 'Grand piano'
+           WHEN 105 THEN 'Catalogue'
+           ELSE (ARRAY['Oak','Copper','Linen','Clay','Walnut','Steel','Wool','Glass','Cork','Slate'])[1 + (i - 1) % 10]
+               || ' ' || (ARRAY['Lamp','Kettle','Blanket','Bowl','Shelf','Clock','Basket','Vase','Stool','Tray'])[1 + (i - 1) / 10]
+       END,
        CASE WHEN i % 5 <> 0 THEN 'Made to last, in batch ' || (1 + pg_temp.pick('batch', i, 90)) || '.' END,
-       500 + pg_temp.pick('price', i, 9500),
+       CASE i WHEN 104 THEN 200000000 WHEN 105 THEN 0 ELSE 500 + pg_temp.pick('price', i, 9500) END,
        CASE WHEN i <= 10 THEN 1 + (i - 1) % 3 ELSE 50 + pg_temp.pick('stock', i, 150) END,
        pg_temp.day_zero() + i * interval '1 minute'
-FROM generate_series(1, 100) AS i;
+FROM generate_series(1, 105) AS i;
 
--- Orders 1 to 120 are the heavy user's; the rest are spread over the others.
+-- Orders 1 to 120 are the heavy user's; the rest are spread over the others but the last.
 CREATE TEMPORARY TABLE seeded_order ON COMMIT DROP AS
 SELECT i,
        at,
@@ -55,19 +68,21 @@ SELECT i,
        CASE WHEN i <= 120 THEN 1 ELSE 2 + pg_temp.pick('buyer', i, 29) END AS buyer,
        -- 2 to 5 lines; the product numbers step by 7 from a drawn start, so that no product comes twice.
        2 + pg_temp.pick('lines', i, 4) AS lines,
-       pg_temp.pick('first', i, 100) AS first
+       pg_temp.pick('first', i, 105) AS first
 FROM (SELECT i, pg_temp.day_zero() + i * interval '17 seconds' AS at
       FROM generate_series(1, 120 + current_setting('stampede.shop_orders')::bigint) AS i) AS numbered;
 
 CREATE TEMPORARY TABLE seeded_line ON COMMIT DROP AS
-SELECT o.i, o.id AS order_id, p.id AS product_id, 1 + pg_temp.pick('quantity', o.i * 8 + line, 3) AS quantity, p.price_cents
+SELECT o.i, o.id AS order_id, p.id AS product_id, 1 + pg_temp.pick('quantity', o.i * 8 + line, 3) AS quantity,
+       -- A third of the orders is from before the last price rise.
+       CASE o.i % 3 WHEN 0 THEN p.price_cents * 9 / 10 ELSE p.price_cents END AS price_cents
 FROM seeded_order AS o
 CROSS JOIN LATERAL generate_series(0, o.lines - 1) AS line
 JOIN (SELECT row_number() OVER (ORDER BY id) - 1 AS n, id, price_cents FROM products) AS p
-  ON p.n = (o.first + line * 7) % 100;
+  ON p.n = (o.first + line * 7) % 105;
 
 INSERT INTO orders (id, user_id, status, total_cents, created_at)
-SELECT o.id, u.id, (ARRAY['paid','shipped','pending','shipped'])[1 + o.i % 4], t.total, o.at
+SELECT o.id, u.id, (ARRAY['paid','shipped','pending','shipped','cancelled'])[1 + o.i % 5], t.total, o.at
 FROM seeded_order AS o
 JOIN (SELECT i, sum(quantity * price_cents)::bigint AS total FROM seeded_line GROUP BY i) AS t USING (i)
 JOIN (SELECT row_number() OVER (ORDER BY email <> 'heavy.user@example.com', id) AS n, id FROM users) AS u ON u.n = o.buyer;
@@ -75,43 +90,53 @@ JOIN (SELECT row_number() OVER (ORDER BY email <> 'heavy.user@example.com', id) 
 INSERT INTO order_items (order_id, product_id, quantity, unit_price_cents)
 SELECT order_id, product_id, quantity, price_cents FROM seeded_line;
 
-INSERT INTO tenants (id, name) VALUES ('tenant-1', 'Harbour Kitchens'), ('tenant-2', 'Hilltop Dining');
-
--- Two restaurants a tenant; number 1 is the busy one.
-INSERT INTO restaurants (id, tenant_id, name)
-SELECT pg_temp.uuid_at('restaurant', i, pg_temp.day_zero() + i * interval '1 minute'),
-       'tenant-' || (1 + (i - 1) / 2),
-       (ARRAY['The Blue Anchor','Pier Nine','The Lookout','Orchard House'])[i]
-FROM generate_series(1, 4) AS i;
+-- Two tenants of one name, and restaurants of one name with different tenants: only ids tell them apart.
+INSERT INTO tenants (id, name)
+VALUES ('tenant-1', 'Harbour Kitchens'), ('tenant-2', 'Hilltop Dining'), ('tenant-3', 'Harbour Kitchens');
 
 CREATE TEMPORARY TABLE seeded_restaurant ON COMMIT DROP AS
-SELECT row_number() OVER (ORDER BY id) AS n, id FROM restaurants;
+SELECT n, pg_temp.uuid_at('restaurant', n, pg_temp.day_zero() + n * interval '1 minute') AS id, tenant, name, orders
+FROM (VALUES
+    (1, 'tenant-1', 'The Blue Anchor', current_setting('stampede.restaurant_orders')::bigint),
+    (2, 'tenant-1', 'Pier Nine', 40),
+    (3, 'tenant-2', 'The Blue Anchor', 40),
+    (4, 'tenant-2', 'Orchard House', 40),
+    -- Nobody has ordered yet.
+    (5, 'tenant-1', 'The Empty Table', 0),
+    -- Each dish is sold equally often.
+    (6, 'tenant-1', 'Even Keel', 24),
+    (7, 'tenant-3', 'Pier Nine', 12)
+) AS listed (n, tenant, name, orders);
+
+INSERT INTO restaurants (id, tenant_id, name) SELECT id, tenant, name FROM seeded_restaurant;
 
 INSERT INTO menu_items (id, restaurant_id, name, price_cents, stock, created_at)
 SELECT pg_temp.uuid_at('dish', r.n * 100 + i, pg_temp.day_zero() + i * interval '1 minute'),
        r.id,
        (ARRAY['Smoked trout','Leek pie','Lamb stew','Beet salad','Onion soup','Roast squash','Fish cakes','Rye toast',
-              'Plum crumble','Baked pear','Herb omelette','Corn fritters'])[i],
+              'Crème "brûlée" \ (50%)','Baked pear','Herb omelette','Corn fritters'])[i],
        600 + pg_temp.pick('dish price', r.n * 100 + i, 2400),
        200 + pg_temp.pick('dish stock', r.n * 100 + i, 300),
        pg_temp.day_zero() + i * interval '1 minute'
 FROM seeded_restaurant AS r
 CROSS JOIN generate_series(1, 12) AS i;
 
--- The busy restaurant has the scale's orders, each other one 40.
+-- Of five orders one was cancelled, but where dishes are to be sold equally often.
 CREATE TEMPORARY TABLE seeded_meal ON COMMIT DROP AS
 SELECT r.n * 10000000 + i AS i,
        r.id AS restaurant_id,
        r.n,
        pg_temp.day_zero() + i * interval '19 seconds' AS at,
-       1 + pg_temp.pick('meal lines', r.n * 10000000 + i, 4) AS lines,
-       pg_temp.pick('meal first', r.n * 10000000 + i, 12) AS first
+       CASE r.n WHEN 6 THEN 1 ELSE 1 + pg_temp.pick('meal lines', r.n * 10000000 + i, 4) END AS lines,
+       CASE r.n WHEN 6 THEN i % 12 ELSE pg_temp.pick('meal first', r.n * 10000000 + i, 12) END AS first,
+       CASE WHEN i % 5 = 0 AND r.n <> 6 THEN 'cancelled' ELSE (ARRAY['completed','completed','pending'])[1 + i % 3] END AS status
 FROM seeded_restaurant AS r
-CROSS JOIN LATERAL generate_series(1, CASE r.n WHEN 1 THEN current_setting('stampede.restaurant_orders')::bigint ELSE 40 END) AS i;
+CROSS JOIN LATERAL generate_series(1, r.orders) AS i;
 
 CREATE TEMPORARY TABLE seeded_dish_line ON COMMIT DROP AS
 SELECT m.i, pg_temp.uuid_at('meal', m.i, m.at) AS order_id, d.id AS menu_item_id,
-       1 + pg_temp.pick('meal quantity', m.i * 8 + line, 3) AS quantity, d.price_cents
+       CASE m.n WHEN 6 THEN 2 ELSE 1 + pg_temp.pick('meal quantity', m.i * 8 + line, 3) END AS quantity,
+       CASE m.i % 3 WHEN 0 THEN d.price_cents * 9 / 10 ELSE d.price_cents END AS price_cents
 FROM seeded_meal AS m
 CROSS JOIN LATERAL generate_series(0, m.lines - 1) AS line
 JOIN (SELECT restaurant_id, row_number() OVER (PARTITION BY restaurant_id ORDER BY id) - 1 AS n, id, price_cents
@@ -119,7 +144,7 @@ JOIN (SELECT restaurant_id, row_number() OVER (PARTITION BY restaurant_id ORDER 
   ON d.restaurant_id = m.restaurant_id AND d.n = (m.first + line * 5) % 12;
 
 INSERT INTO restaurant_orders (id, restaurant_id, status, total_cents, created_at)
-SELECT t.order_id, m.restaurant_id, (ARRAY['completed','completed','pending'])[1 + m.i % 3], t.total, m.at
+SELECT t.order_id, m.restaurant_id, m.status, t.total, m.at
 FROM seeded_meal AS m
 JOIN (SELECT i, order_id, sum(quantity * price_cents)::bigint AS total FROM seeded_dish_line GROUP BY i, order_id) AS t USING (i);
 

@@ -182,7 +182,7 @@ async fn signalled() -> std::io::Result<()> {
 }
 
 /// Ends the process when standard input closes. A thread of its own, because the workers may be the ones that are stuck.
-fn exit_with_parent() {
+pub fn exit_with_parent() {
     std::thread::spawn(|| {
         let mut input = std::io::stdin().lock();
         let mut buffer = [0; 64];

@@ -27,10 +27,16 @@ use super::pacer::Pacer;
 use super::plan::{Answer, Judge, Mode, Outcome, Plan, Request, Ticket};
 use super::trace::Traces;
 use super::{lock, saturation};
-use crate::api::plain_http;
+use crate::api::{Unread, plain_http, read};
 
 /// Between the moment when all users are there and the start of the load: time for them to take their first tickets.
 const LEAD: Duration = Duration::from_millis(5);
+
+/// The longest answer that is read: many times what any route sends. A server that never ends must not fill the memory.
+const LONGEST_BODY: usize = 4 << 20;
+
+/// What became of a request whose client left, as it had planned to.
+const HUNG_UP: Outcome = Outcome::Expected("hung-up");
 
 /// Why a load gave no result.
 #[derive(Debug, thiserror::Error)]
@@ -309,8 +315,12 @@ impl Attack {
                 Err(_) => (End::Judged(Outcome::Failed("not-sent")), t0.elapsed()),
                 Ok(answer) => {
                     lock(journal).counted.push(number);
-                    self.receive(request, answer.response, t0).await
+                    self.receive(request, answer.response, t0, current.sent.unwrap_or_default()).await
                 }
+            };
+            let end = match end {
+                (End::TimedOut, done) if request.hang_up.is_some() => (End::Judged(HUNG_UP), done),
+                end => end,
             };
             let mut journal = lock(journal);
             journal.current = None;
@@ -342,7 +352,8 @@ impl Attack {
     fn build(&self, number: usize) -> RequestBuilder {
         let request = &self.ticket(number).request;
         let url = self.urls[number % self.urls.len()].clone();
-        let mut builder = (self.client.request(request.method.clone(), url).timeout(self.plan.timeout))
+        let timeout = request.hang_up.map_or(self.plan.timeout, |leaves| leaves.min(self.plan.timeout));
+        let mut builder = (self.client.request(request.method.clone(), url).timeout(timeout))
             .header(TRACEPARENT, self.traces.of(number).header());
         if let Some(body) = &request.body {
             builder =
@@ -360,6 +371,7 @@ impl Attack {
         request: &Request,
         response: Result<reqwest::Response, reqwest::Error>,
         t0: Instant,
+        sent: Duration,
     ) -> (End, Duration) {
         let mut response = match response {
             Ok(response) => response,
@@ -367,13 +379,14 @@ impl Attack {
         };
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
-        let body = response.bytes().await;
+        let body = read(&mut response, LONGEST_BODY).await;
         let done = t0.elapsed();
         let end = match body {
-            Err(error) if error.is_timeout() => End::TimedOut,
-            Err(_) => End::Judged(Outcome::Failed("body")),
+            Err(Unread::Broken(error)) if error.is_timeout() => End::TimedOut,
+            Err(Unread::Broken(_)) => End::Judged(Outcome::Failed("body")),
+            Err(Unread::TooLong) => End::Judged(Outcome::Failed("body-too-long")),
             Ok(body) => {
-                let answer = Answer { status, headers: &headers, body: &body };
+                let answer = Answer { status, headers: &headers, body: &body, sent, done };
                 // A panic would end goose's user and nobody would notice.
                 let outcome = catch_unwind(AssertUnwindSafe(|| (self.judge)(request, &answer)));
                 End::Judged(outcome.unwrap_or(Outcome::Failed("judge-panicked")))

@@ -269,11 +269,25 @@ impl Load {
 
     /// Response times of a request name, whatever became of it, in microseconds: no failure makes these look better.
     pub fn response(&self, name: &str) -> Histogram<u64> {
+        self.all(name, |latencies| &latencies.response)
+    }
+
+    /// Service times of a request name, whatever became of it, in microseconds. What was never sent has none.
+    pub fn service(&self, name: &str) -> Histogram<u64> {
+        self.all(name, |latencies| &latencies.service)
+    }
+
+    fn all(&self, name: &str, which: fn(&Latencies) -> &Histogram<u64>) -> Histogram<u64> {
         let mut all = histogram();
         for (_, latencies) in self.latencies.iter().filter(|((n, _), _)| *n == name) {
-            add(&mut all, &latencies.response);
+            add(&mut all, which(latencies));
         }
         all
+    }
+
+    /// How many tickets with a request name were sent.
+    pub fn sent(&self, name: &str) -> u64 {
+        self.service(name).len()
     }
 
     /// How many tickets with a request name had an outcome.

@@ -36,7 +36,7 @@ pub use plan::{Answer, Judge, Mode, Outcome, Plan, Request, Ticket, judge_status
 pub use saturation::Saturation;
 pub use trace::trace_seed;
 
-/// What is locked in this module is consistent after each statement that changes it, so a panic elsewhere spoils nothing.
-fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+/// What is locked in this crate is consistent after each statement that changes it, so a panic elsewhere spoils nothing.
+pub(crate) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

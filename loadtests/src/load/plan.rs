@@ -33,12 +33,22 @@ pub struct Request {
     pub body: Option<Bytes>,
     /// Sent as they are.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// When the client leaves, counted from the sending, if it has no answer by then; none waits for [`Plan::timeout`].
+    pub hang_up: Option<Duration>,
 }
 
 impl Request {
     /// A `GET` of a path of the first target.
     pub fn get(name: &'static str, path: impl Into<String>) -> Self {
-        Self { name, method: Method::GET, target: 0, path: path.into(), body: None, headers: Vec::new() }
+        Self {
+            name,
+            method: Method::GET,
+            target: 0,
+            path: path.into(),
+            body: None,
+            headers: Vec::new(),
+            hang_up: None,
+        }
     }
 
     /// A `POST` of a JSON document to a path of the first target.
@@ -100,6 +110,10 @@ pub struct Answer<'a> {
     pub headers: &'a HeaderMap,
     /// The whole body.
     pub body: &'a Bytes,
+    /// When the request was sent, from the start of the load.
+    pub sent: Duration,
+    /// When the body had been read, from the start of the load.
+    pub done: Duration,
 }
 
 /// What an answer is worth. The words are few and fixed: they name rows of a report.

@@ -122,12 +122,14 @@ fn hint(cpu: Option<Cpu>) -> String {
 /// holds up a user.
 fn replay(fates: &[Fate], warm_up: Duration, users: usize, service: impl Fn(Duration) -> Duration) -> usize {
     let mut free_at: BinaryHeap<Reverse<Duration>> = (0..users).map(|_| Reverse(Duration::ZERO)).collect();
+    // What was never sent would have waited like the slowest: else a server that answers nothing would look quick.
+    let longest = fates.iter().filter_map(Fate::service).max().unwrap_or_default();
     let mut late = 0;
     for fate in fates {
         let Some(mut earliest) = free_at.peek_mut() else { break };
         let start = fate.at.max(earliest.0);
         late += usize::from(fate.at >= warm_up && start - fate.at > LATE);
-        *earliest = Reverse(start + service(fate.service().unwrap_or_default()));
+        *earliest = Reverse(start + service(fate.service().unwrap_or(longest)));
     }
     late
 }

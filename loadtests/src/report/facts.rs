@@ -1,10 +1,11 @@
 //! The questions that every report asks of the results.
 
 use chrono::DateTime;
+use target_app::catalogue;
 
 use super::format::{self, ABSENT};
 use crate::results::{CheckResult, ExerciseResult, RequestStats, Results, Tickets, VariantResult, Verdict};
-use crate::verdict::STOLEN_BOUND;
+use crate::verdict::{SOLUTION, STOLEN_BOUND};
 
 /// How a variant's verdict compares with what its kind demands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,20 +29,52 @@ impl Outcome {
     }
 }
 
+impl CheckResult {
+    /// What was seen, with the reason to doubt it.
+    pub fn seen(&self) -> String {
+        match &self.doubt {
+            Some(doubt) => format!("{}, but {doubt}", self.observed),
+            None => self.observed.clone(),
+        }
+    }
+}
+
 impl VariantResult {
     /// How the verdict compares with what the kind demands.
     pub fn outcome(&self) -> Outcome {
         match self.verdict {
             Verdict::Invalid => Outcome::Invalid,
-            verdict if verdict == self.expected => Outcome::AsExpected,
+            verdict if verdict == self.expected && self.unpredicted().next().is_none() => Outcome::AsExpected,
             _ => Outcome::Unexpected,
         }
+    }
+
+    /// The checks that had to fail and did not: then the variant was exposed by something else than its defect.
+    pub fn unpredicted(&self) -> impl Iterator<Item = &str> {
+        let failed = |name: &str| self.failed_checks().any(|check| check.name == name);
+        self.must_fail.iter().map(String::as_str).filter(move |name| !failed(name))
+    }
+
+    /// Of a solution that is not clean, what it has in common with a listed variant, as a sentence.
+    pub fn likeness(&self, exercise: &ExerciseResult) -> Option<String> {
+        if self.kind != SOLUTION || self.verdict != Verdict::Exposed {
+            return None;
+        }
+        let claim = |name: &str| Some(catalogue::exercise(&exercise.id).ok()?.variant(name).ok()?.claim);
+        Some(match self.fails_like.as_slice() {
+            [] => "none of the listed variants fails like this".into(),
+            [one] => format!("fails like {one}: {}", claim(one).unwrap_or_default()),
+            [some @ .., last] => format!("fails like {} or {last}", some.join(", ")),
+        })
     }
 
     /// The verdict in words, with the expectation where it was not met.
     pub fn verdict_words(&self) -> String {
         match self.outcome() {
             Outcome::AsExpected => self.verdict.to_string(),
+            Outcome::Unexpected if self.verdict == self.expected => {
+                format!("{}, but not by {}", self.verdict, self.unpredicted().collect::<Vec<_>>().join(", "))
+            }
             _ => format!("{}, expected {}", self.verdict, self.expected),
         }
     }

@@ -6,6 +6,7 @@ use super::facts::Outcome;
 use super::format::{ABSENT, count, micros, percent, rate};
 use super::{Sources, diff, plot};
 use crate::results::{CheckResult, ExerciseResult, Results, VariantResult};
+use crate::verdict::SOLUTION;
 
 /// The whole report as one self-contained HTML page.
 ///
@@ -64,6 +65,12 @@ fn page_header(results: &Results) -> Markup {
 ///
 /// On a phone its rows become blocks, which would cost the table its meaning: the roles keep it.
 fn matrix(results: &Results) -> Markup {
+    let mut kinds =
+        vec![("buggy", "Buggy"), ("tempting", "Tempting"), ("fixed", "Fixed"), (SOLUTION, "Solution")];
+    // A solution is judged alone.
+    kinds.retain(|(kind, _)| {
+        results.variants().any(|(_, variant)| (variant.kind == SOLUTION) == (*kind == SOLUTION))
+    });
     html! {
         section aria-labelledby="verdicts" {
             h2 #verdicts { "Verdicts" }
@@ -77,9 +84,8 @@ fn matrix(results: &Results) -> Markup {
             table.matrix role="table" {
                 thead role="rowgroup" {
                     tr role="row" {
-                        @for heading in ["Exercise", "Buggy", "Tempting", "Fixed"] {
-                            th role="columnheader" scope="col" { (heading) }
-                        }
+                        th role="columnheader" scope="col" { "Exercise" }
+                        @for (_, heading) in &kinds { th role="columnheader" scope="col" { (heading) } }
                     }
                 }
                 tbody role="rowgroup" {
@@ -89,9 +95,9 @@ fn matrix(results: &Results) -> Markup {
                                 a href={ "#" (exercise.id) } { (exercise.title) }
                                 code { (exercise.id) }
                             }
-                            @for kind in ["buggy", "tempting", "fixed"] {
+                            @for (kind, _) in &kinds {
                                 td role="cell" {
-                                    @for variant in exercise.variants.iter().filter(|variant| variant.kind == kind) {
+                                    @for variant in exercise.variants.iter().filter(|variant| variant.kind == *kind) {
                                         (chip(variant))
                                     }
                                 }
@@ -189,7 +195,11 @@ fn variants(exercise: &ExerciseResult) -> Markup {
                         td.words .(class(variant.outcome())) {
                             span.verdict { span.mark aria-hidden="true" { (mark(variant.outcome())) } " " (variant.verdict_words()) }
                         }
-                        td.words { (variant.failed_names()) }
+                        td.words {
+                            (variant.failed_names())
+                            @if !variant.must_fail.is_empty() { br; small { "predicted: " (variant.must_fail.join(", ")) } }
+                            @if let Some(likeness) = variant.likeness(exercise) { br; small { (likeness) } }
+                        }
                         td.n { (rate(variant.throughput)) }
                         td.n { (variant.headline_latency(|latency| latency.p50_us)) }
                         td.n { (variant.headline_latency(|latency| latency.p99_us)) }
@@ -233,12 +243,14 @@ fn checks(exercise: &ExerciseResult) -> Markup {
                             @match variant.checks.iter().find(|check| same(check, row)) {
                                 None => td { (ABSENT) },
                                 Some(check) => td.words {
-                                    @if check.held {
+                                    @if check.skipped.is_some() {
+                                        span.mark aria-hidden="true" { (ABSENT) } span.unseen { "not made: " }
+                                    } @else if check.held {
                                         span.held { span.mark aria-hidden="true" { "✔\u{FE0E}" } span.unseen { "held: " } }
                                     } @else {
                                         span.broke { span.mark aria-hidden="true" { "✘\u{FE0E}" } span.unseen { "failed: " } }
                                     }
-                                    " " (check.observed)
+                                    " " (check.seen())
                                     // A limit that was measured along differs from one variant to the next.
                                     @if check.expected != row.expected { br; small { "expected: " (check.expected) } }
                                 },
@@ -437,7 +449,8 @@ fn page_footer() -> Markup {
                 li { strong { "Response time" } " counts from the moment when the schedule wanted the request sent, not from when it was sent: a server that makes its users queue cannot hide the wait. " em { "Service" } " counts from the sending, " em { "lag" } " is the difference." }
                 li { strong { "Every scheduled request" } " is accounted for: scheduled = ok + failed + timed out + in flight + never sent." }
                 li { strong { "Rounds" } " of the variants are interleaved (A B B A), each on a fresh server process and a fresh database, so that a drifting machine favours none. Latencies are of all rounds together; a check holds when it held in every round." }
-                li { strong { "A verdict" } " is " em { "exposed" } " when an invariant, an objective or a signal failed, " em { "clean" } " when all held, and " em { "invalid" } " when a control failed: then the numbers mean nothing." }
+                li { strong { "A verdict" } " is " em { "exposed" } " when an invariant, an objective or a signal failed, " em { "clean" } " when all held, and " em { "invalid" } " when a control failed, or only limits in time were missed while a reference server beside it was slow as well: then the numbers mean nothing." }
+                li { strong { "Predicted" } " are the checks that follow from a variant's defect on every machine. It comes out as expected only when these failed; others may fail beside them." }
                 li { strong { "Exit codes" } ": 0 all as expected, 1 something was not, 2 bad usage, 3 the run was invalid." }
             }
         }

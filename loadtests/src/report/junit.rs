@@ -52,7 +52,7 @@ fn status(variant: &VariantResult) -> TestCaseStatus {
     let failed: Vec<_> = variant
         .failed_checks()
         .map(|check| {
-            format!("{} {}: expected {}, saw {}", check.kind, check.name, check.expected, check.observed)
+            format!("{} {}: expected {}, saw {}", check.kind, check.name, check.expected, check.seen())
         })
         .collect();
     let mut status = TestCaseStatus::non_success(kind);

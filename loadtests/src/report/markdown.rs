@@ -59,6 +59,9 @@ pub fn markdown(results: &Results) -> String {
             if variant.failed_checks().next().is_none() {
                 line(&mut text, format_args!("  - every check held"));
             }
+            if let Some(likeness) = variant.likeness(exercise) {
+                line(&mut text, format_args!("  - {}", escape(&likeness)));
+            }
             for check in variant.failed_checks() {
                 line(
                     &mut text,
@@ -67,7 +70,7 @@ pub fn markdown(results: &Results) -> String {
                         escape(&check.kind),
                         check.name,
                         escape(&check.expected),
-                        escape(&check.observed)
+                        escape(&check.seen())
                     ),
                 );
             }

@@ -45,8 +45,12 @@ pub fn terminal(results: &Results, color: bool, width: u16) -> String {
         }
         for check in variant.failed_checks() {
             let (name, kind) = (&check.name, &check.kind);
-            let line = format!("{name} ({kind}): expected {}; saw {}", check.expected, check.observed);
+            let line = format!("{name} ({kind}): expected {}; saw {}", check.expected, check.seen());
             text.push_str(&wrap(&line, usize::from(width), "  ✘ ", "    "));
+            text.push('\n');
+        }
+        if let Some(likeness) = variant.likeness(exercise) {
+            text.push_str(&wrap(&likeness, usize::from(width), "  → ", "    "));
             text.push('\n');
         }
         text.push('\n');

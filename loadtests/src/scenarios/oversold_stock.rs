@@ -1,33 +1,83 @@
-//! `oversold-stock`: a rush at one product, then at a bundle of two, with more demand than stock.
+//! `oversold-stock`: a rush at one product, then at bundles of a few, with more demand than stock, while people read the
+//! catalogue, and some buyers leave before they are answered.
 
-use std::collections::{BTreeMap, HashMap};
+mod contract;
+
+use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::{BoxFuture, FutureExt};
 use rand::RngExt;
+use rand::seq::{IndexedRandom, SliceRandom};
 use rand_pcg::Pcg64;
 use serde::Deserialize;
-use serde_json::json;
 use target_app::catalogue::Exercise;
 use target_app::exercises::oversold_stock::EXERCISE;
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::{Audit, Findings, Shape, check, no_failures, signal};
-use crate::api::{Api, HEAVY_USER, Order, OrderItem, Product};
-use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, status_reason};
+use super::{
+    Audit, Clause, Findings, Shape, WARM_UP, check, no_failures, p99_within, signal, signal_to_keep_up,
+};
+use crate::api::Api;
+use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
+use crate::shop::{self, Books, Cart, CartItem, Order, Product};
 
-/// Checkouts a second.
+/// Checkouts a second, beside the crowds.
 const RATE: f64 = 300.0;
 
-/// Share of the schedule that rushes at one product; the rest wants a bundle of two others.
-const RUSH_SHARE: f64 = 0.7;
+/// Share of the schedule that rushes at one product; the rest wants bundles of some others.
+const RUSH_SHARE: f64 = 0.55;
+
+/// Products in the bundles.
+const BUNDLED: usize = 4;
+
+/// Crowds: carts with the same three products, each in stock, that are sent at one moment. Code that locks products in the
+/// sequence of the cart comes through one of them by luck, and through all of them never.
+const CROWDS: usize = 12;
+
+/// Carts in a crowd.
+const CROWD: usize = 8;
+
+/// Every sequence of three lines.
+const SEQUENCES: [[usize; 3]; 6] = [[0, 1, 2], [2, 1, 0], [1, 2, 0], [0, 2, 1], [2, 0, 1], [1, 0, 2]];
+
+/// Of this many buyers, one leaves before the answer.
+const LEAVER: usize = 12;
+
+/// Users who do nothing but leave: who may have an order that nobody was told of.
+const LEAVERS: usize = 3;
+
+/// Pages of the catalogue a second.
+const CATALOGUE_RATE: f64 = 60.0;
+
+/// Products on one.
+const CATALOGUE_PAGE: usize = 20;
+
+/// What a page of the catalogue may take: ten times what it takes in the rush, and a tenth of what makes people leave.
+const CATALOGUE_LIMIT_US: u64 = 100_000;
+
+/// Of this many confirmed orders, one is read back at once.
+const READ_BACK: usize = 6;
+
+/// How long the server may take to be as before, when the load is over.
+const RECOVERY: Duration = Duration::from_secs(4);
 
 pub struct Scenario;
 
 impl super::Scenario for Scenario {
     fn exercise(&self) -> &'static Exercise {
         &EXERCISE
+    }
+
+    fn contract<'a>(&'a self, api: &'a Api, clause: &'a mut Clause) -> BoxFuture<'a, anyhow::Result<()>> {
+        contract::check(api, clause).boxed()
+    }
+
+    fn reference_statements(&self) -> u32 {
+        // As a page of the catalogue.
+        2
     }
 
     fn headline(&self) -> &'static str {
@@ -40,15 +90,15 @@ impl super::Scenario for Scenario {
     }
 
     fn total_rate(&self, rate: Option<f64>) -> f64 {
-        rate.unwrap_or(RATE)
+        rate.unwrap_or(RATE) + CATALOGUE_RATE + (CROWDS * CROWD) as f64
     }
 
     fn needs(&self) -> &'static [(&'static str, u64)] {
-        &[("checkout", 100)]
+        &[("checkout", 100), ("catalogue", 50)]
     }
 
     fn limits(&self) -> &'static [Duration] {
-        &[]
+        const { &[Duration::from_micros(CATALOGUE_LIMIT_US)] }
     }
 
     fn prepare<'a>(
@@ -59,38 +109,75 @@ impl super::Scenario for Scenario {
     ) -> BoxFuture<'a, anyhow::Result<Box<dyn super::Round>>> {
         async move {
             let rate = shape.rate.unwrap_or(RATE);
+            let heavy = shop::user(api, shop::HEAVY_USER).await?.id;
+            let users: Vec<Uuid> = shop::users(api).await?.iter().map(|user| user.id).collect();
+            let mut buyers: Vec<Uuid> = users.iter().copied().filter(|user| *user != heavy).collect();
+            anyhow::ensure!(
+                buyers.len() > LEAVERS,
+                "fewer than {} users; the server needs the seeded data",
+                LEAVERS + 1
+            );
+            let leavers = buyers.split_off(buyers.len() - LEAVERS);
+            let before = Books::read(api, &users).await?;
+
             let schedule = arrivals::poisson(&mut rng, rate, shape.duration);
-            let bundle_from = shape.duration.mul_f64(RUSH_SHARE);
-            let rush = schedule.partition_point(|at| *at < bundle_from);
+            let bundles_from = shape.duration.mul_f64(RUSH_SHARE);
+            let rush = schedule.partition_point(|at| *at < bundles_from);
             let bundles = schedule.len() - rush;
-
-            let products = api.products().await?;
+            let mut stock: Vec<&Product> = before.products.values().collect();
             // Half the demand at most: each sale must sell out, or nothing is learned.
-            let [rushed] = pick(&products, rush / 2, &[])?;
-            let [left, right] = pick(&products, bundles / 2, &[rushed.0])?;
+            let [rushed] = take(&mut stock, 1..=rush / 2)?;
+            let bundled: [Uuid; BUNDLED] = take(&mut stock, 1..=bundles / 2)?;
 
-            let heavy = api.user(HEAVY_USER).await?.id;
-            let others: anyhow::Result<Vec<crate::api::User>> = api.get("/users", None).await;
-            let others = others.into_iter().flatten().map(|user| user.id).filter(|id| *id != heavy);
-            let buyers: Vec<Uuid> = std::iter::once(heavy).chain(others).collect();
-
-            let tickets = schedule.into_iter().enumerate().map(|(n, at)| {
-                let cart = match (n < rush, rng.random()) {
-                    (true, _) => vec![rushed.0],
-                    // Two people put the same two products into their carts in different sequences.
-                    (false, true) => vec![left.0, right.0],
-                    (false, false) => vec![right.0, left.0],
+            let mut plan = Plan { rng, buyers, leavers, tickets: Vec::new() };
+            for (n, at) in schedule.into_iter().enumerate() {
+                let items: Vec<(Uuid, i32)> = match n < rush {
+                    true => vec![(rushed, *[1, 1, 1, 1, 2, 3].choose(&mut plan.rng).expect("not empty"))],
+                    false => {
+                        let lines = plan.rng.random_range(1..=3);
+                        let mut products = bundled;
+                        // The first few of a shuffle: any selection, in any sequence.
+                        products.shuffle(&mut plan.rng);
+                        products[..lines].iter().map(|id| (*id, plan.rng.random_range(1..=3))).collect()
+                    }
                 };
-                let items: Vec<_> = cart.iter().map(|id| json!({ "productId": id, "quantity": 1 })).collect();
-                let cart = json!({ "userId": buyers[rng.random_range(0..buyers.len())], "items": items });
-                Ticket { at, request: Request::post("checkout", "/orders/checkout", cart.to_string()) }
-            });
+                plan.checkout(at, &items);
+            }
+            for crowd in 0..CROWDS {
+                // Of what is in stock for all of them, so none may be refused.
+                let Ok(products) = take::<3>(&mut stock, 2 * CROWD..=usize::MAX) else { break };
+                let span = shape.duration.saturating_sub(WARM_UP + WARM_UP);
+                let at = WARM_UP + span.mul_f64(crowd as f64 / CROWDS as f64);
+                for cart in 0..CROWD {
+                    let sequence = SEQUENCES[cart / 2 % SEQUENCES.len()];
+                    // Neighbours go to different replicas, where both have the one sequence and the other.
+                    let sequence =
+                        if cart % 4 < 2 { sequence } else { [sequence[2], sequence[1], sequence[0]] };
+                    let items: Vec<_> = sequence.iter().map(|nth| (products[*nth], 1)).collect();
+                    plan.stays(at, &items);
+                }
+            }
+            for at in arrivals::poisson(&mut plan.rng, CATALOGUE_RATE, shape.duration) {
+                let request = Request::get("catalogue", format!("/products?page=1&limit={CATALOGUE_PAGE}"));
+                plan.tickets.push(Ticket { at, request });
+            }
+
+            let leaving = plan.tickets.iter().filter(|ticket| ticket.request.hang_up.is_some()).count();
+            let (confirmed_now, to_read) = mpsc::channel(64);
             Ok(Box::new(Round {
-                tickets: tickets.collect(),
+                tickets: plan.tickets,
                 rate,
-                buyers,
-                stock: [rushed, left, right],
-                confirmed: Mutex::default(),
+                users,
+                leavers: plan.leavers,
+                leaving,
+                rushed,
+                bundled,
+                before,
+                sales: Mutex::default(),
+                refusals: Mutex::default(),
+                flaws: Mutex::default(),
+                confirmed_now,
+                to_read: Mutex::new(Some(to_read)),
             }) as Box<dyn super::Round>)
         }
         .boxed()
@@ -98,34 +185,111 @@ impl super::Scenario for Scenario {
 
     fn objectives(&self, load: &Load) -> Findings {
         Findings {
-            checks: vec![no_failures(
-                &EXERCISE,
-                "only-clean-refusals",
-                "every checkout ends in an order of the whole cart, or in 409",
-                load,
-            )],
+            checks: vec![
+                no_failures(
+                    &EXERCISE,
+                    "only-clean-refusals",
+                    "every checkout ends in an order of the whole cart, or in 409",
+                    load,
+                ),
+                p99_within(&EXERCISE, "catalogue-p99", load, "catalogue", CATALOGUE_LIMIT_US),
+            ],
             signals: Vec::new(),
         }
     }
 }
 
+/// The best-stocked products within these bounds, which are taken out of `stock`.
+fn take<const N: usize>(
+    stock: &mut Vec<&Product>,
+    bounds: std::ops::RangeInclusive<usize>,
+) -> anyhow::Result<[Uuid; N]> {
+    stock.sort_by_key(|product| (std::cmp::Reverse(product.inventory), product.id));
+    let fits =
+        |product: &Product| usize::try_from(product.inventory).is_ok_and(|pieces| bounds.contains(&pieces));
+    let taken: Vec<Uuid> =
+        stock.iter().filter(|product| fits(product)).map(|product| product.id).take(N).collect();
+    stock.retain(|product| !taken.contains(&product.id));
+    taken.try_into().map_err(|_| {
+        anyhow::anyhow!(
+            "fewer than {N} products have between {} and {} pieces in stock, and a sale that sells out needs them; \
+             raise --rate or --duration, or seed the server anew",
+            bounds.start(),
+            bounds.end()
+        )
+    })
+}
+
+/// A schedule in the making.
+struct Plan {
+    rng: Pcg64,
+    buyers: Vec<Uuid>,
+    leavers: Vec<Uuid>,
+    tickets: Vec<Ticket>,
+}
+
+impl Plan {
+    /// Somebody buys, or leaves in the middle of it.
+    fn checkout(&mut self, at: Duration, items: &[(Uuid, i32)]) {
+        if !self.rng.random_ratio(1, LEAVER as u32) {
+            return self.stays(at, items);
+        }
+        let leaver = *self.leavers.choose(&mut self.rng).expect("there are some");
+        let patience = Duration::from_micros(self.rng.random_range(300..6_000));
+        let request = Request::post("leaver", "/orders/checkout", Cart::of(leaver, items).json());
+        self.tickets.push(Ticket { at, request: Request { hang_up: Some(patience), ..request } });
+    }
+
+    fn stays(&mut self, at: Duration, items: &[(Uuid, i32)]) {
+        let buyer = *self.buyers.choose(&mut self.rng).expect("there are some");
+        let request = Request::post("checkout", "/orders/checkout", Cart::of(buyer, items).json());
+        self.tickets.push(Ticket { at, request });
+    }
+}
+
+/// A confirmed order, and when it was asked for, from the start of the load.
+struct Sale {
+    order: Order,
+    sent: Duration,
+}
+
+/// What was refused, and when, from the start of the load.
+struct Refusal {
+    items: Vec<CartItem>,
+    done: Duration,
+}
+
 struct Round {
     tickets: Vec<Ticket>,
     rate: f64,
-    buyers: Vec<Uuid>,
-    /// The product of the rush and the two of the bundle, with their stock before the sale.
-    stock: [(Uuid, i64); 3],
-    /// Orders that were answered with 201.
-    confirmed: Mutex<Vec<Order>>,
+    /// All of them.
+    users: Vec<Uuid>,
+    leavers: Vec<Uuid>,
+    /// How many requests are theirs.
+    leaving: usize,
+    rushed: Uuid,
+    bundled: [Uuid; BUNDLED],
+    before: Books,
+    sales: Mutex<Vec<Sale>>,
+    refusals: Mutex<Vec<Refusal>>,
+    /// What is wrong with orders that were confirmed, or could not be read back at once.
+    flaws: Mutex<Vec<String>>,
+    confirmed_now: mpsc::Sender<Order>,
+    to_read: Mutex<Option<mpsc::Receiver<Order>>>,
 }
 
 impl super::Round for Round {
     fn describe(&self, servers: &str) -> String {
-        let [(_, rushed), (_, left), (_, right)] = self.stock;
+        let stock = |id: &Uuid| self.before.products[id].inventory;
+        let bundled: Vec<String> = self.bundled.iter().map(|id| stock(id).to_string()).collect();
         format!(
-            "Poisson arrivals, {:.0} checkouts a second over {servers}: first a rush at one product with {rushed} in stock, \
-             then at a bundle of two with {left} and {right}, put into the cart in either sequence",
+            "Poisson arrivals, {:.0} checkouts a second over {servers}: first a rush at one product with {} in stock, then at \
+             bundles of 1 to 3 out of {BUNDLED} with {}, 1 to 3 pieces each, in any sequence. One buyer in {LEAVER} hangs up. \
+             Beside it {CROWDS} crowds of {CROWD} buyers who send the same three products, which are in stock, at one moment, \
+             and {CATALOGUE_RATE:.0} pages of the catalogue a second",
             self.rate,
+            stock(&self.rushed),
+            bundled.join(", "),
         )
     }
 
@@ -133,51 +297,79 @@ impl super::Round for Round {
         std::mem::take(&mut self.tickets)
     }
 
+    /// Reads orders back as soon as they were confirmed.
+    fn beside<'a>(&'a self, api: &'a Api) -> BoxFuture<'a, ()> {
+        async move {
+            let mut to_read = lock(&self.to_read).take().expect("it is read once");
+            while let Some(order) = to_read.recv().await {
+                match shop::orders(api, order.user_id).await {
+                    Ok(orders) if orders.contains(&order) => {}
+                    Ok(_) => lock(&self.flaws)
+                        .push("an order could not be read right after its confirmation".into()),
+                    // A server that is busy is judged by its other answers.
+                    Err(_) => {}
+                }
+            }
+            // Nobody confirms any more; what waits for this ends with the load.
+            std::future::pending().await
+        }
+        .boxed()
+    }
+
     fn judge(&self, request: &Request, answer: &Answer<'_>) -> Outcome {
+        if request.name == "catalogue" {
+            return match answer.status {
+                200 if is_page(answer.body) => Outcome::Ok,
+                200 => Outcome::Failed("not-a-page"),
+                status => Outcome::Failed(status_reason(status)),
+            };
+        }
+        let cart: Cart =
+            serde_json::from_slice(request.body.as_deref().unwrap_or_default()).expect("made here");
         match answer.status {
-            201 => match serde_json::from_slice::<Order>(answer.body) {
+            201 => match Order::read(answer.body) {
                 Ok(order) => {
-                    let whole = request.body.as_ref().is_some_and(|cart| is_of(&order, cart));
+                    let flaw = cart.differs(&order, &self.before.products);
+                    let mut sales = lock(&self.sales);
+                    if sales.len().is_multiple_of(READ_BACK) {
+                        // When it is full, others are read back.
+                        let _ = self.confirmed_now.try_send(order.clone());
+                    }
                     // Also an order of something else is a sale.
-                    self.confirmed.lock().expect("no judge panics while it holds the list").push(order);
-                    if whole { Outcome::Ok } else { Outcome::Failed("other-order") }
+                    sales.push(Sale { order, sent: answer.sent });
+                    match flaw {
+                        None => Outcome::Ok,
+                        Some(flaw) => {
+                            lock(&self.flaws).push(flaw);
+                            Outcome::Failed("other-order")
+                        }
+                    }
                 }
                 Err(_) => Outcome::Failed("not-an-order"),
             },
-            409 => Outcome::Expected("short-stock"),
+            409 => {
+                lock(&self.refusals).push(Refusal { items: cart.items, done: answer.done });
+                Outcome::Expected("short-stock")
+            }
             status => Outcome::Failed(status_reason(status)),
         }
     }
 
     fn audit<'a>(&'a self, api: &'a Api, load: &'a Load) -> BoxFuture<'a, anyhow::Result<Audit>> {
         async move {
-            let confirmed = self.confirmed.lock().expect("no judge panics while it holds the list").clone();
-            let mut sold: BTreeMap<Uuid, i64> = BTreeMap::new();
-            for item in confirmed.iter().flat_map(|order| &order.items) {
-                *sold.entry(item.product_id).or_default() += item.quantity;
-            }
+            let unanswered = self.unanswered(load);
+            // First, because what it buys is in the books as well.
+            let recovered = self.recover(api).await;
+            let (after, findings) = self.settled_books(api, unanswered).await?;
+            let sold = shop::pieces(after.new_orders(&self.before));
+            let sold = |id: &Uuid| sold.get(id).copied().unwrap_or(0);
+            let before = |id: &Uuid| i64::from(self.before.products[id].inventory);
+            let oversold: i64 = self.before.products.keys().map(|id| (sold(id) - before(id)).max(0)).sum();
 
-            let mut oversold = 0;
-            let mut unaccounted = 0;
-            let mut left = Vec::new();
-            let mut stories = Vec::new();
-            for (product, before) in self.stock {
-                let after = api.product(product).await?.inventory;
-                let sold = sold.get(&product).copied().unwrap_or(0);
-                oversold += (sold - before).max(0);
-                unaccounted += (before - sold - after).abs().max(-after);
-                left.push(after.max(0));
-                stories.push(format!("{sold} of {before}"));
-            }
-            let stories = stories.join(", ");
-            let (rushed, stock) = self.stock[0];
-            let rushed = sold.get(&rushed).copied().unwrap_or(0);
-            // A bundle is sold out with its scarcer half.
-            let unsold = left[0] + left[1].min(left[2]);
-            let missing = self.missing(api, &confirmed).await?;
-            // What failed or was cut off may have taken stock without a confirmation: those are the objective's to judge.
-            let uncertain = (load.tickets.failed + load.tickets.timed_out + load.tickets.in_flight) as i64
-                + (load.warm_up.failed + load.warm_up.timed_out + load.warm_up.in_flight) as i64;
+            let story = |id: &Uuid| format!("{} of {}", sold(id), before(id));
+            let bundles: Vec<String> = self.bundled.iter().map(story).collect();
+            let stories = format!("{} of the rush, {} of the bundles", story(&self.rushed), bundles.join(", "));
+            let refused_wrongly = self.refused_wrongly(&after);
 
             let checks = vec![
                 check(
@@ -190,36 +382,55 @@ impl super::Round for Round {
                 check(
                     &EXERCISE,
                     "stock-adds-up",
-                    unaccounted <= 2 * uncertain,
-                    match uncertain {
-                        0 => "stock before − sold = stock after".into(),
-                        n => format!("stock before − sold = stock after, but for 2 pieces for each of {n} unanswered checkouts"),
-                    },
-                    format!("{unaccounted} pieces unaccounted for"),
+                    findings.unaccounted == 0,
+                    "stock before − pieces in orders = stock after, for each product",
+                    format!("{} pieces unaccounted for", findings.unaccounted),
                 ),
                 check(
                     &EXERCISE,
                     "orders-recorded",
-                    missing == 0,
-                    "every confirmed order can be read back, line by line",
-                    format!("{missing} of {} missing or altered", confirmed.len()),
+                    findings.flaw.is_none() && lock(&self.flaws).is_empty(),
+                    format!(
+                        "every confirmed order is that of its cart and in the books, and there are no others but for {unanswered} \
+                         checkouts without an answer"
+                    ),
+                    match (lock(&self.flaws).first(), findings.flaw) {
+                        (None, None) => format!("{} confirmed and recorded", lock(&self.sales).len()),
+                        (Some(flaw), _) => flaw.clone(),
+                        (None, Some(flaw)) => flaw,
+                    },
                 ),
                 check(
                     &EXERCISE,
                     "sells-out",
-                    unsold == 0,
-                    "none left of the product of the rush, nor of the scarcer one of the bundle",
-                    format!("{unsold} left"),
+                    refused_wrongly == 0,
+                    "who was refused could not have been served from what was left",
+                    format!("{refused_wrongly} of {} refused although the stock sufficed", lock(&self.refusals).len()),
+                ),
+                check(
+                    &EXERCISE,
+                    "recovers",
+                    recovered.is_ok(),
+                    format!("each product can be bought within {} s, or is short", RECOVERY.as_secs()),
+                    match recovered {
+                        Ok(bought) => format!("{bought} bought, one after the other"),
+                        Err(error) => format!("{error:#}"),
+                    },
                 ),
             ];
             let signals = vec![
                 signal("pieces oversold", oversold as f64, "pieces", Some(0.0)),
-                signal("checkouts failed or unanswered", uncertain as f64, "requests", Some(0.0)),
-                signal("stock of the rush sold", 100.0 * rushed as f64 / stock as f64, "%", Some(100.0)),
+                signal("checkouts failed or unanswered", self.uncertain(load) as f64, "requests", Some(0.0)),
+                signal_to_keep_up(
+                    "stock of the rush sold",
+                    100.0 * sold(&self.rushed) as f64 / before(&self.rushed) as f64,
+                    "%",
+                    Some(100.0),
+                ),
             ];
             let sentence = match oversold {
-                0 => format!("sold {stories} in stock"),
-                n => format!("oversold {n}: sold {stories} in stock"),
+                0 => format!("sold {stories}"),
+                n => format!("oversold {n}: sold {stories}"),
             };
             Ok(Audit { sentence, findings: Findings { checks, signals } })
         }
@@ -227,54 +438,152 @@ impl super::Round for Round {
     }
 }
 
-/// The best-stocked products with at most `most` pieces, and their stock.
-fn pick<const N: usize>(
-    products: &[Product],
-    most: usize,
-    taken: &[Uuid],
-) -> anyhow::Result<[(Uuid, i64); N]> {
-    let mut fit: Vec<_> = products
-        .iter()
-        .filter(|product| {
-            product.inventory > 0 && product.inventory <= most as i64 && !taken.contains(&product.id)
-        })
-        .map(|product| (product.id, product.inventory))
-        .collect();
-    fit.sort_by_key(|(id, inventory)| (-inventory, *id));
-    fit.truncate(N);
-    fit.try_into().map_err(|_| {
-        anyhow::anyhow!(
-            "fewer than {N} products have between 1 and {most} pieces in stock, and a sale that sells out needs them; \
-             raise --rate or --duration, or seed the server anew"
-        )
-    })
+/// What the books say of a load.
+struct Reading {
+    /// Pieces that are neither in stock nor in an order, or in both.
+    unaccounted: i64,
+    /// What is wrong with an order, if anything.
+    flaw: Option<String>,
 }
 
 impl Round {
-    /// Confirmed orders that cannot be read back as they were confirmed.
-    async fn missing(&self, api: &Api, confirmed: &[Order]) -> anyhow::Result<usize> {
-        let mut recorded: HashMap<Uuid, Vec<OrderItem>> = HashMap::new();
-        for buyer in &self.buyers {
-            recorded
-                .extend(api.orders(*buyer).await?.into_iter().map(|order| (order.id, sorted(order.items))));
+    /// Checkouts that ended without an answer, but for those of the leavers: each may have become an order or not.
+    fn uncertain(&self, load: &Load) -> u64 {
+        [&load.tickets, &load.warm_up]
+            .map(|tickets| tickets.failed + tickets.timed_out + tickets.in_flight)
+            .iter()
+            .sum()
+    }
+
+    /// Checkouts without an answer. A closed loop goes round the tickets, so its leavers are counted.
+    fn unanswered(&self, load: &Load) -> usize {
+        let left = load.count("leaver", "hung-up") + load.warm_up.ok;
+        let others = [&load.tickets, &load.warm_up].map(|tickets| tickets.timed_out + tickets.in_flight);
+        self.leaving.max(left as usize) + others.iter().sum::<u64>() as usize
+    }
+
+    /// Buys a piece of everything that was in the load, and says how many there were.
+    async fn recover(&self, api: &Api) -> anyhow::Result<usize> {
+        let end = Instant::now() + RECOVERY;
+        let buyer = self.users.iter().find(|user| !self.leavers.contains(user)).expect("there are buyers");
+        let wanted: Vec<Uuid> = {
+            let (sales, refusals) = (lock(&self.sales), lock(&self.refusals));
+            let sold = sales.iter().flat_map(|sale| &sale.order.items).map(|item| item.product_id);
+            let refused = refusals.iter().flat_map(|refusal| &refusal.items).map(|item| item.product_id);
+            let known: std::collections::BTreeSet<Uuid> = sold.chain(refused).collect();
+            known.into_iter().filter(|id| self.before.products.contains_key(id)).collect()
+        };
+        let mut bought = 0;
+        for product in wanted {
+            loop {
+                let left = end.saturating_duration_since(Instant::now());
+                let asked = async {
+                    let stock = shop::product(api, product).await?.inventory;
+                    anyhow::Ok((stock, Cart::of(*buyer, &[(product, 1)]).check_out(api).await?))
+                };
+                let Ok(asked) = tokio::time::timeout(left, asked).await else {
+                    anyhow::bail!("product {product} could not be bought within {} s", RECOVERY.as_secs());
+                };
+                match asked {
+                    Ok((_, reply)) if reply.status == 201 => {
+                        let order = Order::read(&reply.body)?;
+                        lock(&self.sales).push(Sale { order, sent: Duration::MAX });
+                        bought += 1;
+                        break;
+                    }
+                    Ok((0, reply)) if reply.status == 409 => break,
+                    // It has time to recover, and none to refuse.
+                    Ok((stock, reply)) if reply.status == 409 => {
+                        anyhow::bail!("a piece of {product} was refused, of which {stock} were in stock")
+                    }
+                    Ok(_) | Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                }
+            }
         }
-        let missing =
-            confirmed.iter().filter(|order| recorded.get(&order.id) != Some(&sorted(order.items.clone())));
-        Ok(missing.count())
+        Ok(bought)
+    }
+
+    /// The books when they no longer change: of who has left, the server may still be writing an order.
+    async fn settled_books(&self, api: &Api, unanswered: usize) -> anyhow::Result<(Books, Reading)> {
+        let mut patience = 5;
+        loop {
+            let after = Books::read(api, &self.users).await?;
+            let reading = self.compare(&after, unanswered);
+            patience -= 1;
+            if patience == 0 || unanswered == 0 || reading.unaccounted == 0 && reading.flaw.is_none() {
+                return Ok((after, reading));
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    fn compare(&self, after: &Books, unanswered: usize) -> Reading {
+        let sold = shop::pieces(after.new_orders(&self.before));
+        let mut unaccounted = 0;
+        for (id, product) in &self.before.products {
+            let left = after.products.get(id).map_or(0, |product| i64::from(product.inventory));
+            let before = i64::from(product.inventory);
+            unaccounted += (before - sold.get(id).copied().unwrap_or(0) - left).abs().max(-left);
+        }
+
+        let sales = lock(&self.sales);
+        let confirmed: BTreeMap<Uuid, &Order> =
+            sales.iter().map(|sale| (sale.order.id, &sale.order)).collect();
+        let lost = sales.iter().filter(|sale| after.orders.get(&sale.order.id) != Some(&sale.order)).count();
+        let altered =
+            (self.before.orders.iter()).filter(|(id, order)| after.orders.get(id) != Some(order)).count();
+        let others: Vec<&Order> =
+            after.new_orders(&self.before).filter(|order| !confirmed.contains_key(&order.id)).collect();
+        let strangers = others.iter().filter(|order| !self.leavers.contains(&order.user_id)).count();
+        let untold = unanswered - self.leaving;
+        let flaw = if lost > 0 {
+            Some(format!("{lost} of {} confirmed orders are missing or altered", sales.len()))
+        } else if confirmed.len() < sales.len() {
+            Some(format!("{} orders share an id with another", sales.len() - confirmed.len()))
+        } else if altered > 0 {
+            Some(format!("{altered} orders from before the load are missing or altered"))
+        } else if strangers > untold || others.len() > unanswered {
+            Some(format!("{} orders that nobody was told of", others.len()))
+        } else {
+            others.iter().find_map(|order| {
+                let flaw = order.cart().differs(order, &self.before.products)?;
+                Some(format!("of an order without an answer: {flaw}"))
+            })
+        };
+        Reading { unaccounted, flaw }
+    }
+
+    /// Refusals of carts for which there was enough at that moment: what was left at the end, and what was sold to those who
+    /// asked later. Nothing adds stock in this shop.
+    fn refused_wrongly(&self, after: &Books) -> usize {
+        let (mut sales, refusals) = (lock(&self.sales), lock(&self.refusals));
+        sales.sort_by_key(|sale| std::cmp::Reverse(sale.sent));
+        let mut refusals: Vec<&Refusal> = refusals.iter().collect();
+        refusals.sort_by_key(|refusal| std::cmp::Reverse(refusal.done));
+        let mut later: BTreeMap<Uuid, i64> = BTreeMap::new();
+        let mut sold = sales.iter().peekable();
+        let mut wrongly = 0;
+        for refusal in refusals {
+            while let Some(sale) = sold.next_if(|sale| sale.sent > refusal.done) {
+                for item in &sale.order.items {
+                    *later.entry(item.product_id).or_default() += i64::from(item.quantity);
+                }
+            }
+            let enough = |item: &CartItem| {
+                let left =
+                    after.products.get(&item.product_id).map_or(0, |product| i64::from(product.inventory));
+                left + later.get(&item.product_id).copied().unwrap_or(0) >= i64::from(item.quantity)
+            };
+            wrongly += usize::from(refusal.items.iter().all(enough));
+        }
+        wrongly
     }
 }
 
-/// Whether the order has the products of the cart, in the quantities asked for.
-fn is_of(order: &Order, cart: &[u8]) -> bool {
+fn is_page(body: &[u8]) -> bool {
     #[derive(Deserialize)]
-    struct Cart {
-        items: Vec<OrderItem>,
+    struct Page {
+        products: Vec<Product>,
     }
-    let cart: Cart = serde_json::from_slice(cart).expect("the cart was made here");
-    sorted(order.items.clone()) == sorted(cart.items)
-}
-
-fn sorted(mut items: Vec<OrderItem>) -> Vec<OrderItem> {
-    items.sort();
-    items
+    serde_json::from_slice::<Page>(body).is_ok_and(|page| page.products.len() == CATALOGUE_PAGE)
 }

@@ -1,6 +1,7 @@
 //! The tests of this crate, in one program; they mirror its source.
 
 mod cli;
+mod contracts;
 mod exporter;
 mod load;
 mod metrics;

@@ -124,6 +124,8 @@ async fn everything() -> String {
         name: name.into(),
         kind: "invariant".into(),
         held,
+        doubt: None,
+        skipped: None,
         expected: String::new(),
         observed: String::new(),
     };

@@ -178,6 +178,8 @@ fn variant(
         claim: format!("What the author of {name} would say for it."),
         verdict: expected,
         expected,
+        must_fail: Vec::new(),
+        fails_like: Vec::new(),
         rounds: 4,
         checks: Vec::new(),
         audit: String::new(),
@@ -257,13 +259,15 @@ fn check(name: &str, kind: &str, held: bool, expected: &str, observed: &str) -> 
         name: name.into(),
         kind: kind.into(),
         held,
+        doubt: None,
+        skipped: None,
         expected: expected.into(),
         observed: observed.into(),
     }
 }
 
 fn signal(name: &str, value: f64, unit: &str, limit: Option<f64>) -> SignalValue {
-    SignalValue { name: name.into(), value, unit: unit.into(), limit }
+    SignalValue { name: name.into(), value, unit: unit.into(), limit, worse: Worse::Higher }
 }
 
 /// A run in which all went wrong that can: cut short, saturated, invalid, unexpected, empty, hostile, lost tickets.

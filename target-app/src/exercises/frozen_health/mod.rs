@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::task::JoinError;
 
-use crate::catalogue::{Alert, CheckKind, CheckSpec, Exercise, Severity, Signal};
+use crate::catalogue::{Alert, CheckKind, CheckSpec, Exercise, KEEPS_CONTRACT, Severity, Signal};
 use crate::domain::report::{OrderHistory, ReportWriter};
 use crate::telemetry::MetricSpec;
 
@@ -19,15 +19,16 @@ pub static EXERCISE: Exercise = Exercise {
     variants: Variant::ENTRIES,
     corpus: Variant::CORPUS,
     checks: &[
+        KEEPS_CONTRACT,
         CheckSpec {
             name: "reports-identical",
             kind: CheckKind::Invariant,
-            promise: "Every report that is delivered is the whole report, byte for byte.",
+            promise: "Every report that is delivered is its user's whole report, byte for byte.",
         },
         CheckSpec {
             name: "reports-delivered",
             kind: CheckKind::Objective,
-            promise: "Reports go on being delivered while more are asked for than can be made.",
+            promise: "Reports go on being delivered, in every part of the rush, while more are asked for than can be made.",
         },
         CheckSpec {
             name: "health-p99",
@@ -39,6 +40,11 @@ pub static EXERCISE: Exercise = Exercise {
             name: "only-clean-refusals",
             kind: CheckKind::Objective,
             promise: "A report that cannot be made soon is refused with 503 and Retry-After, not left to time out.",
+        },
+        CheckSpec {
+            name: "recovers",
+            kind: CheckKind::Objective,
+            promise: "A report that is asked for alone, after the rush as before it, takes little longer than its rendering.",
         },
     ],
     signals: &[

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::catalogue::{Alert, CheckKind, CheckSpec, Exercise, Severity, Signal};
+use crate::catalogue::{Alert, CheckKind, CheckSpec, Exercise, KEEPS_CONTRACT, Severity, Signal};
 use crate::domain::orders::{self, Cart, CartItem, Order, OrderItem};
 use crate::domain::products::Product;
 use crate::telemetry::MetricSpec;
@@ -21,6 +21,7 @@ pub static EXERCISE: Exercise = Exercise {
     variants: Variant::ENTRIES,
     corpus: Variant::CORPUS,
     checks: &[
+        KEEPS_CONTRACT,
         CheckSpec {
             name: "sold-within-stock",
             kind: CheckKind::Invariant,
@@ -29,22 +30,32 @@ pub static EXERCISE: Exercise = Exercise {
         CheckSpec {
             name: "stock-adds-up",
             kind: CheckKind::Invariant,
-            promise: "What is left is what there was less what was sold, and never below zero.",
+            promise: "Of every product, what is left is what there was less what is in orders, and never below zero.",
         },
         CheckSpec {
             name: "orders-recorded",
             kind: CheckKind::Invariant,
-            promise: "Every order that was confirmed can be read back, line by line.",
+            promise: "Every order that was confirmed can be read back at once, field by field, and there are no others.",
         },
         CheckSpec {
             name: "sells-out",
             kind: CheckKind::Invariant,
-            promise: "Nobody is refused while there is stock: demand beyond it sells it all.",
+            promise: "Nobody is refused while there is stock for the whole cart.",
         },
         CheckSpec {
             name: "only-clean-refusals",
             kind: CheckKind::Objective,
             promise: "Every checkout ends in an order or in 409; none in an error or a timeout.",
+        },
+        CheckSpec {
+            name: "catalogue-p99",
+            kind: CheckKind::Objective,
+            promise: "The catalogue can be read beside the rush: 99 in 100 pages within 100 ms.",
+        },
+        CheckSpec {
+            name: "recovers",
+            kind: CheckKind::Objective,
+            promise: "When the rush is over, and buyers have hung up in the middle of it, each product can be bought as before.",
         },
     ],
     signals: &[

@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::catalogue::{Alert, CheckKind, CheckSpec, Exercise, Severity, Signal};
+use crate::catalogue::{Alert, CheckKind, CheckSpec, Exercise, KEEPS_CONTRACT, Severity, Signal};
 use crate::domain::money::Cents;
 
 /// What the catalogue says of this exercise.
@@ -21,15 +21,16 @@ pub static EXERCISE: Exercise = Exercise {
     variants: Variant::ENTRIES,
     corpus: Variant::CORPUS,
     checks: &[
+        KEEPS_CONTRACT,
         CheckSpec {
             name: "totals-right",
             kind: CheckKind::Invariant,
-            promise: "Revenue, orders and best sellers equal a sum over the orders read one by one.",
+            promise: "Revenue, orders and best sellers equal a sum over the orders, and an order that was confirmed is in the next answer.",
         },
         CheckSpec {
             name: "constant-statements",
             kind: CheckKind::Signal,
-            promise: "The statements per analytics request do not grow with the orders.",
+            promise: "The statements that the server sends for an analytics request are few, and do not grow with the orders.",
         },
         CheckSpec {
             name: "analytics-p99",

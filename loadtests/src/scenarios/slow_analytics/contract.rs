@@ -1,0 +1,71 @@
+//! What any analytics page promises to a single manager.
+
+use anyhow::{Context, ensure};
+use reqwest::Method;
+use serde_json::json;
+use target_app::domain::money::Cents;
+use uuid::Uuid;
+
+use super::sums::{Sums, ensure_right, path};
+use crate::api::Api;
+use crate::restaurants::{self, Dish, Meal, OTHER_TENANT, TENANT};
+use crate::scenarios::Clause;
+
+/// Portions of a dish that costs a million: more cents than 32 bits hold.
+const PORTIONS: i32 = 50;
+
+pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> {
+    clause.is("the restaurants, their menus and their orders can be read");
+    let mut sums = Vec::new();
+    for restaurant in restaurants::of_tenant(api, TENANT).await? {
+        sums.push((restaurant.id, Sums::read(api, restaurant.id).await?));
+    }
+    sums.sort_by_key(|(id, sums)| (-sums.orders, *id));
+    clause.is("a restaurant's revenue, orders, average and best sellers are those of its orders");
+    for (restaurant, sums) in sums.iter().filter(|(_, sums)| sums.orders > 0) {
+        ensure_right(api, *restaurant, sums).await?;
+    }
+    clause.is("where nobody has ordered yet, everything is 0 and nothing is listed");
+    let (empty, mut nothing) = sums.pop().context("the server needs the seeded data")?;
+    ensure_right(api, empty, &nothing).await?;
+
+    clause.is("an order is in the next answer, however large it is");
+    let (busy, mut much) = sums.into_iter().next().context("there is only one restaurant")?;
+    for (restaurant, sums) in [(busy, &mut much), (empty, &mut nothing)] {
+        let dear = add_dish(api, restaurant, Cents(100_000_000)).await?;
+        // With quotes, as they are.
+        let some = sums.menu.values().next().context("the menu is empty")?.clone();
+        sums.menu.insert(dear.id, dear.clone());
+        for items in [vec![(dear.id, PORTIONS)], vec![(some.id, 1), (dear.id, 1)], vec![(some.id, 1)]] {
+            order(api, restaurant, &items, sums).await?;
+            ensure_right(api, restaurant, sums).await?;
+        }
+    }
+
+    clause.is("another tenant's restaurant does not exist, nor does one that nobody has");
+    let other = restaurants::of_tenant(api, OTHER_TENANT).await?;
+    let other =
+        other.first().context("the other tenant has no restaurant; the server needs the seeded data")?;
+    for restaurant in [other.id, Uuid::now_v7()] {
+        api.ask(Method::GET, &path(restaurant), Some(TENANT), None).await?.with_status(404)?;
+    }
+    api.ask(Method::GET, &path(busy), None, None).await?.with_status(400)?;
+    Ok(())
+}
+
+/// Puts a dish on the menu under a name that has to be escaped, and that no menu has yet.
+async fn add_dish(api: &Api, restaurant: Uuid, price: Cents) -> anyhow::Result<Dish> {
+    let name = format!("Whole \"ox\", 100% \\ <b>'é'</b> {}", Uuid::now_v7().simple());
+    let dish = json!({ "name": name, "price": price, "inventory": 1_000 });
+    api.post(&format!("/restaurants/{restaurant}/menu"), Some(TENANT), &dish).await?.with_status(201)?.json()
+}
+
+/// Orders dishes, and adds the order to the sums.
+async fn order(api: &Api, restaurant: Uuid, items: &[(Uuid, i32)], sums: &mut Sums) -> anyhow::Result<()> {
+    let meal: Meal = restaurants::order(api, restaurant, items).await?.with_status(201)?.json()?;
+    let total: Cents = items.iter().map(|(id, quantity)| sums.menu[id].price.times(*quantity)).sum();
+    ensure!(meal.total == total, "an order for {total} is confirmed for {}", meal.total);
+    let prices: Vec<_> = items.iter().map(|(id, quantity)| (*id, *quantity, sums.menu[id].price)).collect();
+    sums.add(total, prices, 1);
+    Ok(())
+}
