@@ -18,7 +18,7 @@ async fn server() -> TestServer {
 async fn products_come_in_pages() {
     let server = server().await;
     let page = server.json("/products?page=2&limit=30").await;
-    assert_eq!(page["pagination"], json!({ "page": 2, "limit": 30, "total": 100, "pages": 4 }));
+    assert_eq!(page["pagination"], json!({ "page": 2, "limit": 30, "total": 105, "pages": 4 }));
     let products = page["products"].as_array().unwrap();
     assert_eq!(products.len(), 30);
     let product = &products[0];
@@ -27,7 +27,7 @@ async fn products_come_in_pages() {
     );
     assert_eq!(&server.json(&format!("/products/{}", text(&product["id"]))).await, product);
 
-    assert_eq!(server.json("/products?page=4&limit=30").await["products"].as_array().unwrap().len(), 10);
+    assert_eq!(server.json("/products?page=4&limit=30").await["products"].as_array().unwrap().len(), 15);
     assert_eq!(server.json("/products?page=5&limit=30").await["products"], json!([]));
 }
 
@@ -37,7 +37,7 @@ async fn the_seeded_data_is_what_the_documents_promise() {
     let products = server.json("/products?page=1&limit=100").await["products"].as_array().unwrap().clone();
     assert_eq!(products.iter().filter(|product| product["description"].is_null()).count(), 20);
     assert!(products[..10].iter().all(|product| (1..=3).contains(&product["inventory"].as_i64().unwrap())));
-    assert_eq!(server.json("/users").await.as_array().unwrap().len(), 30);
+    assert_eq!(server.json("/users").await.as_array().unwrap().len(), 31);
     assert_eq!(server.json("/admin/inventory/low?threshold=3").await.as_array().unwrap().len(), 10);
 
     let orders =
@@ -45,6 +45,40 @@ async fn the_seeded_data_is_what_the_documents_promise() {
     assert_eq!(orders.len(), 120);
     assert!(orders.iter().all(|order| (2..=5).contains(&order["items"].as_array().unwrap().len())));
     assert!(orders.windows(2).all(|pair| text(&pair[0]["createdAt"]) >= text(&pair[1]["createdAt"])));
+}
+
+/// Each would let one kind of careless code pass, if it were missing.
+#[tokio::test]
+async fn the_seeded_data_punishes_shortcuts() {
+    let database = database().await;
+    let pool = support::pool(&database).await;
+    let count = async |sql: &'static str| sqlx::query_scalar::<_, i64>(sql).fetch_one(&pool).await.unwrap();
+    for sql in [
+        "SELECT count(*) FROM orders WHERE status = 'cancelled'",
+        "SELECT count(*) FROM restaurant_orders WHERE status = 'cancelled'",
+        "SELECT count(*) FROM order_items JOIN products ON id = product_id WHERE unit_price_cents <> price_cents",
+        "SELECT count(*) FROM restaurant_order_items JOIN menu_items ON id = menu_item_id WHERE unit_price_cents <> price_cents",
+        "SELECT count(*) FROM users WHERE NOT EXISTS (SELECT FROM orders WHERE user_id = users.id)",
+        "SELECT count(*) FROM restaurants WHERE NOT EXISTS (SELECT FROM restaurant_orders WHERE restaurant_id = restaurants.id)",
+        "SELECT count(*) FROM products WHERE price_cents * stock > 4294967296",
+        "SELECT count(*) FROM products WHERE price_cents = 0",
+        "SELECT count(*) FROM products WHERE name LIKE '%\\\\ & <b>%'",
+        "SELECT count(*) FROM products AS one JOIN products AS other USING (name) WHERE one.id < other.id",
+        "SELECT count(*) FROM tenants AS one JOIN tenants AS other USING (name) WHERE one.id < other.id",
+        "SELECT count(*) FROM restaurants AS one JOIN restaurants AS other USING (name) WHERE one.id < other.id",
+        "SELECT count(*) FROM (SELECT FROM orders GROUP BY user_id HAVING count(*) > 100) AS more_than_a_page",
+        "SELECT count(*) FROM (SELECT FROM restaurant_orders GROUP BY restaurant_id HAVING count(*) > 100) AS more_than_a_page",
+        // A restaurant all of whose dishes are sold equally often.
+        "SELECT count(*) FROM (
+             SELECT FROM (
+                 SELECT restaurant_id, sum(quantity) AS sold
+                 FROM restaurant_orders JOIN restaurant_order_items ON order_id = id GROUP BY restaurant_id, menu_item_id
+             ) AS dishes GROUP BY restaurant_id HAVING count(*) > 5 AND min(sold) = max(sold)
+         ) AS even",
+    ] {
+        assert!(count(sql).await > 0, "{sql}");
+    }
+    assert!(count("SELECT count(*) FROM products").await > 100, "more than a page");
 }
 
 #[tokio::test]

@@ -60,12 +60,6 @@ async fn all_variants_render_the_same_bytes() {
     assert!(String::from_utf8_lossy(report).contains("/Count 12"));
 }
 
-#[tokio::test]
-async fn a_user_without_orders_gets_a_report_without_pages() {
-    let report = rendered(Variant::Fixed, &history(0)).await;
-    assert!(String::from_utf8_lossy(&report).contains("/Count 0"));
-}
-
 /// The thread that rendered each order's page.
 static RENDERED_ON: LazyLock<Mutex<HashMap<String, ThreadId>>> = LazyLock::new(Mutex::default);
 
