@@ -1,8 +1,12 @@
 //! The command line: every command, option and default in one place.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use reqwest::Url;
 use target_app::config::{Choice, Config, db_rtt};
@@ -23,17 +27,21 @@ pub struct Cli {
     pub command: Command,
 }
 
+// Of lines that a terminal of 80 columns need not break: clap would break them without their indent.
 const AFTER_HELP: &str = "\
 Begin with:
-  stampede compare                    three exercises, all variants, a report with pictures
-  stampede diff oversold-stock        the lesson of an exercise: what the fix changed
-  stampede check oversold-stock       judge your own edit of its buggy.rs
-  stampede serve --all buggy          a broken shop on http://127.0.0.1:3000 to try your tools on
+  stampede compare                all exercises and variants, and a report
+  stampede diff oversold-stock    what the fix changed: the lesson
+  stampede check oversold-stock   judge your own edit of its buggy.rs
+  stampede serve --all buggy      a broken shop on http://127.0.0.1:3000
 
 Environment:
-  DATABASE_URL            a PostgreSQL server (15 or newer) whose user may create databases
-  STAMPEDE_POSTGRES_BIN   directory of the server binaries to use, or 'portable' to fetch them
-  STAMPEDE_HOME           where clusters, caches and results are kept (default: target/stampede)
+  DATABASE_URL            a PostgreSQL server (15 or newer) to use, whose user
+                          may create databases
+  STAMPEDE_POSTGRES_BIN   directory of the server binaries to use, or
+                          'portable' to fetch them
+  STAMPEDE_HOME           where clusters, caches and results are kept
+                          (default: target/stampede)
   NO_COLOR                no colours";
 
 const EXIT_CODES: &str = "\
@@ -41,7 +49,8 @@ Exit codes:
   0    every variant came out as expected
   1    at least one did not
   2    the command line cannot be understood
-  3    the run was invalid (a saturated generator, or too few requests) or could not be made
+  3    the run was invalid (a saturated generator, or too few requests) or
+       could not be made
   130  interrupted; what was measured is kept and marked as partial";
 
 #[derive(Debug, Subcommand)]
@@ -52,7 +61,7 @@ pub enum Command {
     /// Put all variants of exercises under the same load and compare them (the main job)
     #[command(after_help = EXIT_CODES)]
     Compare {
-        /// Exercises; all of them when none is named
+        /// Exercises, by the names that `stampede list` shows; all of them when none is named
         #[arg(value_name = "ID")]
         ids: Vec<String>,
         #[command(flatten)]
@@ -76,10 +85,10 @@ pub enum Command {
     /// Put one exercise under load, in the variants named
     #[command(after_help = EXIT_CODES)]
     Run {
-        /// The exercise
+        /// The exercise, such as oversold-stock; `stampede list` shows all
         id: String,
-        /// A variant; may be repeated
-        #[arg(long = "variant", value_name = "NAME", required = true)]
+        /// A variant, such as fixed; may be repeated
+        #[arg(long = "variant", value_name = "NAME", required = true, allow_hyphen_values = true)]
         variants: Vec<String>,
         #[command(flatten)]
         load: LoadOptions,
@@ -90,10 +99,11 @@ pub enum Command {
     /// The checks judge behaviour, never source, so every solution that keeps the promises passes, and a stub does not.
     #[command(after_help = EXIT_CODES)]
     Check {
-        /// The exercise
+        /// The exercise, such as oversold-stock; `stampede list` shows all
         id: String,
         /// Judge the server at this address instead, through HTTP alone. It is changed by the load: give it throw-away data
-        #[arg(long, value_name = "URL", value_parser = http_url, conflicts_with_all = ["replicas", "db_rtt", "scale"])]
+        #[arg(long, value_name = "URL", value_parser = http_url, allow_hyphen_values = true,
+              conflicts_with_all = ["replicas", "db_rtt", "scale"])]
         url: Option<Url>,
         #[command(flatten)]
         load: LoadOptions,
@@ -102,16 +112,15 @@ pub enum Command {
     /// Serve the backend for other clients (curl, k6, oha …) until Ctrl-C
     Serve {
         /// Port of the public API on 127.0.0.1; replicas take the next ones; 0 takes free ones
-        #[arg(long, default_value_t = 3000, allow_negative_numbers = true)]
+        #[arg(long, default_value_t = 3000, value_parser = whole(0..=u16::MAX), allow_hyphen_values = true)]
         port: u16,
         /// Port of the operator listener (metrics, readiness, run info), likewise
-        #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+        #[arg(long, default_value_t = 0, value_name = "PORT", value_parser = whole(0..=u16::MAX), allow_hyphen_values = true)]
         operator_port: u16,
         #[command(flatten)]
         choice: Choice,
         /// Servers on the one database
-        #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16),
-              allow_negative_numbers = true)]
+        #[arg(long, default_value_t = 1, value_name = "N", value_parser = whole(1..=16_u16), allow_hyphen_values = true)]
         replicas: u16,
         #[command(flatten)]
         data: DataOptions,
@@ -130,7 +139,7 @@ pub enum Command {
 
     /// Show what one variant changes of another: the lesson of the exercise
     Diff {
-        /// The exercise
+        /// The exercise, such as oversold-stock; `stampede list` shows all
         id: String,
         /// From this variant
         #[arg(default_value = "buggy")]
@@ -159,11 +168,11 @@ pub enum Command {
 #[derive(Debug, Clone, Args)]
 pub struct ContentOptions {
     /// How much data: small, medium (10,000 orders) or large (1,000,000 orders)
-    #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true, allow_hyphen_values = true)]
     pub scale: Scale,
 
     /// Seeds the data, the schedule and the order of the rounds
-    #[arg(long, default_value_t = 42, value_parser = seed, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 42, value_parser = whole(0..=u64::MAX), allow_hyphen_values = true)]
     pub seed: u64,
 }
 
@@ -180,21 +189,19 @@ pub struct DataOptions {
 #[derive(Debug, Clone, Args)]
 pub struct LoadOptions {
     /// Requests a second of the exercise's main stream [default: the exercise's own]
-    #[arg(long, value_parser = rate, allow_negative_numbers = true)]
+    #[arg(long, value_parser = rate, allow_hyphen_values = true)]
     pub rate: Option<f64>,
 
     /// Length of each round, such as 5s [default: the exercise's own]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration, allow_hyphen_values = true)]
     pub duration: Option<Duration>,
 
     /// Rounds of each variant, interleaved in ABBA order [default: 2]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100),
-          allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = whole(1..=100_u32), allow_hyphen_values = true)]
     pub rounds: Option<u32>,
 
     /// Servers on the one database [default: the exercise's own]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16),
-          allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = whole(1..=16_u16), allow_hyphen_values = true)]
     pub replicas: Option<u16>,
 
     /// One round of each variant: a first look, not a proof
@@ -208,19 +215,36 @@ pub struct LoadOptions {
 
     /// Port on 127.0.0.1 where Prometheus finds the generator's own metrics (/metrics) and the servers under test
     /// (/targets, its HTTP service discovery) during the run; 0 takes a free one
-    #[arg(long, value_name = "PORT", allow_negative_numbers = true)]
+    #[arg(long, value_name = "PORT", value_parser = whole(0..=u16::MAX), allow_hyphen_values = true)]
     pub metrics_port: Option<u16>,
 
-    /// Directory for the results; those of an earlier run in it are replaced [default: target/stampede/runs/TIME]
-    #[arg(long, value_name = "DIR")]
+    /// Directory for the results: a new one, an empty one, or that of an earlier run, whose results are replaced
+    /// [default: target/stampede/runs/TIME]
+    #[arg(long, value_name = "DIR", value_parser = PathBufValueParser::new().try_map(directory),
+          allow_hyphen_values = true)]
     pub out: Option<PathBuf>,
 
     #[command(flatten)]
     pub data: DataOptions,
 }
 
-fn seed(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| format!("a seed is a whole number from 0 to {}", u64::MAX))
+/// Parses a whole number of this range.
+fn whole<T>(range: RangeInclusive<T>) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static
+where
+    T: FromStr + PartialOrd + Display + Clone + Send + Sync + 'static,
+{
+    move |text| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| format!("write a whole number from {} to {}", range.start(), range.end()))
+    }
+}
+
+fn directory(path: PathBuf) -> Result<PathBuf, &'static str> {
+    // More likely the next option than a directory.
+    match path.as_os_str().as_encoded_bytes().first() {
+        Some(b'-') => Err("a directory whose name begins with a hyphen is written as ./-name"),
+        _ => Ok(path),
+    }
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -231,16 +255,12 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    let duration = time(text)?;
-    match duration.as_secs_f64() {
-        1.0..=3600.0 => Ok(duration),
-        _ => Err("a round lasts between 1s and 1h".into()),
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if (1.0..=3600.0).contains(&duration.as_secs_f64()) => Ok(duration),
+        Ok(_) => Err("a round lasts between 1s and 1h"),
+        Err(_) => Err("write a time with its unit, such as 5s or 1m 30s"),
     }
-}
-
-fn time(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| format!("{error}; write for example 500us, 20ms or 5s"))
 }
 
 fn http_url(text: &str) -> Result<Url, String> {

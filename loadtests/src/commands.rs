@@ -1,16 +1,16 @@
 //! What each command does, and how it ends.
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write as _};
+use std::io::{ErrorKind, IsTerminal, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::error::ErrorKind;
+use chrono::NaiveDateTime;
 use clap::{CommandFactory, FromArgMatches};
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use similar::{ChangeTag, TextDiff};
 use target_app::catalogue::{self, EXERCISES, Kind, UnknownName};
@@ -24,6 +24,7 @@ use crate::compare::{self, Bench, Job, ShapeChange, Watch};
 use crate::exporter::Exporter;
 use crate::hint::Hinted;
 use crate::lab::{Deployment, Lab, Setting};
+use crate::limits;
 use crate::load::{Cancel, Mode};
 use crate::report;
 use crate::report::facts::Outcome;
@@ -36,19 +37,23 @@ const INVALID: u8 = 3;
 const INTERRUPTED: u8 = 130;
 
 /// What clap shows to somebody who typed no command at all.
-const SHORT_HELP: ErrorKind = ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+const SHORT_HELP: clap::error::ErrorKind = clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
 
 /// Requests in one round, at most: all of them are planned, and kept in memory, before the first is sent.
 const MOST_REQUESTS: f64 = 1e6;
 
-/// Open files that a load may need: a connection for each user, and some for everything else.
-const FILES: u64 = compare::USERS as u64 + 100;
-
-/// More is not asked for.
-const MOST_FILES: u64 = 65_536;
-
 /// Results of earlier runs that are kept in the default directory.
 const RUNS_KEPT: usize = 20;
+
+/// How the directories of runs are named in the default directory: in the order of time.
+const RUN_NAME: &str = "%Y-%m-%d-%H%M%S-%3f";
+
+/// Columns where there is no terminal, or one that does not know its width: enough for every column of the table.
+const COLUMNS: u16 = 160;
+
+/// The remedy for a full disk.
+const MAKE_ROOM: &str =
+    "free some room there, or set STAMPEDE_HOME, or name --out, to directories on a disk that has more";
 
 /// A problem with what was asked for rather than with doing it.
 #[derive(Debug, thiserror::Error)]
@@ -97,21 +102,46 @@ pub fn main() -> ExitCode {
         Err(error) if !error.use_stderr() || error.kind() == SHORT_HELP => error.exit(),
         Err(error) => return fail(&Usage::from(error).into()),
     };
-    // The servers bring their own runtimes and their own logs.
-    match cli.command {
-        Command::Server(config) => return target_app::server::run(config),
-        Command::Reference(config) => return crate::reference::run(config),
-        _ => {}
-    }
     // Broken pipes end the reader's interest, not the run: the reports are on disk.
-    let runtime = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&anyhow::Error::new(error).context("could not start the async runtime")),
+    let done = match cli.command {
+        // The servers bring their own runtimes and their own logs.
+        Command::Server(config) => return server(config),
+        Command::Reference(config) => return crate::reference::run(config),
+        Command::List => say(&list()),
+        Command::Diff { id, from, to } => match diff(&id, &from, &to) {
+            Ok(text) => say(&text),
+            Err(unknown) => Err(Usage::from(unknown).into()),
+        },
+        Command::Compare { ids, load } => in_runtime(compare(&ids, load)),
+        #[cfg(feature = "corpus")]
+        Command::Corpus { ids, contracts, load } => in_runtime(corpus(&ids, contracts, load)),
+        Command::Run { id, variants, load } => in_runtime(run(&id, &variants, load)),
+        Command::Check { id, url, load } => in_runtime(check(&id, url, load)),
+        Command::Serve { port, operator_port, choice, replicas, data } => {
+            in_runtime(serve(port, operator_port, &choice, replicas, data))
+        }
+        Command::Seed { names, content } => in_runtime(seed(&names, content)),
+        Command::Probe { url } => in_runtime(probe(url)),
     };
-    match runtime.block_on(dispatch(cli.command)) {
-        Ok(code) => code,
-        Err(error) => fail(&error),
+    done.unwrap_or_else(|error| fail(&error))
+}
+
+/// Runs the server under test. What it says goes to its log, of which the lab shows the last line.
+fn server(config: target_app::config::Config) -> ExitCode {
+    // It has a second runtime, for its operator port.
+    match limits::enough_threads(2 * limits::threads_of_one()) {
+        Ok(()) => target_app::server::run(config),
+        Err(error) => {
+            complain(&format!("error: {error}; {}", error.hint));
+            ExitCode::FAILURE
+        }
     }
+}
+
+fn in_runtime(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    limits::enough_threads(limits::threads_of_one())?;
+    let runtime = tokio::runtime::Runtime::new().context("could not start the async runtime")?;
+    runtime.block_on(command)
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
@@ -119,6 +149,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     let usage = error.downcast_ref::<Usage>();
     let hint = (usage.map(|usage| usage.hint.clone()))
         .or_else(|| Some(error.downcast_ref::<Hinted>()?.hint.clone()))
+        .or_else(|| is_disk_full(error).then(|| MAKE_ROOM.into()))
         .or_else(|| Some(error.downcast_ref::<PostgresError>()?.hint()));
     if let Some(hint) = hint {
         let _ = write!(text, "\n\nhint: {hint}");
@@ -133,52 +164,21 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     })
 }
 
+/// Whether it came to this because a disk is full: ours, or that of a database server, which has a code for it.
+fn is_disk_full(error: &anyhow::Error) -> bool {
+    if let Some(PostgresError::Sql { reason, .. }) = error.downcast_ref() {
+        return reason.as_database_error().is_some_and(|error| error.code().as_deref() == Some("53100"));
+    }
+    error.chain().filter_map(|cause| cause.downcast_ref()).any(is_no_room)
+}
+
+fn is_no_room(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
 /// Prints to standard error, unless its reader has left: `eprintln!` would panic.
 fn complain(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
-}
-
-async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
-    match command {
-        Command::List => say(&list()),
-        Command::Diff { id, from, to } => say(&diff(&id, &from, &to).map_err(Usage::from)?),
-        Command::Compare { ids, load } => {
-            let exercises = chosen(&ids)?
-                .into_iter()
-                .map(|scenario| (scenario, scenario.exercise().variants.iter().collect()));
-            measure(exercises.collect(), Manner::default(), load).await
-        }
-        #[cfg(feature = "corpus")]
-        Command::Corpus { ids, contracts, load } => {
-            let exercises = chosen(&ids)?
-                .into_iter()
-                .map(|scenario| (scenario, scenario.exercise().corpus.iter().collect()));
-            measure(
-                exercises.collect(),
-                Manner { only_contracts: contracts, corpus: true, ..Manner::default() },
-                load,
-            )
-            .await
-        }
-        Command::Run { id, variants, load } => {
-            let scenario = scenario(&id).map_err(Usage::from)?;
-            let variants =
-                once(&variants).map(|name| scenario.exercise().variant(name)).collect::<Result<_, _>>();
-            measure(vec![(scenario, variants.map_err(Usage::from)?)], Manner::default(), load).await
-        }
-        Command::Check { id, url, load } => {
-            let scenario = scenario(&id).map_err(Usage::from)?;
-            let edited = scenario.exercise().variant("buggy").map_err(Usage::from)?;
-            let solution = Some(if url.is_some() { "your server" } else { "your edit" });
-            measure(vec![(scenario, vec![edited])], Manner { solution, url, ..Manner::default() }, load).await
-        }
-        Command::Serve { port, operator_port, choice, replicas, data } => {
-            serve(port, operator_port, &choice, replicas, data).await
-        }
-        Command::Seed { names, content } => seed(&names, content).await,
-        Command::Probe { url } => probe(url).await,
-        Command::Server(_) | Command::Reference(_) => unreachable!("handled before the runtime was started"),
-    }
 }
 
 /// The scenarios of these exercises, or of all when none is named.
@@ -186,6 +186,66 @@ fn chosen(ids: &[String]) -> Result<Vec<&'static dyn Scenario>, Usage> {
     match ids {
         [] => Ok(SCENARIOS.to_vec()),
         ids => Ok(once(ids).map(|id| scenario(id)).collect::<Result<_, _>>()?),
+    }
+}
+
+async fn compare(ids: &[String], load: LoadOptions) -> anyhow::Result<ExitCode> {
+    let all = |scenario: &'static dyn Scenario| (scenario, scenario.exercise().variants.iter().collect());
+    measure(chosen(ids)?.into_iter().map(all).collect(), Manner::default(), load).await
+}
+
+#[cfg(feature = "corpus")]
+async fn corpus(ids: &[String], only_contracts: bool, load: LoadOptions) -> anyhow::Result<ExitCode> {
+    let all = |scenario: &'static dyn Scenario| (scenario, scenario.exercise().corpus.iter().collect());
+    let manner = Manner { only_contracts, corpus: true, ..Manner::default() };
+    measure(chosen(ids)?.into_iter().map(all).collect(), manner, load).await
+}
+
+async fn run(id: &str, variants: &[String], load: LoadOptions) -> anyhow::Result<ExitCode> {
+    let scenario = scenario(id).map_err(Usage::from)?;
+    let variants = once(variants).map(|name| scenario.exercise().variant(name)).collect::<Result<_, _>>();
+    measure(vec![(scenario, variants.map_err(Usage::from)?)], Manner::default(), load).await
+}
+
+async fn check(id: &str, url: Option<reqwest::Url>, load: LoadOptions) -> anyhow::Result<ExitCode> {
+    let scenario = scenario(id).map_err(Usage::from)?;
+    let edited = scenario.exercise().variant("buggy").map_err(Usage::from)?;
+    if url.is_none() {
+        not_stale(id)?;
+    }
+    let solution = Some(if url.is_some() { "your server" } else { "your edit" });
+    measure(vec![(scenario, vec![edited])], Manner { solution, url, ..Manner::default() }, load).await
+}
+
+/// Whether, and how, this program differs from the source on the disk.
+fn stale() -> Option<String> {
+    let changed = target_app::source::changed();
+    let files = match changed.as_slice() {
+        [] => return None,
+        [one] => one.clone(),
+        [one, two] => format!("{one} and {two}"),
+        [one, .., _] => format!("{one} and {} other files", changed.len() - 1),
+    };
+    Some(format!("this program was built before the last change of {files}"))
+}
+
+/// A check is of the edit on the disk. A program that was built before it would judge other code.
+fn not_stale(id: &str) -> Result<(), Hinted> {
+    match stale() {
+        None => Ok(()),
+        Some(why) => Err(Hinted::new(
+            format!("{why}, and cannot judge it"),
+            format!("build it and check again with: cargo run --release -- check {id}"),
+        )),
+    }
+}
+
+/// Other commands are for the variants as they were built, which somebody may keep on purpose to compare two builds.
+fn warn_if_stale() {
+    if let Some(why) = stale() {
+        complain(&format!(
+            "warning: {why}, and measures the code as it was (hint: cargo run --release builds it first)"
+        ));
     }
 }
 
@@ -197,7 +257,7 @@ fn once(names: &[String]) -> impl Iterator<Item = &String> {
 /// Prints to standard output. A reader who has left is no error.
 fn say(text: &str) -> anyhow::Result<ExitCode> {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("could not print"),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("could not print"),
         _ => Ok(ExitCode::SUCCESS),
     }
 }
@@ -210,7 +270,8 @@ fn use_color(stream: &impl IsTerminal) -> bool {
 
 fn list() -> String {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(columns());
     table.set_header(["exercise", "what users report", "variants", "must fail"]);
     for exercise in EXERCISES {
         let column = |cell: fn(&catalogue::Variant) -> String| {
@@ -220,7 +281,12 @@ fn list() -> String {
         let predicted = column(|variant| variant.must_fail.join(", "));
         table.add_row([exercise.id, exercise.symptom, &names, &predicted]);
     }
-    format!("{table}\n\nEach has a page: docs/exercises/<exercise>.md\n")
+    // Names are what one types next: they never break.
+    for column in [0, 2] {
+        table.column_mut(column).expect("there are three").set_constraint(ColumnConstraint::ContentWidth);
+    }
+    let table = table.lines().map(|line| format!("{}\n", line.trim_end())).collect::<String>();
+    format!("{table}\nEach has a page: docs/exercises/<exercise>.md\n")
 }
 
 fn diff(id: &str, from: &str, to: &str) -> Result<String, UnknownName> {
@@ -273,11 +339,33 @@ async fn measure(
     load: LoadOptions,
 ) -> anyhow::Result<ExitCode> {
     bounded(&exercises, &load)?;
-    enough_files()?;
+    limits::enough_files()?;
+    if url.is_none() {
+        let own = exercises.iter().map(|(scenario, _)| scenario.shape().replicas).max().unwrap_or(1);
+        let servers = load.replicas.map_or(own, usize::from);
+        limits::enough_threads(limits::threads_of_lab(servers, load.data.db_rtt))?;
+    }
+    if let Some(out) = &load.out {
+        only_for_results(out)?;
+    }
+    if let (Some(url), Some(port)) = (&url, load.metrics_port)
+        && matches!(url.host_str(), Some("127.0.0.1" | "localhost"))
+        && url.port_or_known_default() == Some(port)
+    {
+        return Err(Usage {
+            message: format!("--url and --metrics-port both name port {port}"),
+            hint: another_port("--metrics-port"),
+        }
+        .into());
+    }
+    // A check has refused already.
+    if url.is_none() && solution.is_none() {
+        warn_if_stale();
+    }
     let cancel = Cancel::on_ctrl_c();
     cancel_on_terminate(&cancel)?;
     let home = default_home();
-    let started = chrono::Local::now().format("%Y-%m-%d-%H%M%S-%3f").to_string();
+    let started = chrono::Local::now().format(RUN_NAME).to_string();
     let out = load.out.clone().unwrap_or_else(|| home.join("runs").join(started));
     let rounds = match (load.quick || corpus || url.is_some(), load.rounds) {
         (_, Some(rounds)) => rounds,
@@ -310,10 +398,13 @@ async fn measure(
     };
 
     // Before anything is measured: nobody wants to learn at the end that there is no room for the results.
-    std::fs::create_dir_all(job.logs()).with_context(|| unwritable(&job.out))?;
+    let is_new = !job.out.exists();
+    std::fs::create_dir_all(job.logs()).map_err(|error| unkept(&job.out, error))?;
     let tidy = |job: &Job| {
-        // Only what is empty: a server's last words stay.
-        let _ = std::fs::remove_dir(job.logs()).and_then(|()| std::fs::remove_dir(&job.out));
+        // Only what is empty, and was made here: a server's last words stay, and so does a directory that was there.
+        if std::fs::remove_dir(job.logs()).is_ok() && is_new {
+            let _ = std::fs::remove_dir(&job.out);
+        }
     };
 
     let total: usize = job.exercises.iter().map(|(_, variants)| variants.len() * rounds as usize).sum();
@@ -340,7 +431,19 @@ async fn measure(
         () = cancel.raised() => Err(Interrupted.into()),
     };
     let bench = bench.inspect_err(|_| tidy(&job))?;
-    let (results, ended) = compare::run(&job, &bench, &cancel, &progress).await;
+    let (results, mut ended) = compare::run(&job, &bench, &cancel, &progress).await;
+    // Now, since the data that goes with the bench leaves room. Nobody says better why a server failed, and of one that only
+    // answered with errors nothing is proven.
+    let is_private = matches!(bench, Bench::Lab(_)) && Options::from_env().database_url.is_none();
+    let dirs = [job.out.as_path()].into_iter().chain(is_private.then_some(home.as_path()));
+    if let Some(dir) = limits::full(dirs).filter(|_| !cancel.is_raised()) {
+        let full = format!("no space left on {} at the end of the load", dir.display());
+        let full = Hinted::new(full, MAKE_ROOM);
+        ended = Err(match ended {
+            Ok(()) => full.into(),
+            Err(error) => error.context(full),
+        });
+    }
     // Also after a failure: a given server must not keep the run's databases.
     let closed = bench.close().await;
     if let Some(exporter) = &job.exporter {
@@ -354,8 +457,8 @@ async fn measure(
     }
 
     // Each whatever becomes of the other: what was measured must reach somebody also when the disk is full, or nobody reads.
-    let said = say(&report::terminal(&results, use_color(&std::io::stdout()), comfy_table_width()));
-    let paths = report::write(&results, &source, &job.out).with_context(|| unwritable(&job.out))?;
+    let said = say(&report::terminal(&results, use_color(&std::io::stdout()), columns()));
+    let paths = report::write(&results, &source, &job.out).map_err(|error| unkept(&job.out, error))?;
     if load.out.is_none() {
         if let Err(error) = report::point_latest(&home, &job.out) {
             progress.note(&format!("{error}; the report is in its place nevertheless"));
@@ -410,34 +513,32 @@ fn bounded(exercises: &Exercises, load: &LoadOptions) -> Result<(), Usage> {
     Ok(())
 }
 
-/// Raises the limit of open files as far as it goes, for the load and for the servers, which inherit it. Connections that
-/// this process could not open would look like those that a server refused.
-fn enough_files() -> Result<(), Hinted> {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = limit.maximum.map_or(MOST_FILES, |maximum| maximum.min(MOST_FILES));
-    let most = match limit.current {
-        Some(current) if current < wanted => {
-            let raised = Rlimit { current: Some(wanted), ..limit };
-            setrlimit(Resource::Nofile, raised).map_or(current, |()| wanted)
-        }
-        Some(current) => current,
-        None => return Ok(()),
+/// Results that cannot be kept, with the remedy.
+fn unkept(dir: &Path, error: std::io::Error) -> anyhow::Error {
+    let dir = dir.display();
+    let hinted = match is_no_room(&error) {
+        true => Hinted::new(format!("no space left on {dir} for the results"), MAKE_ROOM),
+        false => Hinted::new(
+            format!("the results cannot be kept in {dir}"),
+            "name a directory that you can write to, with room for some megabytes, with --out or STAMPEDE_HOME",
+        ),
     };
-    if most < FILES {
-        return Err(Hinted::new(
-            format!("this process may open {most} files, and up to {FILES} are needed"),
-            format!("raise the limit of open files, such as with: ulimit -n {FILES}"),
-        ));
-    }
-    Ok(())
+    anyhow::Error::new(error).context(hinted)
 }
 
-fn unwritable(dir: &Path) -> Hinted {
-    Hinted::new(
-        format!("the results cannot be kept in {}", dir.display()),
-        "name a directory that you can write to, with room for some megabytes, with --out or STAMPEDE_HOME",
-    )
+/// Refuses a directory in which the results would replace, or lie among, what no run wrote.
+fn only_for_results(dir: &Path) -> anyhow::Result<()> {
+    match report::foreign(dir).map_err(|error| unkept(dir, error))? {
+        None => Ok(()),
+        Some(path) => Err(Usage {
+            message: format!("--out {} holds {}, which no run wrote", dir.display(), path.display()),
+            hint: format!(
+                "name a directory that is new, empty, or holds an earlier run's results, such as --out {}",
+                dir.join("stampede").display()
+            ),
+        }
+        .into()),
+    }
 }
 
 fn exit_code(results: &Results) -> u8 {
@@ -453,9 +554,9 @@ fn source(exercise: &str, variant: &str) -> Option<&'static str> {
     Some(catalogue::exercise(exercise).ok()?.variant(variant).ok()?.source)
 }
 
-/// Columns of the terminal; enough for every column where there is none.
-fn comfy_table_width() -> u16 {
-    Table::new().width().unwrap_or(160)
+/// Columns of the terminal. Some say 0, which is none that text could be broken to.
+fn columns() -> u16 {
+    Table::new().width().filter(|columns| *columns > 0).unwrap_or(COLUMNS)
 }
 
 /// The path from here, where it is inside.
@@ -466,9 +567,18 @@ fn short(path: &Path) -> PathBuf {
 
 /// Removes the oldest results in the default directory. What cannot be removed stays; that is no reason to fail a run.
 fn prune(runs: &Path) {
-    let mut dirs: Vec<PathBuf> =
-        std::fs::read_dir(runs).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-    // Their names are times.
+    // What somebody put there under another name is not ours.
+    let is_run = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        NaiveDateTime::parse_from_str(&name, RUN_NAME).is_ok()
+    };
+    let mut dirs: Vec<PathBuf> = std::fs::read_dir(runs)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(is_run)
+        .collect();
     dirs.sort();
     let mut kept = 0;
     for dir in dirs.iter().rev() {
@@ -554,17 +664,17 @@ async fn serve(
     data: DataOptions,
 ) -> anyhow::Result<ExitCode> {
     let variants = choice.resolve().map_err(Usage::from)?;
-    enough_files()?;
-    // All are held until the last is found free, or two options could name the same port.
-    let mut held = Vec::new();
+    limits::enough_files()?;
+    limits::enough_threads(limits::threads_of_lab(replicas.into(), data.db_rtt))?;
+    apart(port, operator_port, replicas)?;
     for (first, option) in [(port, "--port"), (operator_port, "--operator-port")] {
         for number in (0..replicas).filter(|_| first != 0) {
-            held.push(free(first, number, option)?);
+            free(first, number, option)?;
         }
     }
-    drop(held);
     let cancel = Cancel::on_ctrl_c();
     cancel_on_terminate(&cancel)?;
+    warn_if_stale();
     let progress = Progress::new(0);
     let lab = tokio::select! {
         lab = open(&data, &progress) => lab?,
@@ -614,13 +724,30 @@ async fn serve_on(lab: &Lab, deployment: &Deployment<'_>, cancel: &Cancel) -> an
     }
 }
 
-/// The port of replica `number`, if it is free.
-fn free(first: u16, number: u16, option: &str) -> Result<TcpListener, Usage> {
+/// Refuses a port that two options name. Each takes one for each replica, unless it takes free ones.
+fn apart(port: u16, operator_port: u16, replicas: u16) -> Result<(), Usage> {
+    if port == 0 || operator_port == 0 || port.abs_diff(operator_port) >= replicas {
+        return Ok(());
+    }
+    let twice = port.max(operator_port);
+    let message = match replicas {
+        1 => format!("--port and --operator-port both name port {twice}"),
+        more => format!(
+            "{more} servers take {more} ports in a row each from --port {port} and --operator-port {operator_port}, and \
+             so port {twice} twice"
+        ),
+    };
+    Err(Usage { message, hint: another_port("--operator-port") })
+}
+
+/// Refuses a port of replica `number` that is not free.
+fn free(first: u16, number: u16, option: &str) -> Result<(), Usage> {
     let port = first.checked_add(number).ok_or_else(|| Usage {
         message: format!("{option} {first} leaves no port for server {}: 65535 is the last", number + 1),
         hint: another_port(option),
     })?;
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| unusable(port, error, option))
+    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    bound.map(drop).map_err(|error| unusable(port, error, option))
 }
 
 fn unusable(port: u16, error: std::io::Error, option: &str) -> Usage {
@@ -674,5 +801,31 @@ impl Watch for Progress {
             true => self.bar.println(text),
             false => complain(text),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn of_old_results_only_those_go_that_a_run_has_named() {
+        let runs = tempfile::tempdir().unwrap();
+        for day in 1..=RUNS_KEPT + 2 {
+            let run = runs.path().join(format!("2026-01-{day:02}-120000-007"));
+            fs::create_dir(&run).unwrap();
+            fs::write(run.join("report.html"), "").unwrap();
+        }
+        fs::create_dir(runs.path().join("1-before-the-fix")).unwrap();
+        prune(runs.path());
+        let mut left: Vec<_> = fs::read_dir(runs.path())
+            .unwrap()
+            .map(|run| run.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        assert_eq!(left.len(), RUNS_KEPT + 1);
+        assert_eq!(left[..2], ["1-before-the-fix", "2026-01-03-120000-007"]);
     }
 }

@@ -13,6 +13,7 @@ pub mod compare;
 pub mod exporter;
 pub mod hint;
 pub mod lab;
+mod limits;
 pub mod load;
 pub mod reference;
 pub mod report;

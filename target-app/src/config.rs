@@ -1,5 +1,6 @@
 //! Everything about a server that can be chosen, with its bounds.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -101,19 +102,26 @@ pub fn db_rtt(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(rtt) if rtt <= Duration::from_secs(1) => Ok(rtt),
         Ok(_) => Err("a round trip takes at most 1s".into()),
-        Err(error) => Err(format!("{error}; write for example 500us or 2ms")),
+        Err(_) => Err("write a time with its unit, such as 500us or 2ms".into()),
     }
 }
 
 /// Which variant of each exercise a server runs.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Choice {
-    /// The variant of every exercise that --variant does not name
-    #[arg(long, value_enum, default_value_t, value_name = "KIND")]
+    /// The variant of every exercise that --variant does not name: buggy (what ships) or fixed (the fix that holds)
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        value_name = "KIND",
+        hide_possible_values = true,
+        allow_hyphen_values = true
+    )]
     pub all: All,
 
-    /// An exercise's variant, as ID=NAME; may be repeated
-    #[arg(long = "variant", value_name = "ID=NAME")]
+    /// An exercise's variant, such as oversold-stock=row-lock; once for each exercise
+    #[arg(long = "variant", value_name = "ID=NAME", allow_hyphen_values = true)]
     pub variants: Vec<String>,
 }
 
@@ -133,6 +141,9 @@ pub enum ChoiceError {
     /// Not of the form ID=NAME.
     #[error("'{0}' is not of the form ID=NAME")]
     Form(String),
+    /// Two variants of one exercise, of which a server runs one.
+    #[error("'{0}' and '{1}' are two variants of one exercise")]
+    Twice(String, String),
     /// No such exercise or variant.
     #[error(transparent)]
     Unknown(#[from] crate::catalogue::UnknownName),
@@ -143,6 +154,10 @@ impl ChoiceError {
     pub fn hint(&self) -> String {
         match self {
             ChoiceError::Form(_) => "write for example --variant oversold-stock=row-lock".into(),
+            ChoiceError::Twice(..) => {
+                "a server runs one variant of an exercise: name one, and start another server for the other"
+                    .into()
+            }
             ChoiceError::Unknown(unknown) => unknown.hint(),
         }
     }
@@ -155,9 +170,13 @@ impl Choice {
             All::Buggy => Variants::BUGGY,
             All::Fixed => Variants::FIXED,
         };
+        let mut chosen = BTreeMap::new();
         for choice in &self.variants {
             let (id, name) = choice.split_once('=').ok_or_else(|| ChoiceError::Form(choice.clone()))?;
             variants.set(id, name)?;
+            if let Some(before) = chosen.insert(id, choice).filter(|before| *before != choice) {
+                return Err(ChoiceError::Twice(before.clone(), choice.clone()));
+            }
         }
         Ok(variants)
     }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use sqlx::{Connection, PgConnection};
 
 use crate::postgres::Template;
+use crate::source;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 
@@ -69,11 +70,7 @@ pub fn template(scale: Scale, seed: u64) -> Template {
 fn key(scale: Scale, seed: u64) -> String {
     let schema = MIGRATIONS.iter().flat_map(|migration| migration.checksum.iter());
     let text = schema.chain(include_bytes!("seed.sql"));
-    // FNV-1a: a cache key that must be the same in every build, which the standard hasher does not promise.
-    let hash = text.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    format!("{scale}-{seed}-{hash:016x}")
+    format!("{scale}-{seed}-{:016x}", source::hash(text))
 }
 
 /// Creates the schema in an empty database and fills it.

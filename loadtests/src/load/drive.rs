@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
-use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once, Weak};
@@ -25,6 +24,7 @@ use super::measure::{End, Fate, Load};
 use super::metrics::{Live, Reading};
 use super::pacer::Pacer;
 use super::plan::{Answer, Judge, Mode, Outcome, Plan, Request, Ticket};
+use super::silence::Silence;
 use super::trace::Traces;
 use super::{lock, saturation};
 use crate::api::{Unread, plain_http, read};
@@ -624,46 +624,4 @@ fn keep_goose_from_logging_to_stdout() {
     static ONCE: Once = Once::new();
     // An error means that the program has installed its own, which is as good.
     ONCE.call_once(|| drop(log::set_logger(&NOWHERE)));
-}
-
-/// While goose starts, it prints how many users it launched to stdout, where results may go. Until
-/// [`end`](Self::end), some milliseconds later, what is printed to stdout is held back; then all but goose's line is
-/// printed.
-struct Silence(Option<HeldBack>);
-
-struct HeldBack {
-    stdout: std::os::fd::OwnedFd,
-    printed: std::io::PipeReader,
-}
-
-impl Silence {
-    fn begin() -> Self {
-        let hold_back = || -> std::io::Result<HeldBack> {
-            let stdout = rustix::io::dup(std::io::stdout())?;
-            let (printed, writer) = std::io::pipe()?;
-            rustix::stdio::dup2_stdout(writer)?;
-            Ok(HeldBack { stdout, printed })
-        };
-        Self(hold_back().ok())
-    }
-
-    fn end(&mut self) {
-        let Some(HeldBack { stdout, mut printed }) = self.0.take() else { return };
-        // Fails only for a descriptor that is not open. It also closes the pipe's last writer, so that reading ends.
-        if rustix::stdio::dup2_stdout(&stdout).is_err() {
-            return;
-        }
-        let mut text = String::new();
-        let _ = printed.read_to_string(&mut text);
-        for line in text.split_inclusive('\n').filter(|line| !line.trim_end().ends_with("users launched.")) {
-            // A reader who has left is no reason to end the load.
-            let _ = std::io::stdout().write_all(line.as_bytes());
-        }
-    }
-}
-
-impl Drop for Silence {
-    fn drop(&mut self) {
-        self.end();
-    }
 }

@@ -24,6 +24,7 @@ pub mod metrics;
 mod pacer;
 mod plan;
 mod saturation;
+mod silence;
 mod trace;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

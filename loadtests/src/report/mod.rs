@@ -14,7 +14,7 @@ mod markdown;
 mod plot;
 mod terminal;
 
-pub use files::{Paths, point_latest, write, write_json};
+pub use files::{Paths, foreign, point_latest, write, write_json};
 pub use html::html;
 pub use junit::junit;
 pub use markdown::markdown;

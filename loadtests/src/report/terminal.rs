@@ -10,19 +10,32 @@ use crate::results::{ExerciseResult, Results, VariantResult};
 const WIDE: u16 = 130;
 /// From this width on, all latencies have room.
 const MIDDLE: u16 = 105;
+/// From this width on, what failed has room beside the numbers.
+const NARROW: u16 = 72;
 
 /// The results as a table per exercise and one closing line.
 ///
-/// `width` is the number of columns of the terminal: where it is short, the least important columns go, and the
-/// audits stand beneath the table. `color` is the caller's to decide, from `NO_COLOR` and whether this is a terminal.
+/// `width` is the number of columns of the terminal: where it is short, the least important columns go, and what failed
+/// and the audits stand beneath the table. `color` is the caller's to decide, from `NO_COLOR` and whether this is a
+/// terminal.
 pub fn terminal(results: &Results, color: bool, width: u16) -> String {
     let pen = Pen { color };
     let mut text = String::new();
     for exercise in &results.exercises {
-        text.push_str(&format!("{}  {}\n", pen.bold(&exercise.id), pen.dim(&exercise.title)));
+        let fits = exercise.id.len() + 2 + exercise.title.chars().count() <= usize::from(width);
+        let between = if fits { "  " } else { "\n" };
+        text.push_str(&format!("{}{between}{}\n", pen.bold(&exercise.id), pen.dim(&exercise.title)));
         for line in table(exercise, color, width).lines() {
             text.push_str(line.trim_end());
             text.push('\n');
+        }
+        if width < NARROW {
+            for variant in exercise.variants.iter().filter(|variant| variant.failed_checks().next().is_some())
+            {
+                let failed = format!("{}: failed {}", variant.name, variant.failed_names());
+                text.push_str(&wrap(&failed, usize::from(width), "  ", "    "));
+                text.push('\n');
+            }
         }
         if width < WIDE {
             for variant in exercise.variants.iter().filter(|variant| !variant.audit.is_empty()) {
@@ -100,7 +113,7 @@ const COLUMNS: [Column; 10] = {
         Column {
             heading: "what failed",
             alignment: Left,
-            from_width: 0,
+            from_width: NARROW,
             cell: |_, variant| variant.failed_names(),
         },
         Column {
@@ -127,11 +140,16 @@ const COLUMNS: [Column; 10] = {
             from_width: MIDDLE,
             cell: |_, variant| variant.headline_latency(|latency| latency.p999_us),
         },
-        Column { heading: "errors", alignment: Right, from_width: 0, cell: |_, variant| variant.errors() },
+        Column {
+            heading: "errors",
+            alignment: Right,
+            from_width: NARROW,
+            cell: |_, variant| variant.errors(),
+        },
         Column {
             heading: "p99 × buggy",
             alignment: Right,
-            from_width: 0,
+            from_width: NARROW,
             cell: |exercise, variant| exercise.p99_to_buggy(variant),
         },
         Column {

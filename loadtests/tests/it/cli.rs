@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -165,6 +165,10 @@ async fn what_is_typed_wrongly_is_named_with_the_remedy() {
             &["'oversold-stock'", "ID=NAME", "oversold-stock=row-lock"],
         ),
         (&["serve", "--variant", "oversold-stock=row-lok"], &["'row-lok'", "row-lock"]),
+        (
+            &["serve", "--variant", "oversold-stock=row-lock", "--variant", "oversold-stock=fixed"],
+            &["'oversold-stock=row-lock'", "'oversold-stock=fixed'", "one"],
+        ),
         (&["compare", "--rate", "0"], &["'0'", "--rate", "100000"]),
         (&["compare", "--rate", "-5"], &["'-5'", "--rate", "more than 0"]),
         (&["compare", "--rate", "1e9"], &["'1e9'", "at most 100000"]),
@@ -176,18 +180,39 @@ async fn what_is_typed_wrongly_is_named_with_the_remedy() {
         (&["compare", "--duration", "0s"], &["'0s'", "between 1s and 1h"]),
         (&["compare", "--duration", "10h"], &["'10h'", "between 1s and 1h"]),
         (&["compare", "--duration", "soon"], &["'soon'", "5s"]),
-        (&["compare", "--rounds", "0"], &["'0'", "--rounds", "1..=100"]),
-        (&["compare", "--rounds", "-1"], &["'-1'", "--rounds"]),
-        (&["compare", "--db-rtt", "-1ms"], &["'-1ms'", "--db-rtt"]),
+        (&["compare", "--duration", "-5s"], &["'-5s'", "--duration", "such as 5s"]),
+        (&["compare", "--duration", "--quick"], &["'--quick'", "--duration", "such as 5s"]),
+        (&["compare", "--rounds", "0"], &["'0'", "--rounds", "from 1 to 100"]),
+        (&["compare", "--rounds", "-1"], &["'-1'", "--rounds", "from 1 to 100"]),
+        (&["compare", "--rounds", "-5s"], &["'-5s'", "--rounds", "from 1 to 100"]),
+        (&["compare", "--db-rtt", "-1ms"], &["'-1ms'", "--db-rtt", "such as 500us"]),
+        (&["compare", "--scale", "-1"], &["'-1'", "--scale", "medium"]),
+        (&["compare", "--out", "-x"], &["'-x'", "--out", "./-name"]),
+        (&["serve", "--all", "-x"], &["'-x'", "--all", "buggy"]),
+        (&["serve", "--variant", "-x"], &["'-x'", "ID=NAME"]),
+        (&["run", "oversold-stock", "--variant", "-x"], &["'-x'", "the names are: buggy"]),
+        (&["check", "oversold-stock", "--url", "-x"], &["'-x'", "--url", "http://127.0.0.1:3000"]),
         (&["compare", "slow-analytics", "frozen-health", "--closed"], &["frozen-health", "--closed"]),
         (&["compare", "--seed", "lucky"], &["'lucky'", "whole number"]),
-        (&["compare", "--seed", "-1"], &["'-1'", "whole number"]),
+        (&["compare", "--seed", "-1"], &["'-1'", "--seed", "whole number"]),
         (&["compare", "--db-rtt", "10s"], &["'10s'", "at most 1s"]),
         (&["compare", "--quick", "--rounds", "3"], &["--quick", "--rounds"]),
         (&["compare", "--metrics-port", "65536"], &["'65536'", "--metrics-port"]),
         (&["compare", "--replicas", "99"], &["'99'", "--replicas"]),
         (&["serve", "--port", "65535", "--replicas", "2"], &["--port 65535", "65535 is the last"]),
-        (&["serve", "--port", "65536"], &["'65536'", "--port"]),
+        (&["serve", "--port", "65536"], &["'65536'", "--port", "65535"]),
+        (
+            &["serve", "--port", "4000", "--operator-port", "4000"],
+            &["--port", "--operator-port", "both name port 4000"],
+        ),
+        (
+            &["serve", "--port", "4000", "--operator-port", "4001", "--replicas", "2"],
+            &["--port 4000", "--operator-port 4001", "2 servers", "port 4001 twice"],
+        ),
+        (
+            &["check", "oversold-stock", "--url", "http://127.0.0.1:4000", "--metrics-port", "4000"],
+            &["--url", "--metrics-port", "both name port 4000"],
+        ),
         (
             &["check", "oversold-stock", "--url", "https://example.com"],
             &["https://example.com", "http://127.0.0.1:3000"],
@@ -215,9 +240,6 @@ async fn a_port_that_is_taken_is_named_before_anything_starts() {
     said.fails(2, &[&port, "--operator-port", "choose another"]);
     let said = ended(&mut stampede(&["compare", "--quick", "--metrics-port", &port])).await;
     said.fails(2, &[&port, "--metrics-port", "choose another"]);
-    drop(taken);
-    let said = ended(&mut stampede(&["serve", "--port", &port, "--operator-port", &port])).await;
-    said.fails(2, &[&port, "--operator-port"]);
 }
 
 #[tokio::test]
@@ -310,20 +332,82 @@ async fn a_place_that_cannot_be_written_to_is_named() {
     said.fails(3, &[below.to_str().unwrap(), "STAMPEDE_HOME"]);
 }
 
-/// A file system in memory that is full, unmounted at the end.
+/// A database that nobody has: a command that got so far has accepted everything else.
+const NO_DATABASE: &str = "postgres://me:secret@127.0.0.1:1/postgres";
+
+async fn compared_into(out: &Path) -> Said {
+    ended(stampede(&args(&["compare", "--quick"], out)).env("DATABASE_URL", NO_DATABASE)).await
+}
+
+#[tokio::test]
+async fn results_are_not_put_among_what_no_run_wrote() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = async |name: &str, text: &str| {
+        fs::write(dir.path().join(name), text).unwrap();
+        compared_into(dir.path())
+            .await
+            .fails(2, &["--out", dir.path().to_str().unwrap(), name, "new, empty"]);
+        assert_eq!(fs::read_to_string(dir.path().join(name)).unwrap(), text);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        fs::remove_file(dir.path().join(name)).unwrap();
+    };
+    for name in ["notes.txt", "results.json", "report.html", "summary.md", "junit.xml", "logs"] {
+        refused(name, "mine").await;
+    }
+    fs::create_dir(dir.path().join("logs")).unwrap();
+    fs::write(dir.path().join("logs/syslog"), "").unwrap();
+    compared_into(dir.path()).await.fails(2, &["--out", "logs"]);
+    compared_into(Path::new("/")).await.fails(2, &["--out /", "--out /stampede"]);
+}
+
+#[tokio::test]
+async fn results_are_put_where_an_earlier_run_left_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    // Empty, and so it stays, since it was there.
+    compared_into(dir.path()).await.fails(3, &["DATABASE_URL"]);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    // What a run leaves that was killed, or ended before it had measured anything.
+    fs::create_dir(dir.path().join("logs")).unwrap();
+    fs::write(dir.path().join("logs/server-oversold-stock-fixed-1-0.log"), "its last words").unwrap();
+    fs::write(dir.path().join(".results.json.77.tmp"), "").unwrap();
+    compared_into(dir.path()).await.fails(3, &["DATABASE_URL"]);
+
+    let whole = tempfile::tempdir().unwrap();
+    let url = stub(restaurant_facade(json!({}))).await;
+    let check = args(&["check", "slow-analytics", "--url", &url], whole.path());
+    assert!(matches!(ended(&mut stampede(&check)).await.code, Some(1 | 3)));
+    // Each of the reports is enough to tell, and a file beside them is left alone.
+    fs::write(whole.path().join("notes.txt"), "mine").unwrap();
+    for report in ["results.json", "report.html", "summary.md", "junit.xml"] {
+        compared_into(whole.path()).await.fails(3, &["DATABASE_URL"]);
+        fs::remove_file(whole.path().join(report)).unwrap();
+    }
+    compared_into(whole.path()).await.fails(2, &["notes.txt"]);
+    assert_eq!(fs::read_to_string(whole.path().join("notes.txt")).unwrap(), "mine");
+}
+
+/// A file system in memory with little room, unmounted at the end.
 struct FullDisk(TempDir);
 
 impl FullDisk {
-    /// `None` where this user may not mount one.
-    fn mount() -> Option<Self> {
+    /// With room for so many pages of 4096 bytes. `None` where this user may not mount one.
+    fn mount(room: usize) -> Option<Self> {
         let dir = open_directory();
         let mut mount = std::process::Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=64k,mode=755", "tmpfs"]).arg(dir.path());
+        // 0 pages would be as many as there are.
+        let size = format!("size={}k,mode=755", 4 * (room + 1));
+        mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(dir.path());
         mount.output().ok()?.status.success().then_some(())?;
         let disk = Self(dir);
-        // Ends with an error, as it should.
-        let _ = fs::write(disk.0.path().join("filling"), vec![0; 1 << 20]);
+        fs::write(disk.0.path().join("filling"), [0; 4096]).ok()?;
         Some(disk)
+    }
+
+    /// A directory for results.
+    fn out(&self) -> PathBuf {
+        let out = self.0.path().join("run");
+        fs::create_dir(&out).unwrap();
+        out
     }
 }
 
@@ -335,14 +419,39 @@ impl Drop for FullDisk {
 
 #[tokio::test]
 async fn a_full_disk_costs_the_files_and_not_what_was_measured() {
-    let Some(disk) = FullDisk::mount() else {
+    let Some(disk) = FullDisk::mount(0) else {
         return skip("a_full_disk_costs_the_files_and_not_what_was_measured", "mounting a tmpfs needs root");
     };
+    let out = disk.out();
     let run = ["run", "oversold-stock", "--variant", "fixed", "--quick"];
-    let said = ended(&mut stampede(&args(&run, disk.0.path()))).await;
-    said.fails(3, &["No space left", disk.0.path().to_str().unwrap(), "--out"]);
+    let said = ended(&mut stampede(&args(&run, &out))).await;
+    said.fails(3, &["no space left on", out.to_str().unwrap(), "free some room", "--out"]);
     assert!(said.stdout.contains("oversold-stock"), "the table is printed: {said:#?}");
-    assert!(!disk.0.path().join("results.json").exists(), "nothing half-written");
+    assert!(!out.join("results.json").exists(), "nothing half-written");
+}
+
+#[tokio::test]
+async fn a_disk_with_little_room_gets_what_fits_and_keeps_what_it_has() {
+    // Four pages: one for what is there, one for each of the small reports, one for a part of a large one.
+    let Some(disk) = FullDisk::mount(4) else {
+        return skip(
+            "a_disk_with_little_room_gets_what_fits_and_keeps_what_it_has",
+            "mounting a tmpfs needs root",
+        );
+    };
+    let out = disk.out();
+    let earlier = r#"{ "stampede": "0.1.0" }"#;
+    fs::write(out.join("results.json"), earlier).unwrap();
+    let url = stub(restaurant_facade(json!({}))).await;
+    let said = ended(&mut stampede(&args(&["check", "slow-analytics", "--url", &url], &out))).await;
+    said.fails(3, &["no space left on", out.to_str().unwrap(), "results.json"]);
+    assert!(said.stdout.contains("slow-analytics"), "the table is printed: {said:#?}");
+    assert_eq!(fs::read_to_string(out.join("results.json")).unwrap(), earlier);
+    for (report, words) in [("summary.md", "## Stampede: "), ("junit.xml", "</testsuites>")] {
+        assert!(fs::read_to_string(out.join(report)).unwrap().contains(words), "{report}");
+    }
+    let left: Vec<_> = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().ends_with(".tmp")), "{left:?}");
 }
 
 #[tokio::test]
@@ -357,6 +466,122 @@ async fn what_nobody_reads_or_sees_in_colour_is_no_error() {
             assert_eq!(said.code, Some(0), "{said:#?}");
             assert!(!said.stdout.contains('\x1b') && !said.stderr.contains('\x1b'), "{said:#?}");
         }
+    }
+}
+
+/// Two rounds of `check slow-analytics`, into a disk that has room for the results and for nothing else, or, when it `fills`,
+/// is full when the second round begins. `None` where this user may not mount one.
+async fn checked_on_a_small_disk(fills: bool) -> Option<(Said, FullDisk)> {
+    let disk = FullDisk::mount(200)?;
+    let (out, filling) = (disk.out(), disk.0.path().join("filling"));
+    let asked = Arc::new(AtomicU32::new(0));
+    // Each round begins with this question.
+    let restaurants = async move || match asked.fetch_add(1, Ordering::SeqCst) {
+        1.. if fills => {
+            // Ends with an error, as it should.
+            let _ = fs::write(&filling, vec![0; 1 << 20]);
+            Json(json!("gone"))
+        }
+        _ => Json(json!([{ "id": "00000000-0000-7000-8000-000000000001" }])),
+    };
+    let shop =
+        Router::new().route("/restaurants", get(restaurants)).fallback_service(restaurant_facade(json!({})));
+    let url = stub(shop).await;
+    let said =
+        ended(&mut stampede(&args(&["check", "slow-analytics", "--rounds", "2", "--url", &url], &out))).await;
+    if fills && said.stderr.contains("repeating the round") {
+        // It asked once more, and the stub took that for the second round.
+        return Box::pin(checked_on_a_small_disk(fills)).await;
+    }
+    Some((said, disk))
+}
+
+#[tokio::test]
+async fn a_disk_that_fills_during_a_run_is_named_and_the_rounds_before_are_kept() {
+    for fills in [false, true] {
+        let Some((said, disk)) = checked_on_a_small_disk(fills).await else {
+            let name = "a_disk_that_fills_during_a_run_is_named_and_the_rounds_before_are_kept";
+            return skip(name, "mounting a tmpfs needs root");
+        };
+        let out = disk.0.path().join("run");
+        said.fails(3, &["no space left on", out.to_str().unwrap(), "free some room"]);
+        assert!(said.stdout.contains("slow-analytics"), "the table is printed: {said:#?}");
+        assert_eq!(said.stdout.contains("Ended by a failure"), fills, "{said:#?}");
+        assert_eq!(out.join("results.json").exists(), !fills, "{said:#?}");
+    }
+}
+
+#[tokio::test]
+async fn help_and_lists_fit_the_terminal() {
+    // A line that clap has to break loses its indent.
+    for (command, headings) in
+        [(&["--help"][..], &["Begin with:", "Environment:"][..]), (&["compare", "--help"], &["Exit codes:"])]
+    {
+        let said = ended(&mut stampede(command)).await;
+        for heading in headings {
+            let part = said.stdout.split("\n\n").find(|part| part.starts_with(heading)).expect(heading);
+            assert!(part.lines().all(|line| line.chars().count() < 80), "{part}");
+        }
+    }
+
+    let list = async |columns: u16| {
+        let program = env!("CARGO_BIN_EXE_stampede");
+        let shown = format!("stty columns {columns} rows 24; exec {program} list");
+        let mut terminal = Command::new("script");
+        terminal.args(["-qec", &shown, "/dev/null"]).env("NO_COLOR", "1").env("SHELL", "/bin/sh");
+        terminal.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        ended(&mut terminal).await.stdout
+    };
+    if std::process::Command::new("script").arg("--version").output().is_err() {
+        return skip("help_and_lists_fit_the_terminal", "there is no `script`, which makes terminals");
+    }
+    // Some terminals say that they have no columns at all.
+    let unknown = list(0).await;
+    assert!(unknown.contains("Buyers get an order for products that were already sold out."), "{unknown}");
+    for columns in [80, 40] {
+        let shown = list(columns).await;
+        assert!(shown.contains(" oversold-stock ") && shown.contains(" transaction"), "{shown}");
+        assert!(shown.lines().take(20).all(|line| line.chars().count() <= columns.into()), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn an_edit_that_was_not_built_is_not_judged() {
+    let name = "an_edit_that_was_not_built_is_not_judged";
+    let (root, edited) = (
+        Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap(),
+        "target-app/src/exercises/oversold_stock/buggy.rs",
+    );
+    let edit = tempfile::NamedTempFile::new().unwrap();
+    fs::write(edit.path(), "// another").unwrap();
+    // In its own mount namespace, so that nobody else sees the edit.
+    let with_edit = |arguments: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", "mount --bind \"$0\" \"$1\" && shift && exec \"$@\""]);
+        command.arg(edit.path()).arg(root.join(edited)).arg(env!("CARGO_BIN_EXE_stampede")).args(arguments);
+        command.env("DATABASE_URL", NO_DATABASE).stdin(Stdio::null()).kill_on_drop(true);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    };
+    let tried = std::process::Command::new("unshare").args(["--mount", "true"]).output();
+    if !tried.is_ok_and(|tried| tried.status.success()) {
+        return skip(name, "mounting in a namespace needs root and `unshare`");
+    }
+    let check = ended(&mut with_edit(&["check", "oversold-stock"])).await;
+    check.fails(3, &[edited, "cargo run --release -- check oversold-stock"]);
+    // Those that measure what was built say so; that of somebody else's server has no source.
+    for (arguments, warned) in [
+        (&["compare", "--quick"][..], true),
+        (&["run", "oversold-stock", "--variant", "buggy"], true),
+        (&["serve", "--port", "0"], true),
+        (&["check", "oversold-stock", "--url", "http://127.0.0.1:1"], false),
+    ] {
+        let out = tempfile::tempdir().unwrap();
+        let arguments =
+            if arguments[0] == "serve" { arguments.to_vec() } else { args(arguments, out.path()) };
+        let said = ended(&mut with_edit(&arguments)).await;
+        assert_eq!(said.code, Some(3), "{said:#?}");
+        assert_eq!(said.stderr.contains("warning: ") && said.stderr.contains(edited), warned, "{said:#?}");
     }
 }
 
@@ -634,6 +859,55 @@ async fn a_load_that_may_open_too_few_files_is_not_begun() {
         command
     };
     ended(&mut limited("64")).await.fails(3, &["may open 64 files", "ulimit -n"]);
+}
+
+#[tokio::test]
+async fn a_user_who_may_start_too_few_threads_is_told_so() {
+    let name = "a_user_who_may_start_too_few_threads_is_told_so";
+    // Root may start as many as there are, so it is a user that nobody is, who need not reach where this was built.
+    let (dir, built) = (open_directory(), env!("CARGO_BIN_EXE_stampede"));
+    let (other, program): (&[&str], _) = match rustix::process::geteuid().is_root() {
+        true => {
+            let copy = dir.path().join("stampede");
+            fs::copy(built, &copy).unwrap();
+            (&["setpriv", "--reuid=4242421", "--regid=4242421", "--clear-groups", "prlimit"], copy)
+        }
+        false => (&["prlimit"], built.into()),
+    };
+    let limited = |threads: u32, arguments: &[&str]| {
+        let mut command = Command::new(other[0]);
+        command.args(&other[1..]).arg(format!("--nproc={threads}")).arg(&program).args(arguments);
+        command.env_remove("DATABASE_URL").env("STAMPEDE_HOME", "/nonexistent");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+    };
+    let tried = limited(1, &["--version"]).output().await;
+    if !tried.is_ok_and(|tried| tried.status.success()) {
+        return skip(name, "there is no `setpriv` or no `prlimit`");
+    }
+    // Nothing is started for these.
+    assert_eq!(ended(&mut limited(1, &["list"])).await.code, Some(0));
+    for threads in [1, 2, 3, 5] {
+        for arguments in [
+            &["compare"][..],
+            &["run", "oversold-stock", "--variant", "fixed"],
+            &["check", "oversold-stock", "--url", "http://127.0.0.1:1"],
+            &["serve"],
+            &["seed", "shop"],
+            &["probe", "http://127.0.0.1:1"],
+        ] {
+            ended(&mut limited(threads, arguments)).await.fails(3, &["threads", "ulimit -u"]);
+        }
+        let server = ["target-app", "--database-url", NO_DATABASE];
+        let said = ended(&mut limited(threads, &server)).await;
+        assert!(said.code == Some(1) && said.stderr.contains("ulimit -u"), "{said:#?}");
+        assert!(!said.stderr.contains("panicked"), "{said:#?}");
+    }
+    // Enough for the command itself.
+    let itself = std::thread::available_parallelism().unwrap().get() as u32 + 12;
+    for arguments in [&["compare"][..], &["serve"]] {
+        ended(&mut limited(itself, arguments)).await.fails(3, &["threads", "ulimit -u"]);
+    }
 }
 
 #[tokio::test]

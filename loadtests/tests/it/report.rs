@@ -623,7 +623,7 @@ fn junit_of_a_good_run_has_a_success_per_variant() {
 
 #[test]
 fn terminal_fits_its_width_and_never_loses_the_verdict() {
-    for width in [60, 80, 100, 120, 140, 200] {
+    for width in [40, 60, 80, 100, 120, 140, 200] {
         for results in [good_run(), odd_run()] {
             let text = report::terminal(&results, false, width);
             for line in text.lines() {
@@ -649,6 +649,9 @@ fn terminal_drops_the_least_columns_where_it_is_narrow() {
     let narrow = report::terminal(&good_run(), false, 80);
     assert!(!narrow.contains("p50") && !narrow.contains("p99.9"));
     assert!(narrow.contains("\n  buggy: sold 137 of 100 in stock\n"));
+    assert_eq!(heading(50), "variant verdict ok/s p99");
+    let narrowest = report::terminal(&good_run(), false, 40);
+    assert!(narrowest.contains("\n  buggy: failed units-sold\n"), "{narrowest}");
 }
 
 #[test]
