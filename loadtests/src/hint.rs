@@ -17,4 +17,9 @@ impl Hinted {
     pub fn new(message: impl Display, hint: impl Display) -> Self {
         Hinted { message: message.to_string(), hint: hint.to_string() }
     }
+
+    /// Data that a judgement needs and the server does not have.
+    pub fn unseeded(missing: impl Display) -> Self {
+        Hinted::new(missing, "give the server the seeded data anew, such as with `stampede seed`")
+    }
 }

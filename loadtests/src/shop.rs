@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -11,6 +11,7 @@ use target_app::domain::money::Cents;
 use uuid::Uuid;
 
 use crate::api::{Api, Reply};
+use crate::hint::Hinted;
 
 /// The user of the seeded data who has 120 orders.
 pub const HEAVY_USER: &str = "heavy.user@example.com";
@@ -185,7 +186,7 @@ pub async fn users(api: &Api) -> anyhow::Result<Vec<User>> {
 pub async fn user(api: &Api, email: &str) -> anyhow::Result<User> {
     let users: Vec<User> = api.get(&format!("/users?email={email}"), None).await?;
     let user = users.into_iter().find(|user| user.email == email);
-    user.with_context(|| format!("the server has no user {email}; it needs the seeded data"))
+    Ok(user.ok_or_else(|| Hinted::unseeded(format!("the server has no user {email}")))?)
 }
 
 /// All products, by their ids.

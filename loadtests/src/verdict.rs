@@ -167,7 +167,7 @@ pub fn judge(
         throughput: load.map_or(0.0, |load| load.throughput(scenario.headline())),
         tickets: load.map_or_else(Tickets::default, |load| load.tickets),
         series: load.map(|load| load.series.clone()).unwrap_or_default(),
-        slowest: load.map(|load| load.slowest.clone()).unwrap_or_default(),
+        slowest: load.map(Load::slowest_judged).unwrap_or_default(),
         signals: findings.signals,
         checks: findings.checks,
     })

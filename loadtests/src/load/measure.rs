@@ -9,6 +9,7 @@ use hdrhistogram::Histogram;
 use super::cpu::Cpu;
 use super::plan::{Mode, Outcome};
 use super::saturation::Saturation;
+use crate::reference::REFERENCE;
 use crate::results::{LatencyStats, RequestStats, Second, SlowRequest, Tickets};
 
 /// The histograms' bounds in microseconds: no response takes longer than the longest load with its drain, 1 h and a bit.
@@ -283,6 +284,11 @@ impl Load {
             add(&mut all, which(latencies));
         }
         all
+    }
+
+    /// The slowest requests to what is judged: no log of it knows those to the reference server.
+    pub fn slowest_judged(&self) -> Vec<SlowRequest> {
+        self.slowest.iter().filter(|request| request.request != REFERENCE).cloned().collect()
     }
 
     /// How many tickets with a request name were sent.

@@ -16,6 +16,7 @@ use rand_pcg::Pcg64;
 use target_app::catalogue::{Exercise, KEEPS_CONTRACT, UnknownName};
 
 use crate::api::Api;
+use crate::hint::Hinted;
 use crate::load::{Answer, Load, Outcome, Request, Ticket};
 use crate::reference::REFERENCE;
 use crate::results::{CheckResult, SignalValue, Worse};
@@ -147,10 +148,15 @@ impl Clause {
 }
 
 /// Goes through the contract of the scenario's exercise.
-pub async fn keeps_contract(scenario: &dyn Scenario, api: &Api) -> CheckResult {
+///
+/// # Errors
+/// When the server has not the data that the contract is about.
+pub async fn keeps_contract(scenario: &dyn Scenario, api: &Api) -> anyhow::Result<CheckResult> {
     let mut clause = Clause::default();
-    let kept = in_time(scenario.contract(api, &mut clause)).await;
-    contract_check(scenario.exercise(), clause.0, kept)
+    match in_time(scenario.contract(api, &mut clause)).await {
+        Err(error) if error.is::<Hinted>() => Err(error),
+        kept => Ok(contract_check(scenario.exercise(), clause.0, kept)),
+    }
 }
 
 /// What `work` comes to, within [`PATIENCE`].

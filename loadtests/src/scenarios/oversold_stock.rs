@@ -21,6 +21,7 @@ use super::{
     Audit, Clause, Findings, Shape, WARM_UP, check, no_failures, p99_within, signal, signal_to_keep_up,
 };
 use crate::api::Api;
+use crate::hint::Hinted;
 use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
 use crate::shop::{self, Books, Cart, CartItem, Order, Product};
 
@@ -112,11 +113,9 @@ impl super::Scenario for Scenario {
             let heavy = shop::user(api, shop::HEAVY_USER).await?.id;
             let users: Vec<Uuid> = shop::users(api).await?.iter().map(|user| user.id).collect();
             let mut buyers: Vec<Uuid> = users.iter().copied().filter(|user| *user != heavy).collect();
-            anyhow::ensure!(
-                buyers.len() > LEAVERS,
-                "fewer than {} users; the server needs the seeded data",
-                LEAVERS + 1
-            );
+            if buyers.len() <= LEAVERS {
+                return Err(Hinted::unseeded(format!("there are fewer than {} users", LEAVERS + 2)).into());
+            }
             let leavers = buyers.split_off(buyers.len() - LEAVERS);
             let before = Books::read(api, &users).await?;
 
@@ -154,7 +153,7 @@ impl super::Scenario for Scenario {
                     let sequence =
                         if cart % 4 < 2 { sequence } else { [sequence[2], sequence[1], sequence[0]] };
                     let items: Vec<_> = sequence.iter().map(|nth| (products[*nth], 1)).collect();
-                    plan.stays(at, &items);
+                    plan.stays("crowd", at, &items);
                 }
             }
             for at in arrivals::poisson(&mut plan.rng, CATALOGUE_RATE, shape.duration) {
@@ -211,12 +210,12 @@ fn take<const N: usize>(
         stock.iter().filter(|product| fits(product)).map(|product| product.id).take(N).collect();
     stock.retain(|product| !taken.contains(&product.id));
     taken.try_into().map_err(|_| {
-        anyhow::anyhow!(
-            "fewer than {N} products have between {} and {} pieces in stock, and a sale that sells out needs them; \
-             raise --rate or --duration, or seed the server anew",
+        let few = format!(
+            "fewer than {N} products have between {} and {} pieces in stock, and a sale that sells out needs them",
             bounds.start(),
             bounds.end()
-        )
+        );
+        Hinted::new(few, "raise --rate or --duration, or give the server the seeded data anew").into()
     })
 }
 
@@ -232,7 +231,7 @@ impl Plan {
     /// Somebody buys, or leaves in the middle of it.
     fn checkout(&mut self, at: Duration, items: &[(Uuid, i32)]) {
         if !self.rng.random_ratio(1, LEAVER as u32) {
-            return self.stays(at, items);
+            return self.stays("checkout", at, items);
         }
         let leaver = *self.leavers.choose(&mut self.rng).expect("there are some");
         let patience = Duration::from_micros(self.rng.random_range(300..6_000));
@@ -240,9 +239,9 @@ impl Plan {
         self.tickets.push(Ticket { at, request: Request { hang_up: Some(patience), ..request } });
     }
 
-    fn stays(&mut self, at: Duration, items: &[(Uuid, i32)]) {
+    fn stays(&mut self, name: &'static str, at: Duration, items: &[(Uuid, i32)]) {
         let buyer = *self.buyers.choose(&mut self.rng).expect("there are some");
-        let request = Request::post("checkout", "/orders/checkout", Cart::of(buyer, items).json());
+        let request = Request::post(name, "/orders/checkout", Cart::of(buyer, items).json());
         self.tickets.push(Ticket { at, request });
     }
 }

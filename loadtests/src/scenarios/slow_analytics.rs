@@ -6,7 +6,7 @@ mod sums;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use futures::future::{BoxFuture, FutureExt};
 use rand::RngExt;
 use rand_pcg::Pcg64;
@@ -19,6 +19,7 @@ use uuid::Uuid;
 use self::sums::{Analytics, Sums, average, ensure_right, path};
 use super::{Audit, Clause, Findings, Shape, check, no_failures, p99_within, signal, skipped};
 use crate::api::{Api, is_timeout};
+use crate::hint::Hinted;
 use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
 use crate::restaurants::{self, Dish, TENANT};
 
@@ -85,10 +86,12 @@ impl super::Scenario for Scenario {
                 sums.push((restaurant.id, Sums::read(api, restaurant.id).await?));
             }
             sums.sort_by_key(|(id, sums)| (-sums.orders, *id));
-            ensure!(
-                sums.len() > 1 && sums[0].1.orders > sums[1].1.orders && sums[1].1.orders > 0,
-                "tenant {TENANT} has no two restaurants of different size; the server needs the seeded data"
-            );
+            if sums.len() < 2 || sums[0].1.orders == sums[1].1.orders || sums[1].1.orders == 0 {
+                return Err(Hinted::unseeded(format!(
+                    "tenant {TENANT} has no two restaurants of different size"
+                ))
+                .into());
+            }
             let growth = match api.counts_statements() {
                 true => Some(Growth {
                     few: (sums[1].1.orders, statements(api, sums[1].0).await?),

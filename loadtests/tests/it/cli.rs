@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use axum::extract::{Path as Parts, Request};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -373,7 +374,7 @@ async fn results_are_put_where_an_earlier_run_left_its_own() {
     compared_into(dir.path()).await.fails(3, &["DATABASE_URL"]);
 
     let whole = tempfile::tempdir().unwrap();
-    let url = stub(restaurant_facade(json!({}))).await;
+    let (_served, url) = without_analytics().await;
     let check = args(&["check", "slow-analytics", "--url", &url], whole.path());
     assert!(matches!(ended(&mut stampede(&check)).await.code, Some(1 | 3)));
     // Each of the reports is enough to tell, and a file beside them is left alone.
@@ -442,8 +443,8 @@ async fn a_disk_with_little_room_gets_what_fits_and_keeps_what_it_has() {
     let out = disk.out();
     let earlier = r#"{ "stampede": "0.1.0" }"#;
     fs::write(out.join("results.json"), earlier).unwrap();
-    let url = stub(restaurant_facade(json!({}))).await;
-    let said = ended(&mut stampede(&args(&["check", "slow-analytics", "--url", &url], &out))).await;
+    let served = Served::start(&[]).await;
+    let said = ended(&mut stampede(&args(&["check", "slow-analytics", "--url", &served.url], &out))).await;
     said.fails(3, &["no space left on", out.to_str().unwrap(), "results.json"]);
     assert!(said.stdout.contains("slow-analytics"), "the table is printed: {said:#?}");
     assert_eq!(fs::read_to_string(out.join("results.json")).unwrap(), earlier);
@@ -474,23 +475,15 @@ async fn what_nobody_reads_or_sees_in_colour_is_no_error() {
 async fn checked_on_a_small_disk(fills: bool) -> Option<(Said, FullDisk)> {
     let disk = FullDisk::mount(200)?;
     let (out, filling) = (disk.out(), disk.0.path().join("filling"));
-    let asked = Arc::new(AtomicU32::new(0));
-    // Each round begins with this question.
-    let restaurants = async move || match asked.fetch_add(1, Ordering::SeqCst) {
-        1.. if fills => {
-            // Ends with an error, as it should.
-            let _ = fs::write(&filling, vec![0; 1 << 20]);
-            Json(json!("gone"))
-        }
-        _ => Json(json!([{ "id": "00000000-0000-7000-8000-000000000001" }])),
-    };
-    let shop =
-        Router::new().route("/restaurants", get(restaurants)).fallback_service(restaurant_facade(json!({})));
-    let url = stub(shop).await;
-    let said =
-        ended(&mut stampede(&args(&["check", "slow-analytics", "--rounds", "2", "--url", &url], &out))).await;
+    let served = Served::start(&[]).await;
+    let url = gone_in_round(if fills { 2 } else { u32::MAX }, &served.url, move || {
+        // Ends with an error, as it should.
+        let _ = fs::write(&filling, vec![0; 1 << 20]);
+    });
+    let run = ["check", "slow-analytics", "--rounds", "2", "--url", &url.await];
+    let said = ended(&mut stampede(&args(&run, &out))).await;
     if fills && said.stderr.contains("repeating the round") {
-        // It asked once more, and the stub took that for the second round.
+        // It was asked once more, and took that for the second round.
         return Box::pin(checked_on_a_small_disk(fills)).await;
     }
     Some((said, disk))
@@ -612,7 +605,7 @@ async fn a_url_where_this_api_is_not_ends_the_check_with_3() {
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let silent_at = silent.local_addr().unwrap().to_string();
     let start = Instant::now();
-    checked(&format!("http://{silent_at}")).await.fails(3, &[&silent_at, "--url", "did not answer"]);
+    checked(&format!("http://{silent_at}")).await.fails(3, &[&silent_at, "--url", "not answered in time"]);
     assert!(start.elapsed() < Duration::from_secs(30), "it is not waited for without end");
 
     for body in ["<html>welcome</html>", "{}"] {
@@ -621,153 +614,165 @@ async fn a_url_where_this_api_is_not_ends_the_check_with_3() {
     }
 }
 
-/// A shop whose pages look right and whose checkout answers with `checkout`, always.
-fn facade(checkout: (StatusCode, Value)) -> Router {
-    let id = |n: usize| format!("00000000-0000-7000-8000-{n:012}");
-    let product = move |n: usize| json!({ "id": id(n), "inventory": 50 + n });
-    let products: Vec<Value> = (0..10).map(product).collect();
-    let users = json!([{ "id": id(77) }]);
-    Router::new()
-        .route("/health", get("ok"))
-        .route("/products", get(async move || Json(json!({ "products": products }))))
-        .route(
-            "/products/{id}",
-            get(async || Json(json!({ "id": "00000000-0000-7000-8000-000000000001", "inventory": 0 }))),
-        )
-        .route("/users", get(async move || Json(users)))
-        .route("/orders/{user}", get(async || Json(json!([]))))
-        .route("/orders/checkout", post(async move || (checkout.0, Json(checkout.1))))
+/// The server at `url`, but for these routes.
+async fn instead(url: &str, routes: Router) -> String {
+    let (client, url) = (reqwest::Client::new(), url.to_owned());
+    let pass_on = async move |request: Request| {
+        let (head, body) = request.into_parts();
+        let path = head.uri.path_and_query().expect("a path");
+        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        let request = client.request(head.method, format!("{url}{path}")).headers(head.headers).body(body);
+        let answer = request.send().await.unwrap();
+        (answer.status(), answer.headers().clone(), answer.bytes().await.unwrap())
+    };
+    stub(routes.fallback(pass_on)).await
+}
+
+/// The server at `url`, until the round with this number begins.
+async fn gone_in_round(round: u32, url: &str, then: impl Fn() + Clone + Send + Sync + 'static) -> String {
+    let asked = Arc::new(AtomicU32::new(0));
+    // Whether it is there is asked once before the first round, and before each.
+    let health = async move || match asked.fetch_add(1, Ordering::SeqCst) {
+        before if before < round => StatusCode::OK,
+        _ => {
+            then();
+            StatusCode::NOT_FOUND
+        }
+    };
+    instead(url, Router::new().route("/health", get(health))).await
+}
+
+/// A server whose analytics are none, so that a check of them is soon over; and what it stands on.
+async fn without_analytics() -> (Served, String) {
+    let served = Served::start(&[]).await;
+    let stub = Router::new().route("/restaurants/{id}/analytics", get(async || Json(json!({}))));
+    let url = instead(&served.url, stub).await;
+    (served, url)
+}
+
+/// What a check says of a server that answers one request not as it should.
+#[track_caller]
+fn is_exposed_by_one_client(said: &Said, words: &[&str]) {
+    assert_eq!(said.code, Some(1), "{said:#?}");
+    // Lines are broken where the terminal ends.
+    let text = said.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    for word in [&["keeps-contract", "no load was sent"], words].concat() {
+        assert!(text.contains(word), "{word}: {said:#?}");
+    }
+    assert!(!said.stderr.contains("panicked"), "{said:#?}");
 }
 
 #[tokio::test]
 async fn a_stub_never_passes() {
-    let made_up = |quantity: i64| {
-        let product = "00000000-0000-7000-8000-000000000009";
-        let items = json!([{ "productId": product, "quantity": quantity }, { "productId": product, "quantity": quantity }]);
-        json!({ "id": "00000000-0000-7000-8000-000000000099", "items": items })
-    };
-    let nothing = json!({ "id": "00000000-0000-7000-8000-000000000099", "items": [] });
-    // `made_up(1)` and `nothing` are orders, and not of what is in the cart.
-    for (checkout, words) in [
-        ((StatusCode::CREATED, made_up(1)), &["orders-recorded", "only-clean-refusals"][..]),
-        ((StatusCode::CREATED, made_up(i64::MAX)), &["only-clean-refusals"]),
-        ((StatusCode::CREATED, nothing), &["only-clean-refusals"]),
-        ((StatusCode::CREATED, json!({})), &["only-clean-refusals"]),
-        ((StatusCode::INTERNAL_SERVER_ERROR, json!({})), &["only-clean-refusals"]),
+    let served = Served::start(&[]).await;
+    let other = json!({ "id": "00000000-0000-7000-8000-000000000099", "userId": "00000000-0000-7000-8000-000000000099",
+        "status": "pending", "total": 0, "createdAt": "2026-01-01T00:00:00Z", "items": [] });
+    for (checkout, word) in [
+        ((StatusCode::CREATED, json!({})), "the answer is not an order"),
+        ((StatusCode::CREATED, other), "the order is another user's"),
+        (
+            (StatusCode::INTERNAL_SERVER_ERROR, json!({ "detail": "todo" })),
+            "answered 500 Internal Server Error (todo)",
+        ),
+        ((StatusCode::CONFLICT, json!({})), "answered 409"),
+        ((StatusCode::SERVICE_UNAVAILABLE, json!({})), "answered 503"),
     ] {
-        let said = checked(&stub(facade(checkout)).await).await;
-        assert!(matches!(said.code, Some(1 | 3)), "{said:#?}");
-        for word in words {
-            assert!(said.stdout.contains(word), "{word}: {said:#?}");
-        }
-        assert!(!said.stderr.contains("panicked"), "{said:#?}");
+        let stub =
+            Router::new().route("/orders/checkout", post(async move || (checkout.0, Json(checkout.1))));
+        let said = checked(&instead(&served.url, stub).await).await;
+        is_exposed_by_one_client(
+            &said,
+            &[word, "POST /orders/checkout"][..if word.contains("answered") { 2 } else { 1 }],
+        );
     }
-
-    let empty = facade((StatusCode::CREATED, json!({})));
-    let empty = Router::new()
-        .route("/products", get(async || Json(json!({ "products": [] }))))
-        .fallback_service(empty);
-    let said = checked(&stub(empty).await).await;
-    assert_eq!(said.code, Some(3), "{said:#?}");
-    assert!(said.stderr.contains("products"), "{said:#?}");
-}
-
-/// A shop whose health check and report are `health` and `report`, always.
-fn report_facade(report: (StatusCode, Vec<u8>)) -> Router {
-    let order = json!({ "id": "00000000-0000-7000-8000-000000000099", "items": [] });
-    let slowly = async move || {
-        // As slow as one that works, or it would be asked too often.
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        report
-    };
-    Router::new()
-        .route("/orders/{user}", get(async move || Json(json!([order]))))
-        .route("/reports/orders/{user}", get(slowly))
-        .fallback_service(facade((StatusCode::CREATED, json!({}))))
+    let empty = Router::new().route("/products", get(async || Json(json!({ "products": [] }))));
+    checked(&instead(&served.url, empty).await)
+        .await
+        .fails(3, &["no product is nearly sold out", "seeded data"]);
 }
 
 #[tokio::test]
 async fn a_report_without_the_orders_never_passes() {
+    let served = Served::start(&[]).await;
     let empty = b"%PDF-1.7\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\n\
                   xref\n0 3\n0000000000 65535 f \n0000000009 00000 n \n0000000053 00000 n \n\
                   trailer<</Size 3/Root 1 0 R>>\nstartxref\n98\n%%EOF";
-    for (body, word) in [
-        (empty.to_vec(), "1 orders are not in it"),
-        (b"%PDF-1.7\n%%EOF".to_vec(), "not a PDF"),
-        (b"<html>".to_vec(), "not a PDF"),
+    for (kind, body, word) in [
+        ("application/pdf", empty.to_vec(), "the report does not name its user"),
+        ("application/pdf", b"%PDF-1.7\n%%EOF".to_vec(), "the report is not a PDF"),
+        ("application/pdf", b"<html>".to_vec(), "the report is not a PDF"),
+        ("text/html", b"<html>".to_vec(), "the report is called text/html"),
     ] {
-        let said = checked_for("frozen-health", &stub(report_facade((StatusCode::OK, body))).await).await;
-        assert!(matches!(said.code, Some(1 | 3)), "{said:#?}");
-        assert!(said.stdout.contains("reports-identical") && said.stdout.contains(word), "{word}: {said:#?}");
-        assert!(!said.stderr.contains("panicked"), "{said:#?}");
+        let report = async move || ([("content-type", kind)], body);
+        let stub = Router::new().route("/reports/orders/{user}", get(report));
+        let said = checked_for("frozen-health", &instead(&served.url, stub).await).await;
+        is_exposed_by_one_client(&said, &[word]);
     }
 }
 
 #[tokio::test]
 async fn a_health_check_that_fails_at_once_does_not_pass_for_quick() {
+    let served = Served::start(&[]).await;
     let asked = Arc::new(AtomicU32::new(0));
     // The first are those of whoever looks whether the server is there.
     let health = async move || match asked.fetch_add(1, Ordering::SeqCst) {
         0..20 => StatusCode::OK,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     };
-    let failing = Router::new()
-        .route("/health", get(health))
-        .fallback_service(report_facade((StatusCode::OK, b"<html>".to_vec())));
-    let said = checked_for("frozen-health", &stub(failing).await).await;
+    let failing = instead(&served.url, Router::new().route("/health", get(health))).await;
+    let said = checked_for("frozen-health", &failing).await;
     assert!(matches!(said.code, Some(1 | 3)), "{said:#?}");
     assert!(said.stdout.contains("health-p99") && said.stdout.contains("not 200"), "{said:#?}");
 }
 
-/// A restaurant of five orders whose analytics are `analytics`, always.
-fn restaurant_facade(analytics: Value) -> Router {
-    let id = |n: usize| format!("00000000-0000-7000-8000-{n:012}");
-    let meal = move |n: usize| {
-        let line = json!({ "menuItemId": id(9), "quantity": 2, "unitPrice": 4.5 });
-        json!({ "id": id(n), "status": "completed", "total": 9.0, "items": [line] })
-    };
-    let meals: Vec<Value> = (100..105).map(meal).collect();
-    Router::new()
-        .route("/restaurants", get(async move || Json(json!([{ "id": id(1) }]))))
-        .route("/restaurants/{id}/menu", get(async move || Json(json!([{ "id": id(9), "name": "Soup" }]))))
-        .route("/restaurants/{id}/orders", get(async move || Json(json!({ "orders": meals }))))
-        .route("/restaurants/{id}/analytics", get(async move || Json(analytics)))
-        .fallback_service(facade((StatusCode::CREATED, json!({}))))
-}
-
 #[tokio::test]
 async fn analytics_pass_only_when_all_of_them_are_right() {
-    let item = json!({ "menuItemId": "00000000-0000-7000-8000-000000000009", "name": "Soup", "quantity": 10, "revenue": 45.0 });
-    let right =
-        json!({ "totalOrders": 5, "totalRevenue": 45.0, "averageOrderValue": 9.0, "topItems": [item] });
-    let said = checked_for("slow-analytics", &stub(restaurant_facade(right.clone())).await).await;
-    assert!(!said.stdout.contains("totals-right") || said.code == Some(3), "{said:#?}");
-    for (pointer, wrong) in [
-        ("/totalOrders", json!(4)),
-        ("/totalRevenue", json!(44.99)),
-        ("/averageOrderValue", json!(8.9)),
-        ("/topItems", json!([])),
-        ("/topItems/0/name", json!("Stew")),
-        ("/topItems/0/revenue", json!(0.0)),
+    let served = Served::start(&[]).await;
+    for (pointer, wrong, word) in [
+        ("/totalOrders", json!(4), "of 120 orders, 4 were counted"),
+        ("/totalRevenue", json!(44.99), "the revenue is 44.99"),
+        ("/averageOrderValue", json!(8.9), "the average is 8.90"),
+        ("/topItems", json!([]), "0 best sellers are listed"),
+        ("/topItems/0/name", json!("Stew"), "and is 'Stew'"),
+        ("/topItems/0/revenue", json!(0.0), "best seller 1 must be"),
     ] {
-        let mut analytics = right.clone();
-        *analytics.pointer_mut(pointer).unwrap() = wrong;
-        let said = checked_for("slow-analytics", &stub(restaurant_facade(analytics)).await).await;
-        assert!(matches!(said.code, Some(1 | 3)), "{pointer}: {said:#?}");
-        assert!(said.stdout.contains("totals-right"), "{pointer}: {said:#?}");
+        let url = served.url.clone();
+        let altered = async move |Parts(id): Parts<String>| {
+            let url = format!("{url}/restaurants/{id}/analytics");
+            let answer =
+                reqwest::Client::new().get(url).header("X-Tenant-ID", "tenant-1").send().await.unwrap();
+            let mut analytics: Value = answer.json().await.unwrap();
+            *analytics.pointer_mut(pointer).unwrap() = wrong;
+            Json(analytics)
+        };
+        let stub = Router::new().route("/restaurants/{id}/analytics", get(altered));
+        let said = checked_for("slow-analytics", &instead(&served.url, stub).await).await;
+        is_exposed_by_one_client(&said, &[word]);
     }
 }
 
 #[tokio::test]
 async fn a_restaurant_whose_pages_are_all_the_same_ends_the_check() {
+    let served = Served::start(&[]).await;
     let meal = |n: usize| json!({ "id": format!("00000000-0000-7000-8000-{n:012}"), "status": "completed", "total": 9.0, "items": [] });
     let meals: Vec<Value> = (0..100).map(meal).collect();
-    let endless = Router::new()
-        .route("/restaurants/{id}/orders", get(async move || Json(json!({ "orders": meals }))))
-        .fallback_service(restaurant_facade(json!({})));
-    let said = checked_for("slow-analytics", &stub(endless).await).await;
-    assert_eq!(said.code, Some(3), "{said:#?}");
-    assert!(said.stderr.contains("page=2") && said.stderr.contains("the page before"), "{said:#?}");
+    let endless =
+        Router::new().route("/restaurants/{id}/orders", get(async move || Json(json!({ "orders": meals }))));
+    let said = checked_for("slow-analytics", &instead(&served.url, endless).await).await;
+    is_exposed_by_one_client(&said, &["page=2", "the page before"]);
+}
+
+#[tokio::test]
+async fn an_answer_without_an_end_is_not_read_to_it() {
+    let served = Served::start(&[]).await;
+    // Like a reader of a random device: more comes for as long as somebody reads.
+    let endless = async || {
+        let chunks = futures::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b' '; 1 << 16]));
+        axum::body::Body::from_stream(chunks)
+    };
+    let stub = Router::new().route("/orders/checkout", post(endless));
+    let said = checked(&instead(&served.url, stub).await).await;
+    is_exposed_by_one_client(&said, &["answered with more than 32 MB"]);
 }
 
 #[tokio::test]
@@ -797,33 +802,26 @@ async fn the_code_as_it_shipped_does_not_pass_its_check() {
     assert!(failed.contains(&"sold-within-stock"), "{failed:?}");
 }
 
-/// Two rounds of `check slow-analytics` on a server that fails in one of them.
-async fn checked_until_it_fails_in(round: u32, out: &Path) -> Said {
-    let asked = Arc::new(AtomicU32::new(0));
-    // Each round begins with this question.
-    let restaurants = async move || match asked.fetch_add(1, Ordering::SeqCst) {
-        before if before + 1 < round => Json(json!([{ "id": "00000000-0000-7000-8000-000000000077" }])),
-        _ => Json(json!("gone")),
-    };
-    let fails =
-        Router::new().route("/restaurants", get(restaurants)).fallback_service(restaurant_facade(json!({})));
-    let url = stub(fails).await;
+/// Two rounds of `check slow-analytics` on a server that is gone in one of them.
+async fn checked_until_it_is_gone_in(round: u32, out: &Path) -> Said {
+    let served = Served::start(&[]).await;
+    let url = gone_in_round(round, &served.url, || ()).await;
     let run = ["check", "slow-analytics", "--rounds", "2", "--url", &url];
     let said = ended(&mut stampede(&args(&run, out))).await;
     if said.stderr.contains("repeating the round") {
-        // It asked once more, and the stub took that for the next round.
-        return Box::pin(checked_until_it_fails_in(round, out)).await;
+        // It was asked once more, and took that for the next round.
+        return Box::pin(checked_until_it_is_gone_in(round, out)).await;
     }
     assert_eq!(said.code, Some(3), "{said:#?}");
     let named = format!("round {round}");
-    assert!(said.stderr.contains(&named) && said.stderr.contains("/restaurants"), "{said:#?}");
+    assert!(said.stderr.contains(&named) && said.stderr.contains("/health"), "{said:#?}");
     said
 }
 
 #[tokio::test]
 async fn a_failure_before_anything_was_measured_leaves_nothing() {
     let out = tempfile::tempdir().unwrap().path().join("run");
-    let said = checked_until_it_fails_in(1, &out).await;
+    let said = checked_until_it_is_gone_in(1, &out).await;
     assert!(said.stdout.is_empty(), "{said:#?}");
     assert!(!out.exists(), "{:?}", fs::read_dir(&out).map(Iterator::collect::<Vec<_>>));
 }
@@ -831,7 +829,7 @@ async fn a_failure_before_anything_was_measured_leaves_nothing() {
 #[tokio::test]
 async fn a_failure_in_a_later_round_keeps_the_rounds_before() {
     let out = tempfile::tempdir().unwrap();
-    let said = checked_until_it_fails_in(2, out.path()).await;
+    let said = checked_until_it_is_gone_in(2, out.path()).await;
     assert!(said.stdout.contains("Ended by a failure"), "{said:#?}");
     let results = results(out.path());
     assert!(!results.complete && results.failure.is_some());

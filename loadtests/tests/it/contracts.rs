@@ -20,7 +20,7 @@ async fn ensure_predicted(lab: &Lab, scenario: &dyn Scenario, variant: &Variant)
         name: variant.name,
     };
     let servers = lab.deploy(&deployment).await.expect("the servers start");
-    let contract = keeps_contract(scenario, &servers.api().unwrap()).await;
+    let contract = keeps_contract(scenario, &servers.api().unwrap()).await.unwrap();
     servers.discard().await.unwrap();
     let must_break = variant.must_fail.contains(&KEEPS_CONTRACT.name);
     assert_eq!(contract.held, !must_break, "{} {}: {contract:#?}", exercise.id, variant.name);

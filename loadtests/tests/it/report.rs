@@ -436,11 +436,11 @@ fn the_names_in_results_json_stay() {
     let exercise = &json["exercises"][0];
     assert_eq!(keys(exercise).join(" "), "id load symptom title variants");
     let variant = &exercise["variants"][0];
-    let names = "audit checks claim expected headline kind name requests rounds series signals slowest throughput tickets verdict";
+    let names = "audit checks claim expected headline kind must_fail name requests rounds series signals slowest throughput tickets verdict";
     assert_eq!(keys(variant).join(" "), names);
     assert_eq!(variant["verdict"], "exposed");
     assert_eq!(keys(&variant["checks"][0]).join(" "), "expected held kind name observed");
-    assert_eq!(keys(&variant["signals"][0]).join(" "), "limit name unit value");
+    assert_eq!(keys(&variant["signals"][0]).join(" "), "limit name unit value worse");
     let tickets = "failed in_flight never_sent ok scheduled timed_out";
     assert_eq!(keys(&variant["tickets"]).join(" "), tickets);
     let request = &variant["requests"][0];

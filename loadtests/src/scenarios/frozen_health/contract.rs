@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::report_of;
 use crate::api::Api;
+use crate::hint::Hinted;
 use crate::scenarios::Clause;
 use crate::shop::{self, Cart, Order, User};
 
@@ -22,7 +23,7 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
     // One whose name has to be escaped, if there is one.
     let odd = |user: &&User| user.name.chars().filter(|c| !c.is_alphanumeric()).count();
     let other = users.iter().filter(|user| ![heavy.id, new.id].contains(&user.id)).max_by_key(odd);
-    let other = other.context("there are fewer than three users")?;
+    let other = other.ok_or_else(|| Hinted::unseeded("there are fewer than three users"))?;
 
     clause.is("a report has every order of its user, newest first, each with its lines and its sums");
     ensure_complete(api, &heavy).await?;

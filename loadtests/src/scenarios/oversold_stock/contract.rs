@@ -6,6 +6,7 @@ use anyhow::{Context, ensure};
 use uuid::Uuid;
 
 use crate::api::Api;
+use crate::hint::Hinted;
 use crate::scenarios::Clause;
 use crate::shop::{self, Books, Cart, Order, Product};
 
@@ -17,9 +18,11 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
     let users: Vec<Uuid> = shop::users(api).await?.iter().map(|user| user.id).collect();
     let heavy = shop::user(api, shop::HEAVY_USER).await?.id;
     let others: Vec<Uuid> = users.into_iter().filter(|user| *user != heavy).take(2).collect();
-    let &[buyer, other] = others.as_slice() else { anyhow::bail!("there are fewer than three users") };
+    let &[buyer, other] = others.as_slice() else {
+        return Err(Hinted::unseeded("there are fewer than three users").into());
+    };
     let mut shop = Shop { api, users: vec![buyer, other], books: Books::read(api, &[buyer, other]).await? };
-    let scarce = shop.scarce().context("nothing is nearly sold out; the server needs the seeded data")?;
+    let scarce = shop.scarce().ok_or_else(|| Hinted::unseeded("no product is nearly sold out"))?;
     let [odd, dear, cheap, plain, spare] = shop.stocked()?;
 
     clause.is("an order has the buyer, the products, the quantities and today's prices of the cart, and can be read back");
@@ -134,7 +137,9 @@ impl Shop<'_> {
     fn stocked(&self) -> anyhow::Result<[Product; 5]> {
         let mut stocked: Vec<&Product> =
             self.books.products.values().filter(|product| product.inventory >= 20).collect();
-        ensure!(stocked.len() >= 5, "fewer than five products have 20 pieces in stock; seed the server anew");
+        if stocked.len() < 5 {
+            return Err(Hinted::unseeded("fewer than five products have 20 pieces in stock").into());
+        }
         stocked.sort_by_key(|product| Reverse(product.name.chars().filter(|c| !c.is_alphanumeric()).count()));
         stocked[1..].sort_by_key(|product| Reverse(product.price));
         // By their ids, so that the sequence in a cart is known.

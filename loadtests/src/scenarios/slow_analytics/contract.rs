@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::sums::{Sums, ensure_right, path};
 use crate::api::Api;
+use crate::hint::Hinted;
 use crate::restaurants::{self, Dish, Meal, OTHER_TENANT, TENANT};
 use crate::scenarios::Clause;
 
@@ -26,11 +27,12 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
         ensure_right(api, *restaurant, sums).await?;
     }
     clause.is("where nobody has ordered yet, everything is 0 and nothing is listed");
-    let (empty, mut nothing) = sums.pop().context("the server needs the seeded data")?;
+    let (empty, mut nothing) = sums.pop().ok_or_else(|| Hinted::unseeded("the tenant has no restaurant"))?;
     ensure_right(api, empty, &nothing).await?;
 
     clause.is("an order is in the next answer, however large it is");
-    let (busy, mut much) = sums.into_iter().next().context("there is only one restaurant")?;
+    let (busy, mut much) =
+        sums.into_iter().next().ok_or_else(|| Hinted::unseeded("there is only one restaurant"))?;
     for (restaurant, sums) in [(busy, &mut much), (empty, &mut nothing)] {
         let dear = add_dish(api, restaurant, Cents(100_000_000)).await?;
         // With quotes, as they are.
@@ -44,8 +46,7 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
 
     clause.is("another tenant's restaurant does not exist, nor does one that nobody has");
     let other = restaurants::of_tenant(api, OTHER_TENANT).await?;
-    let other =
-        other.first().context("the other tenant has no restaurant; the server needs the seeded data")?;
+    let other = other.first().ok_or_else(|| Hinted::unseeded("the other tenant has no restaurant"))?;
     for restaurant in [other.id, Uuid::now_v7()] {
         api.ask(Method::GET, &path(restaurant), Some(TENANT), None).await?.with_status(404)?;
     }
