@@ -41,7 +41,7 @@ macro_rules! variants {
             const CORPUS: &[$crate::catalogue::Variant] = &[];
 
             /// The variant called `name`, listed or not.
-            fn named(name: &'static str) -> Option<Self> {
+            pub(super) fn named(name: &'static str) -> Option<Self> {
                 match name {
                     $($name => Some(Variant::$variant),)+
                     #[cfg(feature = "corpus")]
@@ -85,10 +85,17 @@ macro_rules! corpus {
             }),+
         ];
 
+        corpus!(@function $function($($argument: $type),+) ($($argument),+) -> $answer; $($module $name)+);
+    };
+    // A step of its own: arguments and solutions cannot be repeated in one another, so here the former are one token.
+    (
+        @function $function:ident($($argument:ident: $type:ty),+) $arguments:tt -> $answer:ty;
+        $($module:ident $name:literal)+
+    ) => {
         /// The exercise's function as `solution` writes it.
         pub(super) async fn $function(solution: &'static str, $($argument: $type),+) -> $answer {
             match solution {
-                $($name => $module::$function($($argument),+).await,)+
+                $($name => $module::$function $arguments.await,)+
                 _ => unreachable!("only names of solutions become variants"),
             }
         }

@@ -1,0 +1,36 @@
+use std::sync::LazyLock;
+
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::*;
+
+/// Orders in a report.
+const ORDERS: usize = 20;
+
+/// Reports rendered at once.
+static SLOTS: LazyLock<Semaphore> = LazyLock::new(|| {
+    let processors = std::thread::available_parallelism().map_or(2, usize::from);
+    Semaphore::new((processors / 2).max(1))
+});
+
+/// How long a request may wait for a slot.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+pub async fn render(history: OrderHistory) -> Result<Vec<u8>, RenderError> {
+    let Ok(Ok(slot)) = timeout(PATIENCE, SLOTS.acquire()).await else {
+        return Err(RenderError::Busy { retry_after: Duration::from_secs(1) });
+    };
+    let rendering = spawn_blocking(move || {
+        let _slot = slot;
+        let mut report = ReportWriter::new(&history.user);
+        // They come newest first. Nobody scrolls through years of orders, and a report of bounded length is what keeps
+        // the time to make it bounded.
+        for order in history.orders.iter().take(ORDERS) {
+            report.add(order);
+        }
+        report.finish()
+    });
+    Ok(rendering.await?)
+}

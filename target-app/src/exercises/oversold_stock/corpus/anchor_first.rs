@@ -1,0 +1,40 @@
+use super::*;
+use crate::domain::products;
+
+pub async fn place_order(pool: &PgPool, cart: &Cart) -> Result<Order, CheckoutError> {
+    let mut db = pool.begin().await?;
+
+    // Two carts can only wait for each other when each already holds something. Whoever shares the smallest id queues
+    // for it before anything else is locked, so the sequence of the rest does not matter.
+    let mut items: Vec<&CartItem> = cart.items.iter().collect();
+    if let Some(anchor) = (0..items.len()).min_by_key(|at| items[*at].product_id) {
+        items.swap(0, anchor);
+    }
+
+    let mut lines = Vec::new();
+    for item in items {
+        match take_stock(&mut db, item).await? {
+            Some(product) => lines.push(line(&product, item)),
+            None if products::find(&mut *db, item.product_id).await?.is_none() => {
+                return Err(CheckoutError::UnknownProduct(item.product_id));
+            }
+            None => return Err(short_stock(item)),
+        }
+    }
+
+    let order = orders::insert(&mut *db, cart.user_id, lines).await?;
+    db.commit().await?;
+    Ok(order)
+}
+
+/// Compares and takes in one statement.
+async fn take_stock(connection: &mut PgConnection, item: &CartItem) -> sqlx::Result<Option<Product>> {
+    sqlx::query_as(
+        "UPDATE products SET stock = stock - $2 WHERE id = $1 AND stock >= $2
+         RETURNING id, name, description, price_cents, stock, created_at",
+    )
+    .bind(item.product_id)
+    .bind(item.quantity)
+    .fetch_optional(connection)
+    .await
+}

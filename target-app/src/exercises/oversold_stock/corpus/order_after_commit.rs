@@ -1,0 +1,34 @@
+use super::*;
+use crate::domain::products;
+
+pub async fn place_order(pool: &PgPool, cart: &Cart) -> Result<Order, CheckoutError> {
+    let mut db = pool.begin().await?;
+    let mut items: Vec<&CartItem> = cart.items.iter().collect();
+    items.sort_by_key(|item| item.product_id);
+
+    let mut lines = Vec::new();
+    for item in items {
+        match take_stock(&mut db, item).await? {
+            Some(product) => lines.push(line(&product, item)),
+            None if products::find(&mut *db, item.product_id).await?.is_none() => {
+                return Err(CheckoutError::UnknownProduct(item.product_id));
+            }
+            None => return Err(short_stock(item)),
+        }
+    }
+    // The rows of a hot product are what everybody queues for, so they are let go as soon as the pieces are ours. The
+    // order touches nothing that others want.
+    db.commit().await?;
+    Ok(orders::insert(pool, cart.user_id, lines).await?)
+}
+
+async fn take_stock(connection: &mut PgConnection, item: &CartItem) -> sqlx::Result<Option<Product>> {
+    sqlx::query_as(
+        "UPDATE products SET stock = stock - $2 WHERE id = $1 AND stock >= $2
+         RETURNING id, name, description, price_cents, stock, created_at",
+    )
+    .bind(item.product_id)
+    .bind(item.quantity)
+    .fetch_optional(connection)
+    .await
+}

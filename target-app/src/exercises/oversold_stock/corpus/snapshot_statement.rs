@@ -1,0 +1,39 @@
+use super::*;
+use crate::domain::products;
+
+pub async fn place_order(pool: &PgPool, cart: &Cart) -> Result<Order, CheckoutError> {
+    let mut db = pool.begin().await?;
+    let mut items: Vec<&CartItem> = cart.items.iter().collect();
+    items.sort_by_key(|item| item.product_id);
+
+    let mut lines = Vec::new();
+    for item in items {
+        match take_stock(&mut db, item).await? {
+            Some(product) => lines.push(line(&product, item)),
+            None if products::find(&mut *db, item.product_id).await?.is_none() => {
+                return Err(CheckoutError::UnknownProduct(item.product_id));
+            }
+            None => return Err(short_stock(item)),
+        }
+    }
+
+    let order = orders::insert(&mut *db, cart.user_id, lines).await?;
+    db.commit().await?;
+    Ok(order)
+}
+
+/// Reads, compares and writes. A statement is atomic, so nobody can come between the three.
+async fn take_stock(connection: &mut PgConnection, item: &CartItem) -> sqlx::Result<Option<Product>> {
+    sqlx::query_as(
+        "WITH seen AS MATERIALIZED (
+             SELECT id, stock - $2 AS rest FROM products WHERE id = $1
+         )
+         UPDATE products SET stock = seen.rest FROM seen
+         WHERE products.id = seen.id AND seen.rest >= 0
+         RETURNING products.id, name, description, price_cents, stock, created_at",
+    )
+    .bind(item.product_id)
+    .bind(item.quantity)
+    .fetch_optional(connection)
+    .await
+}

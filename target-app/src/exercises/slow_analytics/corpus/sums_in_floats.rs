@@ -1,0 +1,33 @@
+use super::*;
+
+pub async fn analytics(pool: &PgPool, restaurant: Uuid) -> sqlx::Result<Analytics> {
+    // The API speaks in currency units, so the sums are made in them.
+    let (orders, revenue): (i64, f64) = sqlx::query_as(
+        "SELECT count(*), coalesce(sum(total_cents / 100.0::float8), 0) FROM restaurant_orders
+         WHERE restaurant_id = $1 AND status <> 'cancelled'",
+    )
+    .bind(restaurant)
+    .fetch_one(pool)
+    .await?;
+    let dishes: Vec<(Uuid, String, i64, f64)> = sqlx::query_as(
+        "SELECT menu_items.id, name, sum(quantity)::bigint AS portions,
+                sum(quantity * unit_price_cents / 100.0::float8)
+         FROM restaurant_orders
+         JOIN restaurant_order_items ON order_id = restaurant_orders.id
+         JOIN menu_items ON menu_items.id = menu_item_id
+         WHERE restaurant_orders.restaurant_id = $1 AND status <> 'cancelled'
+         GROUP BY menu_items.id ORDER BY portions DESC, menu_items.id LIMIT $2",
+    )
+    .bind(restaurant)
+    .bind(TOP_ITEMS as i64)
+    .fetch_all(pool)
+    .await?;
+    let cents = |units: f64| Cents((units * 100.0) as i64);
+    let items = dishes.into_iter().map(|(menu_item_id, name, quantity, units)| TopItem {
+        menu_item_id,
+        name,
+        quantity,
+        revenue: cents(units),
+    });
+    Ok(Analytics::new(orders, cents(revenue), items.collect()))
+}

@@ -1,0 +1,32 @@
+use super::*;
+
+pub async fn analytics(pool: &PgPool, restaurant: Uuid) -> sqlx::Result<Analytics> {
+    let mut db = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    // `sum` makes a numeric of cents, which the driver does not read; quantities are integers, so the sums become integers too.
+    let (orders, revenue): (i64, i32) = sqlx::query_as(
+        "SELECT count(*), coalesce(sum(total_cents), 0)::integer FROM restaurant_orders
+         WHERE restaurant_id = $1 AND status <> 'cancelled'",
+    )
+    .bind(restaurant)
+    .fetch_one(&mut *db)
+    .await?;
+    let dishes: Vec<(Uuid, String, i32, i32)> = sqlx::query_as(
+        "SELECT menu_items.id, name, sum(quantity)::integer AS portions, sum(quantity * unit_price_cents)::integer
+         FROM restaurant_orders
+         JOIN restaurant_order_items ON order_id = restaurant_orders.id
+         JOIN menu_items ON menu_items.id = menu_item_id
+         WHERE restaurant_orders.restaurant_id = $1 AND status <> 'cancelled'
+         GROUP BY menu_items.id ORDER BY portions DESC, menu_items.id LIMIT $2",
+    )
+    .bind(restaurant)
+    .bind(TOP_ITEMS as i64)
+    .fetch_all(&mut *db)
+    .await?;
+    let items = dishes.into_iter().map(|(menu_item_id, name, quantity, cents)| TopItem {
+        menu_item_id,
+        name,
+        quantity: quantity.into(),
+        revenue: Cents(cents.into()),
+    });
+    Ok(Analytics::new(orders, Cents(revenue.into()), items.collect()))
+}
