@@ -31,8 +31,9 @@ pub async fn render(history: OrderHistory) -> Result<Vec<u8>, RenderError> {
         IN_VAIN.fetch_add(1, Ordering::Relaxed);
         return Err(busy());
     };
-    // Somebody got one: it goes on.
-    IN_VAIN.store(0, Ordering::Relaxed);
+    // Somebody got one: it goes on. Who was in line before the circuit opened says nothing about now, and does not close it.
+    let closed = |in_vain| (in_vain < OPEN).then_some(0);
+    let _ = IN_VAIN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, closed);
     let rendering = spawn_blocking(move || {
         let _slot = slot;
         pdf(&history)
