@@ -7,12 +7,15 @@
 //! [`server`] runs them, [`postgres`] finds a database to run them on and [`seed`] fills it.
 
 pub mod app;
+mod body;
 pub mod catalogue;
 pub mod config;
 pub mod domain;
 pub mod error;
 pub mod exercises;
+mod listen;
 pub mod postgres;
+pub mod readiness;
 pub mod relay;
 mod routes;
 pub mod seed;
