@@ -41,7 +41,7 @@ macro_rules! variants {
             const CORPUS: &[$crate::catalogue::Variant] = &[];
 
             /// The variant called `name`, listed or not.
-            fn named(name: &'static str) -> Option<Self> {
+            pub(super) fn named(name: &'static str) -> Option<Self> {
                 match name {
                     $($name => Some(Variant::$variant),)+
                     #[cfg(feature = "corpus")]
