@@ -551,6 +551,11 @@ async fn serve_on(lab: &Lab, deployment: &Deployment<'_>, cancel: &Cancel) -> an
     let ended = tokio::select! {
         () = cancel.raised() => None,
         ended = deployed.ended() => Some(ended),
+        lost = lab.postgres.lost() => {
+            // Nothing can be finished without it. That its database cannot be dropped is no news.
+            let _ = deployed.discard().await;
+            return Err(lost.into());
+        }
     };
     deployed.shut_down().await?;
     match ended {
