@@ -41,7 +41,8 @@ pub struct Config {
     #[arg(long, default_value_t = 30_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=600_000))]
     pub request_timeout_ms: u64,
 
-    /// How long a connection may be open without a complete request head before it is closed, idle ones included
+    /// How long a connection may be open without a complete request head, or with an answer that nobody reads, before it
+    /// is closed; idle ones are, too
     #[arg(long, default_value_t = 10_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=600_000))]
     pub head_timeout_ms: u64,
 

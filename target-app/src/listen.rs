@@ -1,4 +1,4 @@
-//! Takes connections in: no more than there are files for, and none that never asks for anything.
+//! Takes connections in: no more than there are files for, and none that never asks for anything or never reads an answer.
 //!
 //! `axum::serve` bounds neither. Clients that open connections and send half a request would stay for ever, until no file
 //! is left, and then nobody gets in and the pool cannot reach the database.
@@ -19,10 +19,11 @@ use tokio::sync::Semaphore;
 /// What connections are allowed.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// At a time. The next ones wait in the system's queue until one of these ends, which each does that is idle or has
-    /// sent half a request, for want of a complete head.
+    /// At a time. The next ones wait in the system's queue until one of these ends, and each does that falls
+    /// silent.
     pub connections: usize,
-    /// From the connection's beginning, or from the last answer, to the end of the next request's head.
+    /// From the connection's beginning, or from the last answer, to the end of the next request's head. An answer may stay
+    /// unread for as long.
     pub head: Duration,
 }
 
@@ -52,6 +53,9 @@ pub async fn serve(
         };
         // An answer is written at once or in large pieces. Waiting for more to send with it can only delay it.
         let _ = stream.set_nodelay(true);
+        // A client that does not read its answer would keep its place as well. Only the system sees that.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, limits.head.as_millis() as u32);
         let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service.clone()));
         tokio::spawn(async move {
             // How a client ends its connection is its own affair.

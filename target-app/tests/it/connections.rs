@@ -39,6 +39,21 @@ async fn who_sends_half_a_request_gives_its_place_up() {
 }
 
 #[tokio::test]
+async fn who_does_not_read_its_answer_gives_its_place_up() {
+    if !cfg!(target_os = "linux") {
+        return skip("who_does_not_read_its_answer_gives_its_place_up", "the system bounds no such silence");
+    }
+    let options = ["--head-timeout-ms", "500", "--max-connections", "1"];
+    let server = TestServer::start(&database().await, &options).await;
+    let request = "GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n";
+    // Answers to more requests than the buffers of both sides hold.
+    let mut deaf = sent(&server, "").await;
+    let refused = async { while deaf.write_all(request.as_bytes()).await.is_ok() {} };
+    soon("the end of its connection", refused).await;
+    assert_eq!(soon("an answer", server.json("/health")).await["status"], "ok");
+}
+
+#[tokio::test]
 async fn connections_leave_files_for_the_database_and_for_operators() {
     let name = "connections_leave_files_for_the_database_and_for_operators";
     let database = database().await;
