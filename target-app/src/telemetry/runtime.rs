@@ -114,7 +114,7 @@ impl Watching {
         &self.runtime
     }
 
-    /// Share of the workers' time that they were busy over the last [`WINDOW`](super::window::WINDOW), from 0 to 1. What a
+    /// Share of the workers' time that they were busy over the last two seconds, from 0 to 1. What a
     /// worker does counts when it looks around again.
     pub fn busy_ratio(&self) -> f64 {
         let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner).rate(Instant::now());
