@@ -128,7 +128,7 @@ impl Config {
 
 /// Files beside those of the pool and of the public listener's connections: the operator port's connections, those of the
 /// data gauges and of readiness, the runtimes' own, the log, traces.
-const OTHER_FILES: usize = 96;
+const OTHER_FILES: usize = 64;
 
 /// Even where that leaves too few files for the rest: a server that takes nobody in is no use.
 const LEAST_CONNECTIONS: usize = 16;
