@@ -687,6 +687,7 @@ async fn serve(
         replicas: replicas.into(),
         port,
         operator_port,
+        data_gauge: None,
         run_id: "serve",
         logs: None,
         name: "serve",
@@ -714,6 +715,11 @@ async fn serve_on(lab: &Lab, deployment: &Deployment<'_>, cancel: &Cancel) -> an
     let ended = tokio::select! {
         () = cancel.raised() => None,
         ended = deployed.ended() => Some(ended),
+        lost = lab.postgres.lost() => {
+            // Nothing can be finished without it. That its database cannot be dropped is no news.
+            let _ = deployed.discard().await;
+            return Err(lost.into());
+        }
     };
     deployed.shut_down().await?;
     match ended {

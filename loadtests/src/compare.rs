@@ -288,6 +288,7 @@ impl ExerciseRun<'_> {
                         replicas: self.shape().replicas,
                         port: 0,
                         operator_port: 0,
+                        data_gauge: Some(exercise),
                         run_id,
                         logs: Some(&self.job.logs()),
                         name: &format!("{exercise}-{}-{number}", variant.name),
@@ -299,7 +300,7 @@ impl ExerciseRun<'_> {
                 let api = deployed.api()?;
                 let mut measured = tokio::select! {
                     measured = self.measure(&api, variant, number, repeat) => measured,
-                    lost = std::future::pending::<target_app::postgres::PostgresError>() => Err(lost.into()),
+                    lost = lab.postgres.lost() => Err(lost.into()),
                 };
                 drop(listed);
                 // A server that did not do as it should has mostly said why.

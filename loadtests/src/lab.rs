@@ -88,6 +88,8 @@ pub struct Deployment<'a> {
     pub port: u16,
     /// Port of the first one's operator listener, likewise.
     pub operator_port: u16,
+    /// The exercise whose fact about the data is exported; those of all without one.
+    pub data_gauge: Option<&'a str>,
     /// Goes into metrics and logs.
     pub run_id: &'a str,
     /// Directory for the servers' logs; without one they go to standard error.
@@ -246,6 +248,9 @@ impl Replica {
             .args(["--db-rtt", &format!("{}us", lab.setting.db_rtt.as_micros())])
             // Not an argument: it holds a password, and everybody can list arguments.
             .env("DATABASE_URL", database);
+        if let Some(exercise) = deployment.data_gauge {
+            command.args(["--data-gauge", exercise]);
+        }
         for (id, variant) in deployment.variants.entries() {
             command.args(["--variant", &format!("{id}={}", variant.name)]);
         }

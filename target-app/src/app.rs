@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::header;
+use axum::http::{HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -15,9 +15,11 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::body;
 use crate::catalogue::Variants;
 use crate::config::Config;
 use crate::error::ApiError;
+use crate::readiness::Readiness;
 use crate::routes;
 use crate::telemetry::{self, Gauges, Telemetry};
 
@@ -89,15 +91,23 @@ async fn announced_size(State(limit): State<usize>, request: Request, next: Next
     }
 }
 
-/// Refuses what takes too long: a client that still waits learns it, one that has left costs nothing more.
+/// Refuses what takes too long: a client that still waits learns it, one that has left costs nothing more. It is told
+/// apart who was slow, and a client whose body was not read to its end learns that its connection ends here.
 async fn deadline(State(limit): State<Duration>, request: Request, next: Next) -> Response {
-    match tokio::time::timeout(limit, next.run(request)).await {
+    let (request, body) = body::watch(request);
+    let mut response = match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
+        Err(_) if body.is_awaited() => ApiError::SlowBody { limit }.into_response(),
         Err(_) => {
             ApiError::Busy { message: format!("no answer within {} ms", limit.as_millis()), retry_after: 1 }
                 .into_response()
         }
+    };
+    if !body.is_read() {
+        // What is left of it would be taken for the next request, so hyper closes the connection in any case.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    response
 }
 
 fn answer_panic(panic: Box<dyn Any + Send>) -> Response {
@@ -108,14 +118,15 @@ fn answer_panic(panic: Box<dyn Any + Send>) -> Response {
 }
 
 /// Metrics, readiness and run info. Never public. `gauges` are brought up to date for each reader of the metrics.
-pub fn operator(state: AppState, gauges: Option<Gauges>) -> Router {
+pub fn operator(state: AppState, gauges: Option<Gauges>, readiness: Readiness) -> Router {
     let gauges = gauges.map(Arc::new);
+    let readiness = Arc::new(readiness);
     Router::new()
         .route(
             "/metrics",
             get(async move |State(app): State<AppState>| metrics(&app, gauges.as_deref()).await),
         )
-        .route("/ready", get(ready))
+        .route("/ready", get(async move || readiness.check().await.map(|()| "ready")))
         .route("/info", get(info))
         .with_state(state)
 }
@@ -125,11 +136,6 @@ async fn metrics(app: &AppState, gauges: Option<&Gauges>) -> impl IntoResponse +
         gauges.scrape().await;
     }
     ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], app.telemetry.metrics.encode())
-}
-
-async fn ready(State(app): State<AppState>) -> Result<&'static str, ApiError> {
-    sqlx::query("SELECT 1").execute(&app.pool).await?;
-    Ok("ready")
 }
 
 async fn info(State(app): State<AppState>) -> impl IntoResponse {

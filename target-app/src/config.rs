@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::http::Uri;
+use rustix::process::Resource;
 
-use crate::catalogue::Variants;
+use crate::catalogue::{self, EXERCISES, Exercise, Variants};
 use crate::telemetry::otlp;
 
 /// Runs the reference backend on a database that exists and is seeded.
@@ -41,6 +42,16 @@ pub struct Config {
     #[arg(long, default_value_t = 30_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=600_000))]
     pub request_timeout_ms: u64,
 
+    /// How long a connection may be open without a complete request head, or with an answer that nobody reads, before it
+    /// is closed; idle ones are, too
+    #[arg(long, default_value_t = 10_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    pub head_timeout_ms: u64,
+
+    /// Connections of clients at a time; others wait until one ends. As many as the limit of open files leaves room for when
+    /// not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_connections: Option<u32>,
+
     /// Largest request body
     #[arg(long, default_value_t = 1024 * 1024, value_name = "BYTES")]
     pub body_limit: usize,
@@ -66,6 +77,11 @@ pub struct Config {
     #[arg(long, value_enum, default_value_t, value_name = "SWITCH")]
     pub telemetry: Switch,
 
+    /// Exercise whose damage to the data is counted for the metrics, where it has such a gauge; may be repeated. Each asks
+    /// the database once a second at most, when the metrics are read. All when not given
+    #[arg(long = "data-gauge", value_name = "ID", value_parser = exercise)]
+    pub data_gauges: Vec<&'static Exercise>,
+
     /// Collector to send traces to, over OTLP with HTTP, such as http://127.0.0.1:4318
     #[arg(long, value_name = "URL", value_parser = otlp::collector)]
     pub otlp: Option<Uri>,
@@ -81,11 +97,45 @@ impl Config {
         Duration::from_millis(self.acquire_timeout_ms)
     }
 
+    /// [`Config::head_timeout_ms`] as a duration.
+    pub fn head_timeout(&self) -> Duration {
+        Duration::from_millis(self.head_timeout_ms)
+    }
+
+    /// Connections of clients that are open at a time, at most: those that were asked for, else those that leave files for
+    /// everything else that this process opens.
+    pub fn connections(&self) -> usize {
+        if let Some(connections) = self.max_connections {
+            return connections as usize;
+        }
+        let files = rustix::process::getrlimit(Resource::Nofile).current;
+        let files = files.map_or(MOST_CONNECTIONS, |files| files.try_into().unwrap_or(usize::MAX));
+        // The relay that adds latency has two ends itself.
+        let each = if self.db_rtt.is_zero() { 1 } else { 3 };
+        let others = OTHER_FILES + each * self.pool_size as usize;
+        files.saturating_sub(others).clamp(LEAST_CONNECTIONS, MOST_CONNECTIONS)
+    }
+
+    /// The exercises whose data gauges are kept.
+    pub fn data_gauges(&self) -> Vec<&'static Exercise> {
+        if self.data_gauges.is_empty() { EXERCISES.to_vec() } else { self.data_gauges.clone() }
+    }
+
     /// [`Config::request_timeout_ms`] as a duration.
     pub fn request_timeout(&self) -> Duration {
         Duration::from_millis(self.request_timeout_ms)
     }
 }
+
+/// Files beside those of the pool and of the public listener's connections: the operator port's connections, those of the
+/// data gauges and of readiness, the runtimes' own, the log, traces.
+const OTHER_FILES: usize = 64;
+
+/// Even where that leaves too few files for the rest: a server that takes nobody in is no use.
+const LEAST_CONNECTIONS: usize = 16;
+
+/// More are not worth their memory, wherever the limit of open files is.
+const MOST_CONNECTIONS: usize = 65_536;
 
 /// Whether something is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -95,6 +145,11 @@ pub enum Switch {
     On,
     /// It is not.
     Off,
+}
+
+/// Looks an exercise up.
+fn exercise(id: &str) -> Result<&'static Exercise, String> {
+    catalogue::exercise(id).map_err(|unknown| format!("{unknown}; {}", unknown.hint()))
 }
 
 /// Parses a round trip's time.

@@ -1,5 +1,7 @@
 //! Every error that a client can get, as problem details (RFC 9457) with the extra member `error`.
 
+use std::time::Duration;
+
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -23,6 +25,12 @@ pub enum ApiError {
     /// 405.
     #[error("{0}")]
     MethodNotAllowed(String),
+    /// 408: the rest of the body did not come.
+    #[error("the request's body was not complete after {} ms; send it again", .limit.as_millis())]
+    SlowBody {
+        /// How long it was waited for.
+        limit: Duration,
+    },
     /// 409.
     #[error("{0}")]
     Conflict(String),
@@ -32,6 +40,11 @@ pub enum ApiError {
         /// Bytes.
         limit: usize,
     },
+    /// 415: the body is encoded in a way that nobody here decodes.
+    #[error(
+        "the header Content-Encoding says '{0}', and only bodies that are not encoded are read; send it as it is"
+    )]
+    Encoded(String),
     /// 422: understood, and wrong.
     #[error("{0}")]
     Invalid(String),
@@ -73,15 +86,16 @@ impl ApiError {
             ApiError::BadRequest(_) => StatusCode::BAD_REQUEST,
             ApiError::NotFound(_) => StatusCode::NOT_FOUND,
             ApiError::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            ApiError::SlowBody { .. } => StatusCode::REQUEST_TIMEOUT,
             ApiError::Conflict(_) => StatusCode::CONFLICT,
             ApiError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            ApiError::Encoded(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             ApiError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             ApiError::Json(rejection) => rejection.status(),
             ApiError::Path(_) => StatusCode::NOT_FOUND,
             ApiError::Query(rejection) => rejection.status(),
-            ApiError::Busy { .. } | ApiError::Database(sqlx::Error::PoolTimedOut) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            ApiError::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            ApiError::Database(error) if is_unavailable(error) => StatusCode::SERVICE_UNAVAILABLE,
             ApiError::Database(error) if is_unstorable_text(error) => StatusCode::UNPROCESSABLE_ENTITY,
             ApiError::Database(_) | ApiError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -91,6 +105,9 @@ impl ApiError {
     fn detail(&self) -> String {
         match self {
             ApiError::Database(sqlx::Error::PoolTimedOut) => "the database is busy; try again".into(),
+            ApiError::Database(error) if is_unavailable(error) => {
+                "the database is not there at the moment; try again".into()
+            }
             ApiError::Database(error) if is_unstorable_text(error) => {
                 "a text contains the character NUL, which cannot be stored; leave it out".into()
             }
@@ -116,15 +133,31 @@ impl IntoResponse for ApiError {
             .with_detail(detail.clone())
             .with_extensions(Extra { error: detail });
         let mut response = problem.into_response();
-        let retry_after = match self {
-            ApiError::Busy { retry_after, .. } => Some(retry_after),
-            ApiError::Database(sqlx::Error::PoolTimedOut) => Some(1),
+        let remedy = match self {
+            ApiError::Busy { retry_after, .. } => Some((header::RETRY_AFTER, HeaderValue::from(retry_after))),
+            ApiError::Database(error) if is_unavailable(&error) => {
+                Some((header::RETRY_AFTER, HeaderValue::from(1)))
+            }
+            ApiError::Encoded(_) => Some((header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))),
             _ => None,
         };
-        if let Some(seconds) = retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        if let Some((name, value)) = remedy {
+            response.headers_mut().insert(name, value);
         }
         response
+    }
+}
+
+/// Whether the database could not be asked, which is no fault of the request: no connection was free, or the one in use
+/// broke. Which statement was under way does not matter, since none of them is repeated here.
+fn is_unavailable(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(database) => database.code().is_some_and(|code| {
+            // A connection failed, an operator ended it or the whole server, or there are too many.
+            code.starts_with("08") || code.starts_with("57P") || code == "53300"
+        }),
+        _ => false,
     }
 }
 

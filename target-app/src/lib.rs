@@ -8,12 +8,15 @@
 //! built before an edit from one that knows it.
 
 pub mod app;
+mod body;
 pub mod catalogue;
 pub mod config;
 pub mod domain;
 pub mod error;
 pub mod exercises;
+mod listen;
 pub mod postgres;
+pub mod readiness;
 pub mod relay;
 mod routes;
 pub mod seed;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use sqlx::ConnectOptions;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgPoolOptions;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
@@ -18,12 +18,17 @@ use tokio::sync::watch;
 use crate::app::{self, AppState};
 use crate::catalogue::Variants;
 use crate::config::Config;
+use crate::listen::{self, Limits};
 use crate::postgres;
+use crate::readiness::Readiness;
 use crate::relay;
 use crate::telemetry::{DataGauges, Gauges, Telemetry};
 
 /// How long requests in flight may go on after the signal to stop.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// Connections to the operator port at a time.
+const OPERATORS: usize = 32;
 
 /// What a server prints as one line of JSON on standard output when it answers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -81,6 +86,7 @@ async fn serve(
         .context("DATABASE_URL cannot be read; it looks like postgres://user:password@host:5432/name")?
         .application_name("target-app")
         .disable_statement_logging();
+    // For who looks at the server: beside its pool, and not counted among its statements.
     let beside = database.clone();
     if telemetry.is_on() {
         database = database
@@ -110,7 +116,10 @@ async fn serve(
         pool.connect_with(database).await.context("could not connect to the database; check DATABASE_URL")?;
     let gauges = match telemetry.is_on() {
         true => {
-            let of_data = operators.spawn(data_gauges(beside, config.acquire_timeout())).await?;
+            let (of_data, patience) = (config.data_gauges(), config.acquire_timeout());
+            let beside = beside.clone();
+            let start = async move { DataGauges::start(&of_data, &beside, patience).await };
+            let of_data = operators.spawn(start).await?;
             let gauges = Gauges::new(telemetry.clone(), pool.clone(), of_data);
             Some(gauges.context("the runtime cannot be watched")?)
         }
@@ -126,18 +135,20 @@ async fn serve(
     if config.exit_with_parent {
         exit_with_parent();
     }
-    let public =
-        axum::serve(public, app::public(state.clone(), &config)).with_graceful_shutdown(told(&stopped));
-    let operator =
-        axum::serve(operator, app::operator(state.clone(), gauges)).with_graceful_shutdown(told(&stopped));
-    let operator = operators.spawn(operator.into_future());
-    let serving = async { tokio::try_join!(public.into_future(), async { operator.await? }).map(drop) };
+    let head = config.head_timeout();
+    let limits = Limits { connections: config.connections(), head };
+    let public = listen::serve(public, app::public(state.clone(), &config), limits, told(&stopped));
+    let limits = Limits { connections: OPERATORS, head };
+    let router = app::operator(state.clone(), gauges, Readiness::new(beside));
+    let operator = listen::serve(operator, router, limits, told(&stopped));
+    let operator = operators.spawn(operator);
+    let serving = async { tokio::join!(public, operator).1 };
     tokio::pin!(serving);
 
     writeln!(std::io::stdout(), "{}", serde_json::to_string(&ready)?)
         .context("nobody reads the addresses")?;
     tokio::select! {
-        ended = &mut serving => return ended.context("a listener failed"),
+        ended = &mut serving => return ended.context("the operator port failed"),
         signal = signalled() => signal.context("could not listen for signals")?,
     }
     drop(stop);
@@ -147,12 +158,6 @@ async fn serve(
     // Bounded as well: a connection may be busy with a statement that nobody waits for any more.
     let _ = tokio::time::timeout(Duration::from_secs(1), state.pool.close()).await;
     Ok(())
-}
-
-/// They ask beside the server's pool, and are not counted among its statements.
-async fn data_gauges(database: PgConnectOptions, patience: Duration) -> DataGauges {
-    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(patience).connect_lazy_with(database);
-    DataGauges::start(&pool).await
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -49,7 +49,7 @@ pub fn dashboard() -> Dashboard {
                             r#"sum by (variant, instance) (db_client_connections{$scope, state="used"}) / sum by (variant, instance) (db_client_connection_max{$scope})"#,
                             per_server,
                         ),
-                    Panel::lines("Waiting for a connection", "Requests that wait at a time, on average since the last scrape. A wait is counted when it ends.", "short")
+                    Panel::lines("Waiting for a connection", "Requests that wait at a time, on average over the last 2 s. A wait is counted when it ends.", "short")
                         .query("sum by (variant, instance) (db_client_connection_pending_requests{$scope})", per_server),
                     Panel::lines("Wait for a connection", "How long a request waits for the pool.", "s")
                         .query(quantile(0.5, "db_client_connection_wait_time_seconds", "variant", &[]), "{{variant}} p50")

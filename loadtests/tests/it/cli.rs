@@ -271,7 +271,7 @@ async fn databases_are_seeded_on_a_server_that_keeps_them() {
     let private = Postgres::obtain(&options, &template, &|_| ()).await.expect("PostgreSQL");
     let database = private.create_database().await.expect("a database of the run");
     // Not the run's database: the next run on this server removes it.
-    let door = database.url().replace(database.name(), "postgres");
+    let door = database.admin_url().replace(database.name(), "postgres");
     for word in ["made", "there already"] {
         let said = ended(stampede(&["seed", "shop_a", "shop_b"]).env("DATABASE_URL", &door)).await;
         assert_eq!(said.code, Some(0), "{said:#?}");
@@ -1012,6 +1012,19 @@ async fn serve_ends_when_its_server_dies() {
     kill_process(Pid::from_raw(*server as i32).unwrap(), Signal::KILL).unwrap();
     served.wait().await.fails(3, &["a server ended with signal: 9"]);
     all_gone(&processes).await;
+}
+
+#[tokio::test]
+async fn serve_ends_when_its_database_dies() {
+    let served = Served::start(&[]).await;
+    let processes = descendants(served.child.id().unwrap());
+    // Its supervisor has the same words in its command line.
+    let is_server = |name: &str| name.contains("/postgres -D ") && !name.contains("/bin/sh");
+    let (server, _) = processes.iter().find(|(_, name)| is_server(name)).expect("the database");
+    kill_process(Pid::from_raw(*server as i32).unwrap(), Signal::KILL).unwrap();
+    let said = served.wait().await;
+    said.fails(3, &["PostgreSQL server is gone: signal 9 ended it"]);
+    assert!(!said.stderr.contains("DATABASE_URL"), "{said:#?}");
 }
 
 /// `stampede compare` in its second round: one is complete, one is under way.

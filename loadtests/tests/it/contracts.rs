@@ -15,6 +15,7 @@ async fn ensure_predicted(lab: &Lab, scenario: &dyn Scenario, variant: &Variant)
         replicas: scenario.shape().replicas,
         port: 0,
         operator_port: 0,
+        data_gauge: None,
         run_id: "contracts",
         logs: None,
         name: variant.name,

@@ -8,3 +8,4 @@ pub mod products;
 pub mod report;
 pub mod restaurants;
 pub mod users;
+pub mod whole;

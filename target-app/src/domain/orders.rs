@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::money::Cents;
+use super::whole::whole;
 
 /// What a buyer asks for.
 #[derive(Debug, Clone, Serialize, Deserialize, Validate, ToSchema)]
@@ -18,7 +19,7 @@ pub struct Cart {
     /// Who buys.
     #[garde(skip)]
     pub user_id: Uuid,
-    /// What, one line a product.
+    /// What, one line a product: a product that is listed twice is refused.
     #[garde(length(min = 1, max = 100), dive, custom(no_product_twice))]
     #[schema(min_items = 1, max_items = 100)]
     pub items: Vec<CartItem>,
@@ -32,6 +33,7 @@ pub struct CartItem {
     #[garde(skip)]
     pub product_id: Uuid,
     /// How many pieces.
+    #[serde(deserialize_with = "whole")]
     #[garde(range(min = 1, max = 1_000_000))]
     #[schema(minimum = 1, maximum = 1_000_000)]
     pub quantity: i32,

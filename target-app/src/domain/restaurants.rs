@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::money::Cents;
 use super::pages::Page;
+use super::whole::whole;
 
 /// A restaurant.
 #[derive(Debug, Clone, Serialize, sqlx::FromRow, ToSchema)]
@@ -57,15 +58,16 @@ pub struct MenuItem {
 /// What a new dish needs.
 #[derive(Debug, Clone, Deserialize, Validate, ToSchema)]
 pub struct NewMenuItem {
-    /// Unique on its menu.
+    /// Unique on its menu, without the character NUL, which PostgreSQL cannot store.
     #[garde(length(chars, min = 1, max = 200))]
-    #[schema(min_length = 1, max_length = 200)]
+    #[schema(min_length = 1, max_length = 200, pattern = "^[^\\u0000]*$")]
     pub name: String,
     /// Price of a portion, with at most two decimal places.
     #[garde(custom(affordable))]
     #[schema(value_type = f64, minimum = 0, maximum = 1_000_000)]
     pub price: Cents,
     /// Portions to begin with.
+    #[serde(deserialize_with = "whole")]
     #[garde(range(min = 0, max = 1_000_000))]
     #[schema(minimum = 0, maximum = 1_000_000)]
     pub inventory: i32,
@@ -115,7 +117,7 @@ pub async fn add_to_menu(
 /// What a guest orders.
 #[derive(Debug, Clone, Deserialize, Validate, ToSchema)]
 pub struct NewMeal {
-    /// One line a dish.
+    /// One line a dish: a dish that is listed twice is refused.
     #[garde(length(min = 1, max = 50), dive, custom(no_dish_twice))]
     #[schema(min_items = 1, max_items = 50)]
     pub items: Vec<NewMealItem>,
@@ -129,6 +131,7 @@ pub struct NewMealItem {
     #[garde(skip)]
     pub menu_item_id: Uuid,
     /// Portions.
+    #[serde(deserialize_with = "whole")]
     #[garde(range(min = 1, max = 1_000))]
     #[schema(minimum = 1, maximum = 1_000)]
     pub quantity: i32,

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::{Signal, kill_process};
@@ -13,17 +14,23 @@ use sqlx::{ConnectOptions, Connection};
 use super::binaries::Binaries;
 use super::home::{Area, POLL, Run, STOP_DEADLINE, Sharing, check_room, explain, hash};
 use super::process::{last_lines, output};
-use super::template::Template;
+use super::template::{OWNER, Owner, Template, connect, execute};
 use super::{PostgresError, Progress};
 
 /// How long a server may take until it answers.
 const START_DEADLINE: Duration = Duration::from_secs(60);
 
+/// The pause between two looks at a server that should be running.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// Ports are chosen free, but somebody else may take one before the server does.
 const PORT_ATTEMPTS: usize = 5;
 
-/// The cluster's only user.
+/// The cluster's administrator, who makes the template and its clones.
 const USER: &str = "stampede";
+
+/// Who owns the clones: the app's role.
+const APP: &str = "stampede_app";
 
 /// The template's name in a private cluster, which holds no other.
 pub(super) const TEMPLATE: &str = "stampede_template";
@@ -31,17 +38,17 @@ pub(super) const TEMPLATE: &str = "stampede_template";
 /// Run by `sh` beside each server, so that the server ends when its owner does, in whatever way.
 const SUPERVISOR: &str = include_str!("supervisor.sh");
 
-/// Makes the directory $1 with a data directory, and a password that only its owner can read. Locale C sorts and
+/// Makes the directory $1 with a data directory, and two passwords that only its owner can read. Locale C sorts and
 /// compares by code point, the same on every system. Nothing is synced: a cluster that a power cut damages is made
 /// anew. Small WAL segments make a small cluster to copy.
 ///
-/// The password keeps other users of this machine out. It travels in the clear, on loopback, where only root could
-/// listen: sqlx's half of scram costs 40 ms of CPU a connection in a debug build. It is 128 random bits, which need no
+/// The passwords keep other users of this machine out. They travel in the clear, on loopback, where only root could
+/// listen: sqlx's half of scram costs 40 ms of CPU a connection in a debug build. They are 128 random bits, which need no
 /// stretching, so where the server lets us ($4), it does none either: 3 ms a connection instead of 9.
 const INITDB: &str = r#"
 umask 077
-mkdir "$1" && printf %s "$PASSWORD" >"$1/password" || exit
-unset PASSWORD
+mkdir "$1" && printf %s "$PASSWORD" >"$1/password" && printf %s "$APP_PASSWORD" >"$1/app-password" || exit
+unset PASSWORD APP_PASSWORD
 exec "$2/initdb" --pgdata="$1/data" --username="$3" --pwfile="$1/password" --auth=password \
     --encoding=UTF8 --locale=C --wal-segsize=4 --no-sync --no-instructions $4
 "#;
@@ -63,6 +70,9 @@ const SETTINGS: &[(&str, &str)] = &[
     ("shared_buffers", "128MB"),
     // Some packages are built without it: plans would be compiled on one machine and not on the next.
     ("jit", "off"),
+    // Memory that sessions share for a query is in files of the cluster, which go with its directory: a server that is killed
+    // leaves no other behind, and what a container has of POSIX shared memory may be less than one query needs.
+    ("dynamic_shared_memory_type", "mmap"),
     ("timezone", "UTC"),
     ("log_timezone", "UTC"),
     // Constraint violations are part of the exercises: logged, they would fill the disk and slow the load down.
@@ -74,9 +84,11 @@ const SETTINGS: &[(&str, &str)] = &[
 #[derive(Debug)]
 pub(super) struct Cluster {
     run: Run,
-    supervisor: Child,
+    supervisor: Mutex<Child>,
     /// The way in: its own user, into a database that nothing is written to.
     pub(super) door: PgConnectOptions,
+    /// Whom clones belong to.
+    pub(super) app: Owner,
 }
 
 impl Cluster {
@@ -89,7 +101,7 @@ impl Cluster {
         progress: Progress<'_>,
     ) -> Result<Self, PostgresError> {
         // Servers of one version may still be built to read different files.
-        let key = hash((&template.key, &binaries.version, &binaries.dir, INITDB));
+        let key = hash((&template.key, &binaries.version, &binaries.dir, INITDB, OWNER));
         let name = format!("{}-{key:016x}", binaries.version);
         let found = area.prepared_cluster(&name).exists();
         let from_prepared = async |anew: bool| {
@@ -139,12 +151,13 @@ impl Cluster {
         binaries: &Binaries,
         area: &Area,
     ) -> Result<Self, (PostgresError, Run)> {
-        let password = fs::read_to_string(run.cluster().join("password"));
-        let prepared = password.and_then(|password| {
+        let read = |file| fs::read_to_string(run.cluster().join(file));
+        let prepared = read("password").and_then(|password| {
+            let app = Owner { name: APP.into(), password: read("app-password")? };
             let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-            Ok((password, port, run.lock.try_clone()?))
+            Ok((password, app, port, run.lock.try_clone()?))
         });
-        let (password, port, lock) = match prepared {
+        let (password, app, port, lock) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => return Err((PostgresError::io(&run.dir, error), run)),
         };
@@ -176,7 +189,7 @@ impl Cluster {
             .password(&password)
             .database("postgres")
             .ssl_mode(PgSslMode::Disable);
-        let mut cluster = Self { run, supervisor, door };
+        let mut cluster = Self { run, supervisor: Mutex::new(supervisor), door, app };
         match cluster.wait_until_ready(&name).await {
             Ok(()) => Ok(cluster),
             Err(reason) => {
@@ -192,8 +205,8 @@ impl Cluster {
     async fn wait_until_ready(&mut self, name: &str) -> Result<(), String> {
         let deadline = Instant::now() + START_DEADLINE;
         loop {
-            if let Ok(Some(status)) = self.supervisor.try_wait() {
-                return Err(format!("it ended with {status}"));
+            if let Some(status) = self.ended() {
+                return Err(status);
             }
             let answer = tokio::time::timeout(Duration::from_secs(5), cluster_name(&self.door)).await;
             let answer = answer.unwrap_or(Err(sqlx::Error::PoolTimedOut));
@@ -224,17 +237,44 @@ impl Cluster {
 
     /// Ends the server, and returns when it is gone and its files with it.
     pub(super) async fn stop(mut self) {
-        drop(self.supervisor.stdin.take());
+        drop(self.supervisor().stdin.take());
         self.supervisor_ended().await;
         // There is something left to do if the supervisor was killed.
         self.run.remove().await;
     }
 
+    /// Resolves when the server has ended although nobody asked it to.
+    pub(super) async fn lost(&self) -> PostgresError {
+        let reason = loop {
+            match self.ended() {
+                // It may be the supervisor alone that somebody killed.
+                Some(reason) if self.run.server().is_none() => break reason,
+                _ => tokio::time::sleep(LOOK).await,
+            }
+        };
+        let log = fs::read_to_string(self.run.log()).unwrap_or_default();
+        PostgresError::Lost { reason, log: last_lines(&log, 6) }
+    }
+
+    fn supervisor(&self) -> MutexGuard<'_, Child> {
+        self.supervisor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How the supervisor has ended, and in most cases its server before it.
+    fn ended(&self) -> Option<String> {
+        let status = self.supervisor().try_wait().ok().flatten()?;
+        Some(match status.code() {
+            // The shell's way to tell of a signal.
+            Some(code @ 129..) => format!("signal {} ended it", code - 128),
+            _ => format!("it ended with {status}"),
+        })
+    }
+
     async fn supervisor_ended(&mut self) {
         let deadline = Instant::now() + STOP_DEADLINE;
-        while let Ok(None) = self.supervisor.try_wait() {
+        while self.ended().is_none() {
             if Instant::now() > deadline {
-                let _ = self.supervisor.kill();
+                let _ = self.supervisor().kill();
             }
             tokio::time::sleep(POLL).await;
         }
@@ -287,15 +327,26 @@ async fn prepare(
     initdb.args(["-c", INITDB, "sh"]).arg(run.cluster()).arg(&binaries.dir).arg(USER);
     initdb.arg(if binaries.major() >= 16 { "--set=scram_iterations=1" } else { "" });
     initdb.env("PASSWORD", format!("{:032x}", rand::random::<u128>()));
+    initdb.env("APP_PASSWORD", Owner::new(APP.into()).password);
     let failed = |reason| PostgresError::Program { program: "initdb".into(), reason };
     output(initdb).await.map_err(failed)?;
 
     let cluster = Cluster::start(run, binaries, area).await?;
-    let built = template.build(&cluster.door, "stampede_unfinished", TEMPLATE).await;
+    let built = build(&cluster, template).await;
     // Before the run's directory goes, and with it the reason.
     let built = built.map_err(|error| explain(cluster.run.place(), error));
     let run = cluster.halt().await;
     built.map(|()| run)
+}
+
+/// Fills the template, with the role in place to which its clones will belong.
+async fn build(cluster: &Cluster, template: &Template) -> Result<(), PostgresError> {
+    let mut admin = connect(&cluster.door).await?;
+    cluster.app.create(&mut admin).await?;
+    // The app has its clones, and nothing to do elsewhere.
+    execute(&mut admin, "REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC".into()).await?;
+    let _ = admin.close().await;
+    template.build(&cluster.door, "stampede_unfinished", TEMPLATE).await
 }
 
 async fn cluster_name(door: &PgConnectOptions) -> Result<String, sqlx::Error> {

@@ -56,6 +56,14 @@ pub enum PostgresError {
         /// The last lines of the server's log.
         log: String,
     },
+    /// The private server ended while it was in use.
+    #[error("the private PostgreSQL server is gone: {reason}; the last lines of its log:\n{log}")]
+    Lost {
+        /// How it ended.
+        reason: String,
+        /// The last lines of the server's log.
+        log: String,
+    },
     /// The template's build function failed.
     #[error("the template database could not be filled: {0:#}")]
     Template(anyhow::Error),
@@ -153,6 +161,11 @@ impl PostgresError {
             Self::Program { .. } | Self::Start { .. } => {
                 "set STAMPEDE_POSTGRES_BIN=portable to try portable binaries, or DATABASE_URL to use a server that \
                  is running"
+                    .into()
+            }
+            Self::Lost { .. } => {
+                "nobody asked it to end: the system kills processes when memory runs out, and somebody else may have; \
+                 run again"
                     .into()
             }
             Self::Template(_) => {

@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use super::home::hash;
-use super::template::{Template, connect, drop_database, exists};
+use super::template::{OWNER, Owner, Template, connect, drop_database, execute, exists};
 use super::{OLDEST_MAJOR, PostgresError, Progress, RUN_PREFIX, TEMPLATE_PREFIX, run_id};
 
 /// A server that has not answered by then is not there.
@@ -27,6 +27,8 @@ pub(super) struct Given {
     pub(super) masked_url: String,
     pub(super) template: String,
     pub(super) run: u32,
+    /// Whom clones belong to, where the given user may make roles and the server lets them in.
+    pub(super) app: Option<Owner>,
     /// Holds the lock on the run's id, which tells other runs that its databases are in use. It is not used otherwise:
     /// it belongs to the runtime that opened it.
     mark: PgConnection,
@@ -42,7 +44,7 @@ impl Given {
             url: mask(&url.to_string_lossy()),
             reason: "it is not valid UTF-8".into(),
         })?;
-        let (door, mut admin, version) = check(url).await?;
+        let (door, mut admin, version, may_create_roles) = check(url).await?;
         let run = rand::random();
         sqlx::query("SELECT pg_advisory_lock($1, $2), set_config('idle_session_timeout', '0', false)")
             .bind(RUN_LOCK)
@@ -52,16 +54,20 @@ impl Given {
             .map_err(PostgresError::sql("mark the run"))?;
         collect(&door).await?;
         let template = obtain_template(&door, template, run, progress).await?;
-        Ok(Self { door, version, masked_url: mask(url), template, run, mark: admin })
+        let app = if may_create_roles { create_app(&door, run).await? } else { None };
+        Ok(Self { door, version, masked_url: mask(url), template, run, app, mark: admin })
     }
 
     /// Drops what the run made, its template excepted.
     pub(super) async fn clean_up(mut self) -> Result<(), PostgresError> {
         let mut admin = connect(&self.door).await?;
         for name in databases(&mut admin).await? {
-            if owner(&name) == Some(self.run) {
+            if run_of(&name) == Some(self.run) {
                 drop_database(&mut admin, &name).await?;
             }
+        }
+        if let Some(app) = &self.app {
+            drop_role(&mut admin, &app.name).await?;
         }
         // Explicitly: the server notices some time after it that a connection was dropped.
         sqlx::query("SELECT pg_advisory_unlock_all()")
@@ -72,7 +78,8 @@ impl Given {
     }
 }
 
-async fn check(url: &str) -> Result<(PgConnectOptions, PgConnection, String), PostgresError> {
+/// The way in, a connection, the server's version, and whether its user may make roles.
+async fn check(url: &str) -> Result<(PgConnectOptions, PgConnection, String, bool), PostgresError> {
     let masked = mask(url);
     let door = read_url(url).map_err(|error| refusal(masked.clone(), error))?;
     let quiet = door.clone().disable_statement_logging();
@@ -83,9 +90,9 @@ async fn check(url: &str) -> Result<(PgConnectOptions, PgConnection, String), Po
             return Err(PostgresError::Unreachable { url: masked, reason });
         }
     };
-    let (number, version, user, may_create): (i32, String, String, bool) = sqlx::query_as(
+    let (number, version, user, may_create, may_create_roles): (i32, String, String, bool, bool) = sqlx::query_as(
         "SELECT current_setting('server_version_num')::int, current_setting('server_version'), rolname::text, \
-                rolcreatedb OR rolsuper \
+                rolcreatedb OR rolsuper, rolcreaterole OR rolsuper \
          FROM pg_roles WHERE rolname = current_user",
     )
     .fetch_one(&mut admin)
@@ -97,7 +104,7 @@ async fn check(url: &str) -> Result<(PgConnectOptions, PgConnection, String), Po
     if !may_create {
         return Err(PostgresError::MayNotCreateDatabases { url: masked, user });
     }
-    Ok((door, admin, version))
+    Ok((door, admin, version, may_create_roles))
 }
 
 /// Reads a URL of PostgreSQL.
@@ -157,7 +164,7 @@ async fn obtain_template(
     run: u32,
     progress: Progress<'_>,
 ) -> Result<String, PostgresError> {
-    let key = hash(&template.key);
+    let key = hash((&template.key, OWNER));
     let name = format!("{TEMPLATE_PREFIX}{key:016x}");
     let mut admin = connect(door).await?;
     // Held until this connection ends. The lock is of one database: a run that came in by another one may build at the
@@ -181,11 +188,40 @@ async fn obtain_template(
     Ok(name)
 }
 
-/// Drops the databases of runs that no longer hold their mark.
+/// Makes the role that will own the run's databases. None where a rule of the server's keeps it out: the app then works as
+/// the given user, who is let in.
+async fn create_app(door: &PgConnectOptions, run: u32) -> Result<Option<Owner>, PostgresError> {
+    let app = Owner::new(format!("{RUN_PREFIX}{}_app", run_id(run)));
+    let mut admin = connect(door).await?;
+    app.create(&mut admin).await?;
+    // Whoever makes databases for the role, and drops them, has to be one of its members, unless it is a superuser.
+    execute(&mut admin, format!("GRANT {} TO CURRENT_USER", app.name)).await?;
+    let refused = match app.through(door).disable_statement_logging().connect().await {
+        Ok(connection) => {
+            let _ = connection.close().await;
+            return Ok(Some(app));
+        }
+        // The database that is the door may be closed to everybody else: then the login itself was right.
+        Err(sqlx::Error::Database(refused)) if refused.code().as_deref() == Some("42501") => {
+            return Ok(Some(app));
+        }
+        Err(refused) => refused,
+    };
+    tracing::warn!(%refused, "the server lets no other user in; the app works as the given one");
+    drop_role(&mut admin, &app.name).await?;
+    Ok(None)
+}
+
+async fn drop_role(admin: &mut PgConnection, name: &str) -> Result<(), PostgresError> {
+    execute(admin, format!("DROP ROLE IF EXISTS {name}")).await
+}
+
+/// Drops the databases and the roles of runs that no longer hold their mark.
 async fn collect(door: &PgConnectOptions) -> Result<(), PostgresError> {
     let mut admin = connect(door).await?;
-    // In this order: a run marks itself before it makes a database.
+    // In this order: a run marks itself before it makes a database or a role.
     let databases = databases(&mut admin).await?;
+    let roles = roles(&mut admin).await?;
     let marks: Vec<i64> = sqlx::query_scalar(
         "SELECT objid::bigint FROM pg_locks \
          WHERE locktype = 'advisory' AND objsubid = 2 AND classid::bigint = $1 AND granted",
@@ -194,15 +230,27 @@ async fn collect(door: &PgConnectOptions) -> Result<(), PostgresError> {
     .fetch_all(&mut admin)
     .await
     .map_err(PostgresError::sql("list the runs in progress"))?;
-    for name in databases {
-        if owner(&name).is_some_and(|run| !marks.contains(&i64::from(run)))
-            // Another user's leftovers are that user's to drop.
-            && let Err(error) = drop_database(&mut admin, &name).await
-        {
+    let is_left = |name: &String| run_of(name).is_some_and(|run| !marks.contains(&i64::from(run)));
+    // Another user's leftovers are that user's to drop.
+    for name in databases.iter().filter(|name| is_left(name)) {
+        if let Err(error) = drop_database(&mut admin, name).await {
             tracing::warn!(%name, %error, "a database of a killed run could not be dropped");
         }
     }
+    for name in roles.iter().filter(|name| is_left(name)) {
+        if let Err(error) = drop_role(&mut admin, name).await {
+            tracing::warn!(%name, %error, "the role of a killed run could not be dropped");
+        }
+    }
     Ok(())
+}
+
+async fn roles(admin: &mut PgConnection) -> Result<Vec<String>, PostgresError> {
+    sqlx::query_scalar("SELECT rolname::text FROM pg_roles WHERE starts_with(rolname::text, $1)")
+        .bind(RUN_PREFIX)
+        .fetch_all(admin)
+        .await
+        .map_err(PostgresError::sql("list the roles of runs"))
 }
 
 async fn databases(admin: &mut PgConnection) -> Result<Vec<String>, PostgresError> {
@@ -213,9 +261,9 @@ async fn databases(admin: &mut PgConnection) -> Result<Vec<String>, PostgresErro
         .map_err(PostgresError::sql("list the databases of runs"))
 }
 
-/// The run that a database belongs to, by its name.
-fn owner(database: &str) -> Option<u32> {
-    let (id, _) = database.strip_prefix(RUN_PREFIX)?.split_once('_')?;
+/// The run that a database or a role belongs to, by its name.
+fn run_of(name: &str) -> Option<u32> {
+    let (id, _) = name.strip_prefix(RUN_PREFIX)?.split_once('_')?;
     u32::from_str_radix(id, 16).ok().filter(|run| run_id(*run) == id)
 }
 
@@ -265,8 +313,8 @@ mod tests {
 
     #[test]
     fn only_databases_of_runs_have_an_owner() {
-        assert_eq!(owner("stampede_run_00c0ffee_3"), Some(0x00c0_ffee));
-        assert_eq!(owner("stampede_run_00c0ffee_template"), Some(0x00c0_ffee));
+        assert_eq!(run_of("stampede_run_00c0ffee_3"), Some(0x00c0_ffee));
+        assert_eq!(run_of("stampede_run_00c0ffee_template"), Some(0x00c0_ffee));
         for other in [
             "stampede_run_c0ffee_3",
             "stampede_run_00c0ffee",
@@ -274,7 +322,7 @@ mod tests {
             "stampede_x",
             "shop",
         ] {
-            assert_eq!(owner(other), None, "{other}");
+            assert_eq!(run_of(other), None, "{other}");
         }
     }
 }

@@ -208,7 +208,7 @@ impl Area {
         let failed = |error| PostgresError::io(&dir, error);
         let lock_file = lock_file_of(&on_disk);
         let lock = OpenOptions::new().write(true).create_new(true).open(&lock_file).map_err(failed)?;
-        let run = Run { dir: dir.clone(), on_disk, lock, supervised: false };
+        let run = Run { dir: dir.clone(), on_disk, lock, user: self.user, supervised: false };
         run.lock.try_lock().map_err(|error| failed(error.into()))?;
         check_room(run.place())?;
         self.make_for_server(&dir).map_err(failed)?;
@@ -268,7 +268,7 @@ impl Area {
             let lock = OpenOptions::new().create(true).append(true).open(lock_file_of(&on_disk));
             if lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
                 tracing::debug!(run = id, "collecting what a killed run left");
-                remove_run([&self.in_memory(&id), &on_disk], &lock_file_of(&on_disk)).await;
+                remove_run([&self.in_memory(&id), &on_disk], &lock_file_of(&on_disk), self.user).await;
             }
         }
     }
@@ -376,6 +376,7 @@ pub(super) struct Run {
     on_disk: PathBuf,
     /// Held by this process and by the supervisor: the directory is a leftover once both are gone.
     pub(super) lock: File,
+    user: ServerUser,
     pub(super) supervised: bool,
 }
 
@@ -409,7 +410,7 @@ impl Run {
 
     /// Ends a server whose supervisor is gone, and removes the directory.
     pub(super) async fn remove(&self) {
-        remove_run([&self.dir, &self.on_disk], &self.lock_file()).await;
+        remove_run([&self.dir, &self.on_disk], &self.lock_file(), self.user).await;
     }
 }
 
@@ -442,13 +443,37 @@ fn server_of(run: &Path) -> Option<Pid> {
     command_line.contains(data.to_str()?).then_some(pid)
 }
 
-async fn remove_run(dirs: [&Path; 2], lock_file: &Path) {
+/// The segment of System V's shared memory that a killed server left. PostgreSQL keeps a few bytes there, by which it notices
+/// sessions of a server that is gone, and only the server itself removes it.
+fn shared_memory_of(run: &Path) -> Option<String> {
+    let written = fs::read_to_string(run.join("cluster/data/postmaster.pid")).ok()?;
+    let mut lines = written.lines();
+    let server = lines.next()?.trim();
+    let mut named = lines.nth(5)?.split_ascii_whitespace();
+    let (key, id) = (named.next()?.parse::<u64>().ok()?, named.next()?);
+    // After a reboot the number may be another program's: it must have the key, and have been made by that process.
+    let segments = fs::read_to_string("/proc/sysvipc/shm").ok()?;
+    let is_ours = |line: &str| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        // The same 32 bits, which one of the two writes with a sign.
+        let has_key = fields.first().and_then(|field| field.parse::<i32>().ok()) == Some(key as i32);
+        has_key && fields.get(1) == Some(&id) && fields.get(4) == Some(&server)
+    };
+    segments.lines().any(is_ours).then(|| id.to_owned())
+}
+
+async fn remove_run(dirs: [&Path; 2], lock_file: &Path, user: ServerUser) {
     for dir in dirs {
         if let Some(server) = server_of(dir) {
             let _ = kill_process(server, Signal::QUIT);
             if !ends_by(server, Instant::now() + STOP_DEADLINE).await {
                 return;
             }
+        }
+        if let Some(segment) = shared_memory_of(dir) {
+            let mut free = user.command("ipcrm");
+            free.args(["-m", &segment]);
+            let _ = output(free).await;
         }
         let _ = fs::remove_dir_all(dir);
     }

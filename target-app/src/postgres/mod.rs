@@ -30,7 +30,7 @@ use binaries::Binaries;
 use cluster::Cluster;
 use given::Given;
 use home::Area;
-use template::CloneStrategy;
+use template::{CloneStrategy, Owner};
 
 pub use error::PostgresError;
 pub use given::read_url;
@@ -185,7 +185,7 @@ impl Postgres {
     /// [`PostgresError::Sql`] when the server is gone or refuses.
     pub async fn create_database(&self) -> Result<Database, PostgresError> {
         let number = self.databases.fetch_add(1, Ordering::Relaxed);
-        self.clone_as(format!("{RUN_PREFIX}{}_{number}", self.run)).await
+        self.clone_as(format!("{RUN_PREFIX}{}_{number}", self.run), self.app()).await
     }
 
     /// Makes sure that there is a database called `name`: a clone of the template, unless one of that name is there
@@ -199,15 +199,33 @@ impl Postgres {
         if template::exists(&mut admin, name.as_str()).await? {
             return Ok(false);
         }
-        self.clone_as(name.as_str().to_owned()).await.map(|_| true)
+        self.clone_as(name.as_str().to_owned(), None).await.map(|_| true)
     }
 
-    async fn clone_as(&self, name: String) -> Result<Database, PostgresError> {
+    /// The app's role, which does not outlive the run.
+    fn app(&self) -> Option<&Owner> {
+        match &self.server {
+            Server::Private(cluster) => Some(&cluster.app),
+            Server::Given(given) => given.app.as_ref(),
+        }
+    }
+
+    async fn clone_as(&self, name: String, owner: Option<&Owner>) -> Result<Database, PostgresError> {
         let (template, strategy) = match &self.server {
             Server::Private(_) => (cluster::TEMPLATE, CloneStrategy::Files),
             Server::Given(given) => (given.template.as_str(), CloneStrategy::Servers),
         };
-        Database::clone_of(template, strategy, name, &self.door).await
+        Database::clone_of(template, strategy, name, &self.door, owner).await
+    }
+
+    /// Resolves when the private server that this process started has ended although nobody asked it to, with the error that
+    /// says so; never for a given server. Whatever still uses the server should end then, and [`Postgres::stop`] clears
+    /// away what is left.
+    pub async fn lost(&self) -> PostgresError {
+        match &self.server {
+            Server::Private(cluster) => cluster.lost().await,
+            Server::Given(_) => std::future::pending().await,
+        }
     }
 
     /// Ends a private server, and returns when it and its files are gone; drops the run's databases on a given one.

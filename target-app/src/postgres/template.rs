@@ -10,6 +10,9 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
 use super::given::write_url;
 use super::{PostgresError, RUN_PREFIX, TEMPLATE_PREFIX};
 
+/// Makes the owner of a clone the owner of all that is in it.
+pub(super) const OWNER: &str = include_str!("owner.sql");
+
 type Build = dyn Fn(PgConnectOptions) -> BoxFuture<'static, anyhow::Result<()>> + Send + Sync;
 
 /// What every run's database starts as.
@@ -60,9 +63,11 @@ impl Template {
     ) -> Result<(), PostgresError> {
         let inside = door.clone().database(unfinished);
         (self.build)(inside.clone()).await.map_err(PostgresError::Template)?;
+        let mut connection = connect(&inside).await?;
+        let owned = PostgresError::sql("make the owner of a clone the owner of what is in it");
+        connection.execute(OWNER).await.map_err(owned)?;
         // Every clone starts with these statistics and hint bits, instead of getting them from autovacuum at some
         // moment of its run.
-        let mut connection = connect(&inside).await?;
         execute(&mut connection, "VACUUM (FREEZE, ANALYZE)".into()).await?;
         let _ = connection.close().await;
 
@@ -84,11 +89,44 @@ impl fmt::Debug for Template {
     }
 }
 
+/// A role that owns databases and what is in them, and may do nothing else on its server.
+#[derive(Debug, Clone)]
+pub(super) struct Owner {
+    pub(super) name: String,
+    pub(super) password: String,
+}
+
+impl Owner {
+    /// With a password that nobody can guess, to be made by [`Owner::create`].
+    pub(super) fn new(name: String) -> Self {
+        Self { name, password: format!("{:032x}", rand::random::<u128>()) }
+    }
+
+    /// Makes the role. It may log in; that it may not do more is said in case the server's defaults ever change.
+    pub(super) async fn create(&self, admin: &mut PgConnection) -> Result<(), PostgresError> {
+        let Self { name, password } = self;
+        let rights = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS";
+        let failed = PostgresError::sql(format!("create the role {name}"));
+        let create = AssertSqlSafe(format!("CREATE ROLE {name} {rights} PASSWORD '{password}'"));
+        admin.execute(create).await.map(|_| ()).map_err(failed)
+    }
+
+    /// The same way in, as this role.
+    pub(super) fn through(&self, door: &PgConnectOptions) -> PgConnectOptions {
+        door.clone().username(&self.name).password(&self.password)
+    }
+}
+
 /// A clone of the template, for one round. It lives until [`Database::drop`] or until its server is stopped.
+///
+/// It belongs to a role that owns nothing but such databases, as an application's should: what gets its SQL executed by the
+/// app, whoever wrote it, reaches neither the server's files nor other databases. Where the user of a given server may not
+/// make roles, it is that user's.
 #[derive(Debug)]
 pub struct Database {
     name: String,
     door: PgConnectOptions,
+    app: PgConnectOptions,
 }
 
 impl Database {
@@ -97,12 +135,19 @@ impl Database {
         strategy: CloneStrategy,
         name: String,
         door: &PgConnectOptions,
+        owner: Option<&Owner>,
     ) -> Result<Self, PostgresError> {
         let mut admin = connect(door).await?;
         let clause = strategy.clause();
-        execute(&mut admin, format!("CREATE DATABASE {name} TEMPLATE {template}{clause}")).await?;
+        let owned = owner.map_or_else(String::new, |owner| format!(" OWNER {}", owner.name));
+        execute(&mut admin, format!("CREATE DATABASE {name}{owned} TEMPLATE {template}{clause}")).await?;
+        if owner.is_some() && strategy.is_shared() {
+            // Other runs have roles too.
+            execute(&mut admin, format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC")).await?;
+        }
         let _ = admin.close().await;
-        Ok(Self { name, door: door.clone() })
+        let app = owner.map_or_else(|| door.clone(), |owner| owner.through(door));
+        Ok(Self { door: door.clone(), app: app.database(&name), name })
     }
 
     /// Its name on the server.
@@ -110,14 +155,24 @@ impl Database {
         &self.name
     }
 
-    /// How to connect to it.
+    /// How its owner, the app's role, connects to it.
     pub fn connect_options(&self) -> PgConnectOptions {
-        self.door.clone().database(&self.name)
+        self.app.clone()
     }
 
     /// The same as a URL, for a child process. It holds the password: not for logs.
     pub fn url(&self) -> String {
-        write_url(&self.connect_options())
+        write_url(&self.app)
+    }
+
+    /// How the server's user connects to it, who on a private server may do everything.
+    pub fn admin_options(&self) -> PgConnectOptions {
+        self.door.clone().database(&self.name)
+    }
+
+    /// The same as a URL: not for logs, and not for the app.
+    pub fn admin_url(&self) -> String {
+        write_url(&self.admin_options())
     }
 
     /// Ends the sessions that still use it, and removes it.
@@ -175,6 +230,11 @@ pub(super) enum CloneStrategy {
 }
 
 impl CloneStrategy {
+    /// Whether runs of others use the same server.
+    fn is_shared(self) -> bool {
+        matches!(self, Self::Servers)
+    }
+
     fn clause(self) -> &'static str {
         match self {
             Self::Files => " STRATEGY file_copy",
@@ -204,7 +264,7 @@ pub(super) async fn drop_database(admin: &mut PgConnection, name: &str) -> Resul
 }
 
 /// Runs one statement, made of names that are this module's own.
-async fn execute(connection: &mut PgConnection, sql: String) -> Result<(), PostgresError> {
+pub(super) async fn execute(connection: &mut PgConnection, sql: String) -> Result<(), PostgresError> {
     let failed = PostgresError::sql(format!("run `{sql}`"));
     connection.execute(AssertSqlSafe(sql)).await.map(|_| ()).map_err(failed)
 }

@@ -1,24 +1,36 @@
 //! Extractors that answer in this API's own words.
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::HeaderValue;
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
 use garde::Validate;
 use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
 
 use crate::error::ApiError;
 
-/// A JSON body that was parsed and validated.
+/// A JSON body that was parsed and validated. One that is compressed is refused: nothing here unpacks it.
 pub struct Json<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Validate<Context = ()>> FromRequest<S> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let codings = request.headers().get_all(header::CONTENT_ENCODING);
+        if let Some(coding) = codings.iter().find(|coding| !is_identity(coding)) {
+            return Err(ApiError::Encoded(String::from_utf8_lossy(coding.as_bytes()).into_owned()));
+        }
         let axum::Json(body) = axum::Json::<T>::from_request(request, state).await?;
         validate(&body)?;
         Ok(Json(body))
     }
+}
+
+/// Whether a `Content-Encoding` says that the body is as it is, once or several times.
+fn is_identity(coding: &HeaderValue) -> bool {
+    coding
+        .to_str()
+        .is_ok_and(|list| list.split(',').all(|coding| coding.trim().eq_ignore_ascii_case("identity")))
 }
 
 /// A query string that was parsed and validated.
@@ -39,8 +51,14 @@ impl<S: Send + Sync, T: DeserializeOwned + Validate<Context = ()>> FromRequestPa
 #[from_request(via(axum::extract::Path), rejection(ApiError))]
 pub struct Path<T>(pub T);
 
-/// The tenant that the gateway put into `X-Tenant-ID`.
-pub struct Tenant(pub String);
+/// The tenant that the gateway put into `X-Tenant-ID`. HTTP cuts spaces off at both ends.
+#[derive(IntoParams)]
+#[into_params(names("X-Tenant-ID"), parameter_in = Header)]
+pub struct Tenant(
+    /// The tenant's id, in printable ASCII.
+    #[param(min_length = 1, pattern = "^[!-~]([\\t -~]*[!-~])?$")]
+    pub String,
+);
 
 impl<S: Send + Sync> FromRequestParts<S> for Tenant {
     type Rejection = ApiError;

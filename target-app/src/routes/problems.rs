@@ -23,15 +23,22 @@ struct Problem {
     error: String,
 }
 
-const PROBLEMS: [(StatusCode, &str); 8] = [
+const PROBLEMS: [(StatusCode, &str); 9] = [
     (StatusCode::BAD_REQUEST, "The query or the body cannot be read, or the tenant is missing"),
     (StatusCode::NOT_FOUND, "There is no such thing, or it is another tenant's"),
+    (StatusCode::REQUEST_TIMEOUT, "The rest of the body did not come"),
     (StatusCode::CONFLICT, "It does not go with what is there already"),
     (StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than the server reads"),
-    (StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is not called JSON by its Content-Type"),
+    (
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "The body is not called JSON by its Content-Type, or is encoded by its Content-Encoding",
+    ),
     (StatusCode::UNPROCESSABLE_ENTITY, "Understood, and wrong: the answer names the field"),
     (StatusCode::INTERNAL_SERVER_ERROR, "The server failed"),
-    (StatusCode::SERVICE_UNAVAILABLE, "Something is busy, or the answer took too long; come back later"),
+    (
+        StatusCode::SERVICE_UNAVAILABLE,
+        "Something is busy or not there, or the answer took too long; come back later",
+    ),
 ];
 
 /// Adds to each operation the errors that follow from what it takes, and describes every error once.
@@ -66,6 +73,7 @@ fn refusals(operation: &Operation) -> Vec<StatusCode> {
     if operation.request_body.is_some() {
         refusals.extend([
             StatusCode::BAD_REQUEST,
+            StatusCode::REQUEST_TIMEOUT,
             StatusCode::PAYLOAD_TOO_LARGE,
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             StatusCode::UNPROCESSABLE_ENTITY,

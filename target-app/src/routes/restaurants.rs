@@ -31,7 +31,7 @@ async fn restaurant_of(app: &AppState, tenant: &Tenant, id: Uuid) -> Result<Rest
 }
 
 /// List the tenant's restaurants
-#[utoipa::path(get, path = "/restaurants", tag = "restaurants", params(("X-Tenant-ID" = String, Header)),
+#[utoipa::path(get, path = "/restaurants", tag = "restaurants", params(Tenant),
     responses((status = OK, body = [Restaurant])))]
 async fn list(State(app): State<AppState>, tenant: Tenant) -> Result<Json<Vec<Restaurant>>, ApiError> {
     Ok(Json(restaurants::of_tenant(&app.pool, &tenant.0).await?))
@@ -39,7 +39,7 @@ async fn list(State(app): State<AppState>, tenant: Tenant) -> Result<Json<Vec<Re
 
 /// Get the menu
 #[utoipa::path(get, path = "/restaurants/{id}/menu", tag = "restaurants",
-    params(("id" = Uuid, Path), ("X-Tenant-ID" = String, Header)), responses((status = OK, body = [MenuItem])))]
+    params(("id" = Uuid, Path), Tenant), responses((status = OK, body = [MenuItem])))]
 async fn menu(
     State(app): State<AppState>,
     tenant: Tenant,
@@ -51,7 +51,7 @@ async fn menu(
 
 /// Add a dish to the menu
 #[utoipa::path(post, path = "/restaurants/{id}/menu", tag = "restaurants", request_body = NewMenuItem,
-    params(("id" = Uuid, Path), ("X-Tenant-ID" = String, Header)),
+    params(("id" = Uuid, Path), Tenant),
     responses((status = CREATED, body = MenuItem), (status = CONFLICT)))]
 async fn add_to_menu(
     State(app): State<AppState>,
@@ -77,7 +77,7 @@ struct MealPage {
 
 /// List the restaurant's orders, newest first
 #[utoipa::path(get, path = "/restaurants/{id}/orders", tag = "restaurants",
-    params(Page, ("id" = Uuid, Path), ("X-Tenant-ID" = String, Header)), responses((status = OK, body = MealPage)))]
+    params(Page, ("id" = Uuid, Path), Tenant), responses((status = OK, body = MealPage)))]
 async fn orders(
     State(app): State<AppState>,
     tenant: Tenant,
@@ -91,7 +91,7 @@ async fn orders(
 
 /// Place an order
 #[utoipa::path(post, path = "/restaurants/{id}/orders", tag = "restaurants", request_body = NewMeal,
-    params(("id" = Uuid, Path), ("X-Tenant-ID" = String, Header)),
+    params(("id" = Uuid, Path), Tenant),
     responses((status = CREATED, body = Meal), (status = CONFLICT)))]
 async fn place_order(
     State(app): State<AppState>,
@@ -106,7 +106,7 @@ async fn place_order(
 
 /// Sum up the restaurant's orders
 #[utoipa::path(get, path = "/restaurants/{id}/analytics", tag = "restaurants",
-    params(("id" = Uuid, Path), ("X-Tenant-ID" = String, Header)), responses((status = OK, body = Analytics)))]
+    params(("id" = Uuid, Path), Tenant), responses((status = OK, body = Analytics)))]
 async fn analytics(
     State(app): State<AppState>,
     tenant: Tenant,

@@ -20,8 +20,9 @@ pub fn router() -> OpenApiRouter<AppState> {
 #[derive(Deserialize, Validate, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct UserQuery {
-    /// Only the user with this address.
+    /// Only the user with this address, which has no character NUL.
     #[garde(skip)]
+    #[param(pattern = "^[^\\u0000]*$")]
     email: Option<String>,
 }
 

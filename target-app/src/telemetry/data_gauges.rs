@@ -5,12 +5,13 @@
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::sync::Mutex;
 
 use super::{MetricSpec, Metrics};
-use crate::catalogue::EXERCISES;
+use crate::catalogue::Exercise;
 
 /// A gauge that is read from the data, not told by a handler.
 pub trait DataGauge: Debug + Send + Sync {
@@ -21,61 +22,104 @@ pub trait DataGauge: Debug + Send + Sync {
     fn read(&self) -> BoxFuture<'_, sqlx::Result<f64>>;
 }
 
-/// Begins with what has to be known before the first request. The pool is beside the server's own.
+/// Begins with what has to be known before the first request. The pool is the gauge's own, of one connection.
 pub type StartDataGauge = fn(PgPool) -> BoxFuture<'static, sqlx::Result<Box<dyn DataGauge>>>;
 
 /// However often somebody scrapes, the database is asked no more often.
 const AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
-/// How long somebody who reads the metrics waits for the database. Prometheus gives up after a second here, and then the
+/// How long somebody who reads the metrics waits for one of them. Prometheus gives up after a second here, and then the
 /// metrics of a server whose database is gone would be missing just when they are wanted.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Those of all exercises.
+/// Those that were started.
 #[derive(Debug)]
-pub struct DataGauges {
-    gauges: Vec<Box<dyn DataGauge>>,
+pub struct DataGauges(Vec<Kept>);
+
+#[derive(Debug)]
+struct Kept {
+    gauge: Box<dyn DataGauge>,
     last: Mutex<Option<Instant>>,
 }
 
 impl DataGauges {
-    /// Starts them. One that cannot start is missing from the metrics. `pool` should be one of their own: they must neither
-    /// wait for the server's connections nor take one from it.
-    pub async fn start(pool: &PgPool) -> Self {
-        let mut gauges = Vec::new();
-        for exercise in EXERCISES {
-            let Some(start) = exercise.data_gauge else { continue };
-            match start(pool.clone()).await {
-                Ok(gauge) => gauges.push(gauge),
+    /// Starts those of these exercises; most have none. One that cannot start within `patience` is missing from the metrics.
+    ///
+    /// Each asks `database` through a connection of its own: it must neither wait for the server's connections nor take one
+    /// from it, nor wait for another gauge whose table is locked.
+    pub async fn start(exercises: &[&Exercise], database: &PgConnectOptions, patience: Duration) -> Self {
+        let start = exercises.iter().filter_map(|exercise| Some((exercise.id, exercise.data_gauge?)));
+        let started = start.map(async |(id, start)| {
+            let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(patience);
+            match start(pool.connect_lazy_with(database.clone())).await {
+                Ok(gauge) => Some(Kept { gauge, last: Mutex::default() }),
                 Err(error) => {
-                    tracing::warn!(exercise = exercise.id, %error, "the data could not be read; a gauge is missing")
+                    tracing::warn!(exercise = id, %error, "the data could not be read; a gauge is missing");
+                    None
                 }
             }
-        }
-        DataGauges { gauges, last: Mutex::default() }
+        });
+        DataGauges(join_all(started).await.into_iter().flatten().collect())
     }
 
     /// Brings them up to date, or says which are not.
     pub(super) async fn scrape(&self, metrics: &Metrics) {
-        if tokio::time::timeout(PATIENCE, self.read(metrics)).await.is_err() {
-            tracing::warn!("the data could not be read in time; gauges of it are not up to date");
+        join_all(self.0.iter().map(|kept| kept.scrape(metrics))).await;
+    }
+}
+
+impl Kept {
+    async fn scrape(&self, metrics: &Metrics) {
+        let spec = self.gauge.spec();
+        let read = async {
+            let mut last = self.last.lock().await;
+            if last.is_some_and(|at| at.elapsed() < AT_MOST_EVERY) {
+                return Ok(());
+            }
+            metrics.gauge(spec, &[]).set(self.gauge.read().await?);
+            *last = Some(Instant::now());
+            Ok(())
+        };
+        let error = match tokio::time::timeout(PATIENCE, read).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => sqlx::Error::to_string(&error),
+            Err(_) => format!("no answer within {} ms", PATIENCE.as_millis()),
+        };
+        tracing::warn!(metric = spec.name, %error, "the data could not be read; a gauge is not up to date");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::Variants;
+    use crate::exercises::oversold_stock::OVERSOLD_UNITS;
+    use crate::telemetry::spec::TOKIO_WORKERS;
+
+    /// A gauge that says 7, or that nobody ever hears of.
+    #[derive(Debug)]
+    struct Fake(&'static MetricSpec, bool);
+
+    impl DataGauge for Fake {
+        fn spec(&self) -> &'static MetricSpec {
+            self.0
+        }
+
+        fn read(&self) -> BoxFuture<'_, sqlx::Result<f64>> {
+            match self.1 {
+                true => Box::pin(async { Ok(7.0) }),
+                false => Box::pin(std::future::pending()),
+            }
         }
     }
 
-    async fn read(&self, metrics: &Metrics) {
-        let mut last = self.last.lock().await;
-        if last.is_some_and(|at| at.elapsed() < AT_MOST_EVERY) {
-            return;
-        }
-        for gauge in &self.gauges {
-            let spec = gauge.spec();
-            match gauge.read().await {
-                Ok(value) => metrics.gauge(spec, &[]).set(value),
-                Err(error) => {
-                    tracing::warn!(metric = spec.name, %error, "the data could not be read; a gauge is not up to date")
-                }
-            }
-        }
-        *last = Some(Instant::now());
+    #[tokio::test]
+    async fn one_that_is_stuck_keeps_no_other_from_being_read() {
+        let metrics = Metrics::new("", &Variants::FIXED).unwrap();
+        let fakes = [Fake(&TOKIO_WORKERS, false), Fake(&OVERSOLD_UNITS, true)];
+        let kept = fakes.map(|fake| Kept { gauge: Box::new(fake), last: Mutex::default() });
+        DataGauges(kept.into()).scrape(&metrics).await;
+        assert_eq!(metrics.gauge(&OVERSOLD_UNITS, &[]).get(), 7.0);
+        assert_eq!(metrics.gauge(&TOKIO_WORKERS, &[]).get(), 0.0);
     }
 }

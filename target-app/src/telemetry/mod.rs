@@ -2,7 +2,7 @@
 //!
 //! - `spec`: every metric, declared once; `metrics` makes them
 //! - [`statements`] and `fingerprint`: what a request asks of the database, for any service on sqlx
-//! - `pool`, `runtime`, `process`: connections, workers, processor time
+//! - `pool`, `runtime`, `process`: connections, workers, processor time; `window`: what of them is a rate
 //! - [`data_gauges`]: what an exercise has read from the data when somebody asks for the metrics
 //! - `trace`, `logs`, `otlp`: trace ids, where they are written, and where they are sent
 
@@ -17,8 +17,9 @@ pub mod runtime;
 pub mod spec;
 pub mod statements;
 mod trace;
+mod window;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
@@ -27,7 +28,6 @@ use axum::middleware::Next;
 use axum::response::Response;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use sqlx::PgPool;
-use tokio_metrics::{RuntimeIntervals, RuntimeMonitor};
 use tracing::field::{self, Empty};
 use tracing::{Instrument, Span};
 use tracing_subscriber::filter::filter_fn;
@@ -135,8 +135,7 @@ pub struct Gauges {
     telemetry: Arc<Telemetry>,
     pool: PgPool,
     of_data: DataGauges,
-    runtime: Mutex<RuntimeIntervals>,
-    _watching: runtime::Watching,
+    watching: runtime::Watching,
 }
 
 impl Gauges {
@@ -149,23 +148,18 @@ impl Gauges {
         let runtime = tokio::runtime::Handle::current();
         let lag = telemetry.metrics.histogram(&spec::RUNTIME_LAG, &[]);
         let watching = runtime::watch(runtime.metrics(), lag)?;
-        let runtime = Mutex::new(RuntimeMonitor::new(&runtime).intervals());
-        Ok(Gauges { telemetry, pool, of_data, runtime, _watching: watching })
+        Ok(Gauges { telemetry, pool, of_data, watching })
     }
 
-    /// Brings the gauges up to date.
+    /// Brings the gauges up to date. What they say does not depend on when they were brought up to date before.
     pub async fn scrape(&self) {
         let metrics = &self.telemetry.metrics;
         self.telemetry.pool.scrape(&self.pool);
-        let interval = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).next();
-        if let Some(interval) = interval {
-            let workers = interval.workers_count as f64;
-            metrics.gauge(&spec::TOKIO_WORKERS, &[]).set(workers);
-            metrics.gauge(&spec::TOKIO_LIVE_TASKS, &[]).set(interval.live_tasks_count as f64);
-            metrics.gauge(&spec::TOKIO_GLOBAL_QUEUE_DEPTH, &[]).set(interval.global_queue_depth as f64);
-            // It adds the workers up.
-            metrics.gauge(&spec::TOKIO_BUSY_RATIO, &[]).set((interval.busy_ratio() / workers).min(1.0));
-        }
+        let runtime = self.watching.runtime();
+        metrics.gauge(&spec::TOKIO_WORKERS, &[]).set(runtime.num_workers() as f64);
+        metrics.gauge(&spec::TOKIO_LIVE_TASKS, &[]).set(runtime.num_alive_tasks() as f64);
+        metrics.gauge(&spec::TOKIO_GLOBAL_QUEUE_DEPTH, &[]).set(runtime.global_queue_depth() as f64);
+        metrics.gauge(&spec::TOKIO_BUSY_RATIO, &[]).set(self.watching.busy_ratio());
         if let Some(seconds) = process::cpu_seconds("self") {
             let counter = metrics.counter(&spec::PROCESS_CPU, &[]);
             counter.inc_by((seconds - counter.get()).max(0.0));

@@ -3,7 +3,8 @@
 //! - *Wait*: sqlx reports each connection that it hands out, with the time that it took. A wait in vain is not
 //!   reported; it is known where its error becomes an answer, and it took the time that the pool allows.
 //! - *Pending*: nobody can ask sqlx who waits. By Little's law, the mean number of waits at a time is the sum of the waits
-//!   that ended in a period, divided by the period. Over a period much longer than one wait that is exact.
+//!   that ended in a period, divided by the period. Over a period much longer than one wait that is exact. The period is the
+//!   last [`WINDOW`](super::window::WINDOW), whoever asks.
 //! - *Use*: sqlx calls a hook when a connection goes out and one when it comes back, and gives both the connection's age.
 //!   A connection has no other mark, but when it was made is as good as a name. Two that were made in the same
 //!   microseconds may be mixed up, which swaps their times and changes neither count nor sum.
@@ -21,6 +22,7 @@ use sqlx::postgres::Postgres;
 
 use super::metrics::Metrics;
 use super::spec;
+use super::window::Window;
 
 /// The pool's metrics.
 #[derive(Debug)]
@@ -33,15 +35,9 @@ pub struct PoolMetrics {
     wait: Histogram,
     use_time: Histogram,
     acquire_timeout: Duration,
-    waited: Mutex<Waited>,
+    /// The waits that ended.
+    waited: Mutex<Window>,
     in_use: Mutex<Vec<Use>>,
-}
-
-/// The waits that ended since the last scrape.
-#[derive(Debug)]
-struct Waited {
-    since: Instant,
-    sum: Duration,
 }
 
 #[derive(Debug)]
@@ -64,7 +60,7 @@ impl PoolMetrics {
             wait: metrics.histogram(&spec::CONNECTION_WAIT, &[]),
             use_time: metrics.histogram(&spec::CONNECTION_USE, &[]),
             acquire_timeout,
-            waited: Mutex::new(Waited { since: Instant::now(), sum: Duration::ZERO }),
+            waited: Mutex::new(Window::new(Instant::now())),
             in_use: Mutex::default(),
         }
     }
@@ -72,7 +68,7 @@ impl PoolMetrics {
     /// Records that a connection was handed out after `wait`.
     pub fn handed_out(&self, wait: Duration) {
         self.wait.observe(wait.as_secs_f64());
-        self.waited.lock().unwrap_or_else(PoisonError::into_inner).sum += wait;
+        self.waited.lock().unwrap_or_else(PoisonError::into_inner).add(Instant::now(), wait);
     }
 
     /// Records a wait in vain.
@@ -89,12 +85,7 @@ impl PoolMetrics {
         self.used.set((pool.size() as usize).saturating_sub(idle) as f64);
         self.max.set(pool.options().get_max_connections().into());
         let mut waited = self.waited.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let period = now.duration_since(waited.since).as_secs_f64();
-        if period > 0.0 {
-            self.pending.set(waited.sum.as_secs_f64() / period);
-            *waited = Waited { since: now, sum: Duration::ZERO };
-        }
+        self.pending.set(waited.rate(Instant::now()));
     }
 
     fn went_out(&self, made: Instant, most: usize) {
@@ -134,5 +125,23 @@ impl PoolMetrics {
                 returned.came_back(Instant::now() - connection.age);
                 async { Ok(true) }.boxed()
             })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::Variants;
+
+    #[tokio::test]
+    async fn whoever_looks_first_leaves_the_waits_to_the_next() {
+        let pool = PgPool::connect_lazy("postgres://nobody@127.0.0.1:1/none").unwrap();
+        let metrics = Metrics::new("", &Variants::FIXED).unwrap();
+        let of_pool = PoolMetrics::new(&metrics, Duration::from_secs(3));
+        of_pool.timed_out();
+        for _ in 0..2 {
+            of_pool.scrape(&pool);
+            assert!(of_pool.pending.get() > 1.0, "a wait of 3 s ended within the last 2 s");
+        }
     }
 }

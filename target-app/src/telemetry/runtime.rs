@@ -10,11 +10,14 @@
 //! who come at random times are. Answers are rounded down to a tick.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use prometheus::Histogram;
 use tokio::runtime::RuntimeMetrics;
+
+use super::window::Window;
 
 /// How often the workers are looked at. Twice as often would cost twice 0.3 % of a processor.
 pub const TICK: Duration = Duration::from_millis(10);
@@ -73,6 +76,8 @@ struct Watch {
     runtime: RuntimeMetrics,
     workers: Vec<Worker>,
     lag: Histogram,
+    /// What the workers did, all together.
+    busy: Arc<Mutex<Window>>,
 }
 
 impl Watch {
@@ -80,20 +85,41 @@ impl Watch {
         let workers = (0..runtime.num_workers())
             .map(|worker| Worker { sign: Sign::of(&runtime, worker), asked: Vec::new() })
             .collect();
-        Watch { runtime, workers, lag }
+        let busy = Arc::new(Mutex::new(Window::new(Instant::now())));
+        Watch { runtime, workers, lag, busy }
     }
 
     fn tick(&mut self, now: Instant) {
+        let mut worked = Duration::ZERO;
         for (index, worker) in self.workers.iter_mut().enumerate() {
-            worker.look(Sign::of(&self.runtime, index), now, |lag| self.lag.observe(lag.as_secs_f64()));
+            let (before, sign) = (worker.sign.busy, Sign::of(&self.runtime, index));
+            worker.look(sign, now, |lag| self.lag.observe(lag.as_secs_f64()));
+            worked += worker.sign.busy.saturating_sub(before);
         }
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner).add(now, worked);
     }
 }
 
 /// A thread that watches a runtime as long as this lives.
 #[derive(Debug)]
 pub struct Watching {
+    runtime: RuntimeMetrics,
+    busy: Arc<Mutex<Window>>,
     _stop: mpsc::Sender<()>,
+}
+
+impl Watching {
+    /// The runtime's own counts.
+    pub fn runtime(&self) -> &RuntimeMetrics {
+        &self.runtime
+    }
+
+    /// Share of the workers' time that they were busy over the last two seconds, from 0 to 1. What a
+    /// worker does counts when it looks around again.
+    pub fn busy_ratio(&self) -> f64 {
+        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner).rate(Instant::now());
+        (busy / self.runtime.num_workers() as f64).min(1.0)
+    }
 }
 
 /// Watches a runtime, and observes into `lag`.
@@ -103,13 +129,14 @@ pub struct Watching {
 /// When the system has no thread to spare.
 pub fn watch(runtime: RuntimeMetrics, lag: Histogram) -> std::io::Result<Watching> {
     let (stop, stopped) = mpsc::channel();
-    let mut watch = Watch::new(runtime, lag);
+    let mut watch = Watch::new(runtime.clone(), lag);
+    let busy = watch.busy.clone();
     thread::Builder::new().name("runtime-lag".into()).spawn(move || {
         while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
             watch.tick(Instant::now());
         }
     })?;
-    Ok(Watching { _stop: stop })
+    Ok(Watching { runtime, busy, _stop: stop })
 }
 
 #[cfg(test)]
@@ -182,5 +209,7 @@ mod tests {
         assert!(lag.get_sample_sum() >= 2.0, "{}", lag.get_sample_sum());
         let others = lag.get_sample_count();
         assert!(others >= 4, "the free worker is asked as well: {others}");
+        let busy = watch.busy.lock().unwrap().rate(start + Duration::from_secs(3));
+        assert!(busy > 0.0, "what it did counts when it is done");
     }
 }

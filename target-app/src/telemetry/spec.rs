@@ -184,7 +184,7 @@ pub static CONNECTIONS_PENDING: MetricSpec = MetricSpec::gauge(
     "db_client_connection_pending_requests",
     &[],
     "requests",
-    "Waits for a connection at a time, on average since the last scrape; a wait is counted when it ends",
+    "Waits for a connection at a time, on average over the last 2 s; a wait is counted when it ends",
 );
 
 /// Who waited in vain.
@@ -243,7 +243,7 @@ pub static TOKIO_BUSY_RATIO: MetricSpec = MetricSpec::gauge(
     "tokio_busy_ratio",
     &[],
     "ratio",
-    "Share of the workers' time that they were busy since the last scrape, from 0 to 1",
+    "Share of the workers' time that they were busy over the last 2 s, from 0 to 1",
 );
 
 /// Processor time.

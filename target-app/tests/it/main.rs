@@ -1,5 +1,6 @@
 //! The tests of this crate, in one program; they mirror its source.
 
+mod connections;
 mod exercises;
 mod postgres;
 mod routes;

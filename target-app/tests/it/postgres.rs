@@ -79,9 +79,9 @@ async fn count(connection: &mut PgConnection, sql: &'static str) -> i64 {
     sqlx::query_scalar(sql).fetch_one(connection).await.expect(sql)
 }
 
-/// The URL of the same server, with another database or user.
+/// The administrator's URL of the same server, with another database or user.
 fn url(database: &Database, of: impl FnOnce(&str) -> String) -> String {
-    of(&database.url()).replace(database.name(), "postgres")
+    of(&database.admin_url()).replace(database.name(), "postgres")
 }
 
 fn with_user(url: &str, user: &str) -> String {
@@ -90,7 +90,7 @@ fn with_user(url: &str, user: &str) -> String {
 
 /// The directory of a run, wherever it is: its server's data is in `cluster/data`.
 async fn directory(database: &Database) -> PathBuf {
-    let mut connection = database.connect_options().connect().await.expect("a connection");
+    let mut connection = database.admin_options().connect().await.expect("a connection");
     let data: String = sqlx::query_scalar("SELECT current_setting('data_directory')")
         .fetch_one(&mut connection)
         .await
@@ -150,7 +150,7 @@ async fn the_server_is_set_up_as_documented() {
     let home = fresh_home();
     let postgres = server(home.path()).await;
     let database = postgres.create_database().await.unwrap();
-    let mut connection = database.connect_options().connect().await.unwrap();
+    let mut connection = database.admin_options().connect().await.unwrap();
     for (setting, value) in [
         ("listen_addresses", "127.0.0.1"),
         ("fsync", "off"),
@@ -598,6 +598,167 @@ async fn a_full_disk_is_named_and_nothing_half_made_counts() {
     assert_eq!(below(home, "runs"), Vec::<PathBuf>::new());
 }
 
+/// The code of the error with which this must fail.
+async fn refusal(connection: &mut PgConnection, sql: &str) -> String {
+    let refused = connection.execute(AssertSqlSafe(sql.to_owned())).await.expect_err(sql);
+    let refused = refused.as_database_error().and_then(|error| error.code()).expect(sql);
+    refused.into_owned()
+}
+
+const DENIED: &str = "42501";
+
+/// Something of every kind that a migration can make.
+fn rich_template(key: &str) -> Template {
+    Template::new(key, async |options: sqlx::postgres::PgConnectOptions| {
+        let mut connection = options.connect().await?;
+        let all = "CREATE TYPE mood AS ENUM ('good'); CREATE DOMAIN positive AS int CHECK (VALUE > 0);
+                   CREATE TYPE pair AS (a int, b int);
+                   CREATE TABLE products (id bigserial PRIMARY KEY, n int GENERATED ALWAYS AS IDENTITY, name text, mood mood);
+                   CREATE TABLE lines (product bigint REFERENCES products, count positive);
+                   CREATE SEQUENCE numbers; CREATE VIEW names AS SELECT name FROM products;
+                   CREATE MATERIALIZED VIEW many AS SELECT count(*) FROM products;
+                   CREATE FUNCTION twice(n int) RETURNS int LANGUAGE sql AS 'SELECT 2 * n';
+                   CREATE PROCEDURE nothing() LANGUAGE sql AS ''; CREATE SCHEMA more; CREATE TABLE more.things (x int);
+                   INSERT INTO products (name) VALUES ('kettle')";
+        connection.execute(all).await?;
+        Ok(())
+    })
+}
+
+/// What an owner may do with all of that.
+async fn own(database: &Database) {
+    let mut app = database.connect_options().connect().await.unwrap();
+    let all = "INSERT INTO products (name, mood) VALUES ('mug', 'good'); INSERT INTO lines VALUES (2, twice(1));
+               SELECT nextval('numbers'), (SELECT count(*) FROM names); REFRESH MATERIALIZED VIEW many; CALL nothing();
+               ALTER TABLE products ADD COLUMN price int; CREATE INDEX ON lines (product); ALTER TABLE numbers RENAME TO digits;
+               ALTER TYPE mood ADD VALUE 'bad'; DROP TYPE pair; DROP VIEW names; DROP FUNCTION twice; DROP TABLE more.things;
+               CREATE TABLE own (x int); CREATE TABLE more.own (x int); CREATE TEMPORARY TABLE passing (x int); DROP SCHEMA more CASCADE;
+               ALTER DOMAIN positive DROP CONSTRAINT positive_check; TRUNCATE lines; ANALYZE products";
+    app.execute(all).await.unwrap();
+    app.execute("VACUUM products").await.unwrap();
+    app.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_app_owns_its_database_and_reaches_nothing_beside_it() {
+    let home = fresh_home();
+    let postgres = Postgres::obtain(&options(home.path()), &rich_template("rich"), &|_| {}).await.unwrap();
+    let database = postgres.create_database().await.unwrap();
+    own(&database).await;
+    let mut app = PgConnection::connect(&database.url()).await.unwrap();
+    for beyond in [
+        "COPY products TO PROGRAM 'true'",
+        "COPY products (name) FROM '/etc/hostname'",
+        "SELECT pg_read_file('/etc/hostname')",
+        "SELECT pg_ls_dir('/')",
+        "SELECT lo_import('/etc/hostname')",
+        "CREATE DATABASE more",
+        "CREATE ROLE more",
+        "ALTER ROLE stampede_app SUPERUSER",
+        "ALTER SYSTEM SET work_mem = '1GB'",
+        "SET session_replication_role = replica",
+    ] {
+        assert_eq!(refusal(&mut app, beyond).await, DENIED, "{beyond}");
+    }
+    for other in ["postgres", "template1"] {
+        let refused = database.connect_options().database(other).connect().await.unwrap_err();
+        assert_eq!(refused.as_database_error().unwrap().code().unwrap(), DENIED, "{other}");
+    }
+    postgres.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn on_a_given_server_too_each_runs_app_has_a_role_of_its_own() {
+    let home = fresh_home();
+    let private = server(home.path()).await;
+    let door = url(&private.create_database().await.unwrap(), str::to_owned);
+    let secret = door.split(['/', ':', '@']).nth(4).unwrap().to_owned();
+    let mut watch = PgConnection::connect(&door).await.unwrap();
+    let roles = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'stampede_run_%'";
+    // As in most servers, where everybody may come in by this door.
+    run(&door, "GRANT CONNECT ON DATABASE postgres TO PUBLIC").await;
+    run(&door, "CREATE ROLE maker LOGIN CREATEDB CREATEROLE PASSWORD 'making'").await;
+    let maker = with_user(&door, "maker").replace(&secret, "making");
+
+    for door in [&maker, &door] {
+        // Each builds the template itself, which the other could use as well.
+        let obtained = async || Postgres::obtain(&given(door), &rich_template(door), &|_| {}).await.unwrap();
+        let (one, other) = (obtained().await, obtained().await);
+        let (mine, theirs) = (one.create_database().await.unwrap(), other.create_database().await.unwrap());
+        assert_eq!(count(&mut watch, roles).await, 2);
+        own(&mine).await;
+        let mut app = PgConnection::connect(&mine.url()).await.unwrap();
+        for beyond in ["SELECT pg_read_file('/etc/hostname')", &format!("DROP DATABASE {}", theirs.name())] {
+            assert_eq!(refusal(&mut app, beyond).await, DENIED, "{beyond}");
+        }
+        let refused = mine.connect_options().database(theirs.name()).connect().await.unwrap_err();
+        assert_eq!(refused.as_database_error().unwrap().code().unwrap(), DENIED);
+        assert!(theirs.admin_options().connect().await.is_ok());
+
+        mine.drop().await.unwrap();
+        one.stop().await.unwrap();
+        assert_eq!(count(&mut watch, roles).await, 1, "its role is gone with its run");
+        // Its connections break, as they do when a process is killed.
+        drop(other);
+        eventually("the killed run's mark is gone", async || {
+            count(&mut watch, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").await == 0
+        })
+        .await;
+        obtained().await.stop().await.unwrap();
+        assert_eq!(count(&mut watch, roles).await, 0, "collected");
+    }
+
+    run(&door, "ALTER ROLE maker NOCREATEROLE").await;
+    let postgres = Postgres::obtain(&given(&maker), &rich_template(&door), &|_| {}).await.unwrap();
+    let database = postgres.create_database().await.unwrap();
+    assert_eq!(database.url(), database.admin_url(), "who may make no role is the app's user");
+    own(&database).await;
+    postgres.stop().await.unwrap();
+    private.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_somebody_killed_is_noticed_and_leaves_nothing() {
+    let home = fresh_home();
+    let postgres = server(home.path()).await;
+    let database = postgres.create_database().await.unwrap();
+    let dir = directory(&database).await;
+    let written = fs::read_to_string(dir.join("cluster/data/postmaster.pid")).unwrap();
+    let killed: i32 = written.lines().next().unwrap().trim().parse().unwrap();
+    let shared = || {
+        let segments = fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
+        let of_server =
+            segments.lines().filter(|line| line.split_whitespace().nth(4) == Some(&killed.to_string()));
+        of_server.count()
+    };
+    assert_eq!(shared(), usize::from(cfg!(target_os = "linux")));
+    let mut parallel = database.admin_options().connect().await.unwrap();
+    let sql =
+        "SET min_parallel_table_scan_size = 0; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0;
+               SELECT count(*) FROM pg_class";
+    parallel.execute(sql).await.unwrap();
+
+    {
+        let lost = postgres.lost();
+        tokio::pin!(lost);
+        assert!(futures::poll!(&mut lost).is_pending());
+        let mapped = fs::read_to_string(format!("/proc/{killed}/maps")).unwrap_or_default();
+        assert!(!mapped.contains("/dev/shm/PostgreSQL."), "{mapped}");
+        let pid = rustix::process::Pid::from_raw(killed).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        let error = tokio::time::timeout(Duration::from_secs(30), lost).await.expect("it is noticed");
+        assert!(
+            matches!(error, PostgresError::Lost { .. }) && error.to_string().contains("signal 9"),
+            "{error}"
+        );
+        assert!(!error.hint().contains("DATABASE_URL"), "{}", error.hint());
+    }
+    postgres.stop().await.unwrap();
+    assert!(!dir.exists());
+    assert_eq!(below(home.path(), "runs"), Vec::<PathBuf>::new());
+    eventually("its sessions have ended, and with them what they share", async || shared() == 0).await;
+}
+
 #[tokio::test]
 async fn a_given_server_is_used_and_left_as_it_was_found() {
     let home = fresh_home();
@@ -737,7 +898,9 @@ async fn each_fault_of_a_given_server_has_its_own_error() {
     let private = server(home.path()).await;
     let database = private.create_database().await.unwrap();
     let door = url(&database, str::to_owned);
-    run(&door, "CREATE ROLE visitor LOGIN PASSWORD 'visiting'").await;
+    let visitor =
+        "CREATE ROLE visitor LOGIN PASSWORD 'visiting'; GRANT CONNECT ON DATABASE postgres TO visitor";
+    run(&door, visitor).await;
     let secret = door.split(['/', ':', '@']).nth(4).unwrap().to_owned();
 
     let (error, text) = failure(&given(&door.replace(&secret, "wrong"))).await;

@@ -424,6 +424,19 @@ async fn the_openapi_document_says_which_requests_each_route_refuses() {
     for (route, request) in requests {
         answered.insert((route.to_owned(), request.send().await.unwrap().status().as_str().to_owned()));
     }
+    // A body that does not come: on a server of its own, because it is impatient with everything.
+    let impatient = TestServer::start(&database().await, &["--request-timeout-ms", "100"]).await;
+    for (route, path) in [
+        ("POST /orders/checkout", "/orders/checkout"),
+        ("POST /restaurants/{id}/menu", &menu),
+        ("POST /restaurants/{id}/orders", &orders),
+    ] {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nx-tenant-id: tenant-1\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n"
+        );
+        let status = raw(&impatient, &head, b"{").await.replace("HTTP/1.1 ", "");
+        answered.insert((route.to_owned(), status));
+    }
 
     let document = server.json("/openapi.json").await;
     let mut documented = BTreeSet::new();
@@ -461,6 +474,77 @@ async fn the_openapi_document_says_that_a_slow_database_gets_503() {
         let status = of_tenant(request).send().await.unwrap().status();
         assert_eq!(status == StatusCode::OK, ["/", "/health"].contains(&path), "{route}: {status}");
         assert!(operation["responses"].get(status.as_str()).is_some(), "{route}: {status}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_is_what_its_schema_says_and_a_tenant_too() {
+    let server = server().await;
+    let document = server.json("/openapi.json").await;
+    let is_valid = |schema: Value, value: &Value| {
+        let mut root = document.clone();
+        root.as_object_mut().unwrap().extend(schema.as_object().unwrap().clone());
+        jsonschema::is_valid(&root, value)
+    };
+    let restaurant = server.restaurants().await[0].clone();
+    let nobody = uuid::Uuid::now_v7();
+
+    let menu = format!("/restaurants/{restaurant}/menu");
+    let dishes = [
+        ("pie", "1.5", "2"),
+        ("pi\\ne", "1", "3.0"),
+        ("pi\\tü", "0", "3e2"),
+        ("", "1", "1"),
+        ("a\\u0000b", "1", "1"),
+        ("pie", "1", "1.5"),
+        ("pie", "1", "-1.0"),
+        ("pie", "1", "\"1\""),
+        ("pie", "-1", "1"),
+    ];
+    for (n, (name, price, inventory)) in dishes.into_iter().enumerate() {
+        let name = if name.is_empty() { String::new() } else { format!("{name} {n}") };
+        let body = format!(r#"{{"name": "{name}", "price": {price}, "inventory": {inventory}}}"#);
+        let request = of_tenant(server.post(&menu)).header("content-type", "application/json");
+        let status = request.body(body.clone()).send().await.unwrap().status();
+        let dish: Value = serde_json::from_str(&body).unwrap();
+        let valid = is_valid(json!({ "$ref": "#/components/schemas/NewMenuItem" }), &dish);
+        assert_eq!(status, if valid { 201 } else { 422 }, "{body}");
+    }
+
+    // What is as it should be is refused for its unknown ids only.
+    let meals = (format!("/restaurants/{restaurant}/orders"), "NewMeal", "menuItemId");
+    let carts = ("/orders/checkout".to_owned(), "Cart", "productId");
+    for (path, schema, id) in [meals, carts] {
+        for quantity in ["1", "1.0", "10e-1", "1.5", "0.0", "null"] {
+            let body = format!(
+                r#"{{"userId": "{nobody}", "items": [{{"{id}": "{nobody}", "quantity": {quantity}}}]}}"#
+            );
+            let request = of_tenant(server.post(&path)).header("content-type", "application/json");
+            let error = request.body(body.clone()).send().await.unwrap().json::<Value>().await.unwrap();
+            let reference = json!({ "$ref": format!("#/components/schemas/{schema}") });
+            let valid = is_valid(reference, &serde_json::from_str(&body).unwrap());
+            assert_eq!(valid, !text(&error["error"]).contains("quantity"), "{body}: {error}");
+        }
+        let items = &document["components"]["schemas"][schema]["properties"]["items"];
+        assert!(text(&items["description"]).contains("listed twice is refused"), "{items}");
+    }
+
+    let parameter = |path: &str, name: &str| {
+        let parameters = document["paths"][path]["get"]["parameters"].as_array().unwrap();
+        parameters.iter().find(|parameter| parameter["name"] == name).unwrap()["schema"].clone()
+    };
+    let tenants =
+        [(" ", false), ("", false), ("tenant-ü", false), ("t", true), ("a b\tc~!", true), ("\t", false)];
+    for (tenant, taken) in tenants {
+        let header = HeaderValue::from_bytes(tenant.as_bytes()).unwrap();
+        let status = server.get("/restaurants").header("X-Tenant-ID", header).send().await.unwrap().status();
+        assert_eq!(status == StatusCode::OK, taken, "{tenant:?}");
+        assert_eq!(is_valid(parameter("/restaurants", "X-Tenant-ID"), &json!(tenant)), taken, "{tenant:?}");
+    }
+    for (email, status) in [("a@b", 200), ("a%0Ab", 200), ("%00", 422)] {
+        assert_eq!(server.get(&format!("/users?email={email}")).send().await.unwrap().status(), status);
+        let email = email.replace("%0A", "\n").replace("%00", "\0");
+        assert_eq!(is_valid(parameter("/users", "email"), &json!(email)), status == 200, "{email:?}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::Stdio;
+use std::time::Duration;
 
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
@@ -64,14 +65,33 @@ impl TestServer {
         configure: impl FnOnce(&mut Command),
     ) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_target-app"));
+        command.args(options);
+        configure(&mut command);
+        Self::launch(command, &database.url()).await
+    }
+
+    /// A server that may open no more files than this.
+    pub async fn start_with_files(database: &Database, files: u32, options: &[&str]) -> Self {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &format!("ulimit -n {files}; exec \"$@\""), "sh"]);
+        command.arg(env!("CARGO_BIN_EXE_target-app")).args(options);
+        Self::launch(command, &database.url()).await
+    }
+
+    /// A server on the database at this URL, with these options.
+    pub async fn start_at(url: &str, options: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_target-app"));
+        command.args(options);
+        Self::launch(command, url).await
+    }
+
+    async fn launch(mut command: Command, url: &str) -> Self {
         command
             .args(["--listen", "127.0.0.1:0", "--exit-with-parent"])
-            .args(options)
-            .env("DATABASE_URL", database.url())
+            .env("DATABASE_URL", url)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true);
-        configure(&mut command);
         let mut child = command.spawn().expect("the server");
         let output = child.stdout.take().expect("its standard output");
         let line = BufReader::new(output).lines().next_line().await.expect("a line").expect("it is ready");
@@ -137,10 +157,15 @@ impl TestServer {
             .collect()
     }
 
+    /// The operator port's answer.
+    pub async fn operator(&self, path: &str) -> Response {
+        let url = format!("http://{}{path}", self.ready.operator);
+        self.client.get(url).send().await.expect("an answer")
+    }
+
     /// What the operator port exports.
     pub async fn metrics(&self) -> String {
-        let url = format!("http://{}/metrics", self.ready.operator);
-        self.client.get(url).send().await.expect("an answer").text().await.expect("text")
+        self.operator("/metrics").await.text().await.expect("text")
     }
 
     /// A sample of the metrics, 0 when there is none.
@@ -149,6 +174,12 @@ impl TestServer {
         let value = metrics.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
         value.unwrap_or(0.0)
     }
+}
+
+/// Fails when something that must come has not come for so long that it never will.
+pub async fn soon<T>(what: &str, coming: impl Future<Output = T>) -> T {
+    let came = tokio::time::timeout(Duration::from_secs(60), coming).await;
+    came.unwrap_or_else(|_| panic!("never came: {what}"))
 }
 
 /// The JSON of an answer that must have this status.

@@ -258,6 +258,23 @@ async fn a_request_that_its_client_gave_up_is_counted() {
 }
 
 #[tokio::test]
+async fn only_the_gauges_of_the_data_that_are_asked_for_are_kept() {
+    const GAUGE: &str = "stampede_oversold_units";
+    let database = database().await;
+    for (options, kept) in [
+        ([].as_slice(), true),
+        (&["--data-gauge", "frozen-health"], false),
+        (&["--data-gauge", "frozen-health", "--data-gauge", "oversold-stock"], true),
+    ] {
+        let server = TestServer::start(&database, options).await;
+        assert_eq!(series(&server.metrics().await).contains(GAUGE), kept, "{options:?}");
+    }
+    let refused = Command::new(env!("CARGO_BIN_EXE_target-app")).args(["--data-gauge", "oversold"]).output();
+    let error = String::from_utf8(refused.unwrap().stderr).unwrap();
+    assert!(error.contains("did you mean oversold-stock"), "{error}");
+}
+
+#[tokio::test]
 async fn what_was_sold_beyond_the_stock_is_known_to_every_replica() {
     let database = database().await;
     let pool = pool(&database).await;

@@ -75,7 +75,7 @@ pub static EXERCISE: Exercise = Exercise {
         },
         Signal {
             title: "Requests waiting for a connection",
-            description: "Requests that wait at a time, on average since the last scrape. A wait is counted when it ends.",
+            description: "Requests that wait at a time, on average over the last 2 s. A wait is counted when it ends.",
             promql: "sum by (variant) (db_client_connection_pending_requests{$scope})",
             unit: "short",
             limit: None,
