@@ -139,6 +139,7 @@ pub async fn run(
             repeated_rounds: 0,
             timer_lag_p99_us: 0,
             saturated: false,
+            ahead: load::go_ahead(),
         },
         exercises: Vec::new(),
     };

@@ -125,7 +125,7 @@ pub fn run(config: Config) -> ExitCode {
 
 fn serve(config: Config) -> anyhow::Result<()> {
     // Before any thread starts, because threads inherit it.
-    let _ = rustix::process::nice(config.nice);
+    let _ = rustix::process::setpriority_process(None, config.nice);
     let runtime = tokio::runtime::Runtime::new().context("could not start the async runtime")?;
     runtime.block_on(async {
         let pool = match &config.database_url {

@@ -73,6 +73,9 @@ pub struct Generator {
     pub timer_lag_p99_us: u64,
     /// Set when at least one round stayed saturated: its verdict is `invalid`.
     pub saturated: bool,
+    /// Whether its threads had a higher priority than everything else, which the system does not allow to everybody.
+    #[serde(default)]
+    pub ahead: bool,
 }
 
 /// All variants of one exercise that were run.

@@ -196,15 +196,21 @@ fn missing(exercise: &Exercise, checks: &[CheckResult]) -> Vec<&'static str> {
     names.filter(|name| !checks.iter().any(|check| check.name == *name)).collect()
 }
 
-/// A broken contract exposes by itself, because no load had a part in it. Else a run whose controls failed means nothing, any
-/// other check that failed exposes the variant, and one that may have been the machine's fault leaves it open.
+/// A broken contract exposes by itself, because no load had a part in it. Else a run whose controls failed means nothing, but
+/// for a late generator, which spoils nothing except what is measured in time. Any other check that failed exposes the variant,
+/// and one that may have been the machine's fault leaves it open.
 fn verdict(checks: &[CheckResult]) -> Verdict {
-    let control = CheckKind::Control.to_string();
+    let [control, objective] = [CheckKind::Control, CheckKind::Objective].map(|kind| kind.to_string());
     let failed =
         |which: &dyn Fn(&CheckResult) -> bool| checks.iter().any(|check| !check.held && which(check));
+    let timeless = |check: &CheckResult| check.kind != control && check.kind != objective;
     if failed(&|check| check.name == KEEPS_CONTRACT.name) {
         Verdict::Exposed
-    } else if failed(&|check| check.kind == control) {
+    } else if failed(&|check| check.kind == control && check.name != KEPT_UP) {
+        Verdict::Invalid
+    } else if failed(&timeless) {
+        Verdict::Exposed
+    } else if failed(&|check| check.name == KEPT_UP) {
         Verdict::Invalid
     } else if failed(&|check| check.doubt.is_none()) {
         Verdict::Exposed
@@ -241,10 +247,12 @@ fn control(name: &str, held: bool, expected: &str, observed: String) -> CheckRes
     }
 }
 
-/// The control that every load has.
+/// Name of the control that every load has.
+const KEPT_UP: &str = "generator-kept-up";
+
 fn kept_up(load: &Load) -> CheckResult {
     control(
-        "generator-kept-up",
+        KEPT_UP,
         load.saturation.is_none(),
         "every request is sent on time, unless the server held it up",
         match (&load.saturation, load.mode) {
@@ -370,6 +378,16 @@ mod tests {
         assert_eq!(verdict(&[control(false), invariant(false)]), Verdict::Invalid);
         assert_eq!(verdict(&[control(false), invariant(true)]), Verdict::Invalid);
         assert_eq!(verdict(&[control(false), contract]), Verdict::Exposed);
+    }
+
+    #[test]
+    fn a_late_generator_excuses_what_is_measured_in_time_and_nothing_else() {
+        let late = || check(KEPT_UP, CheckKind::Control, false);
+        let failed = |kind| check("other", kind, false);
+        assert_eq!(verdict(&[late()]), Verdict::Invalid);
+        assert_eq!(verdict(&[late(), failed(CheckKind::Objective)]), Verdict::Invalid);
+        assert_eq!(verdict(&[late(), failed(CheckKind::Invariant)]), Verdict::Exposed);
+        assert_eq!(verdict(&[late(), failed(CheckKind::Signal)]), Verdict::Exposed);
     }
 
     #[test]

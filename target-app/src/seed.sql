@@ -105,7 +105,9 @@ FROM (VALUES
     (5, 'tenant-1', 'The Empty Table', 0),
     -- Each dish is sold equally often.
     (6, 'tenant-1', 'Even Keel', 24),
-    (7, 'tenant-3', 'Pier Nine', 12)
+    (7, 'tenant-3', 'Pier Nine', 12),
+    -- More orders than anybody reads at once; each of one line, so that code that asks for every line is not waited for too long.
+    (8, 'tenant-2', 'Grand Hall', 1100)
 ) AS listed (n, tenant, name, orders);
 
 INSERT INTO restaurants (id, tenant_id, name) SELECT id, tenant, name FROM seeded_restaurant;
@@ -127,7 +129,7 @@ SELECT r.n * 10000000 + i AS i,
        r.id AS restaurant_id,
        r.n,
        pg_temp.day_zero() + i * interval '19 seconds' AS at,
-       CASE r.n WHEN 6 THEN 1 ELSE 1 + pg_temp.pick('meal lines', r.n * 10000000 + i, 4) END AS lines,
+       CASE WHEN r.n IN (6, 8) THEN 1 ELSE 1 + pg_temp.pick('meal lines', r.n * 10000000 + i, 4) END AS lines,
        CASE r.n WHEN 6 THEN i % 12 ELSE pg_temp.pick('meal first', r.n * 10000000 + i, 12) END AS first,
        CASE WHEN i % 5 = 0 AND r.n <> 6 THEN 'cancelled' ELSE (ARRAY['completed','completed','pending'])[1 + i % 3] END AS status
 FROM seeded_restaurant AS r

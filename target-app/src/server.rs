@@ -54,7 +54,9 @@ pub fn run(config: Config) -> ExitCode {
 fn start(config: Config) -> anyhow::Result<()> {
     let variants = config.choice.resolve().map_err(|error| anyhow::anyhow!("{error}; {}", error.hint()))?;
     // Before any thread starts, because threads inherit it. A system without it only loses the courtesy.
-    let _ = rustix::process::nice(config.nice);
+    if config.nice > 0 {
+        let _ = rustix::process::setpriority_process(None, config.nice);
+    }
     let telemetry = Arc::new(Telemetry::start(&config, &variants)?);
     let mut runtime = Builder::new_multi_thread();
     if let Some(threads) = config.worker_threads {

@@ -23,6 +23,7 @@ mod measure;
 pub mod metrics;
 mod pacer;
 mod plan;
+mod priority;
 mod saturation;
 mod silence;
 mod trace;
@@ -34,6 +35,7 @@ pub use cpu::Cpu;
 pub use drive::{LoadError, drive};
 pub use measure::{Class, End, Fate, Latencies, Load, SLOWEST};
 pub use plan::{Answer, Judge, Mode, Outcome, Plan, Request, Ticket, judge_status, status_reason};
+pub use priority::go_ahead;
 pub use saturation::Saturation;
 pub use trace::trace_seed;
 

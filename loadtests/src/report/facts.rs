@@ -257,7 +257,14 @@ impl Results {
             ("Database", database),
             ("Added database RTT", format::micros(environment.db_rtt_us as f64)),
             ("Machine", machine),
-            ("Generator lateness p99", format::micros(generator.timer_lag_p99_us as f64)),
+            (
+                "Generator lateness p99",
+                format!(
+                    "{}, with {} priority",
+                    format::micros(generator.timer_lag_p99_us as f64),
+                    if generator.ahead { "raised" } else { "ordinary" }
+                ),
+            ),
             ("Stampede", environment.stampede.clone()),
             ("Run", self.run_id.clone()),
         ]

@@ -3,6 +3,7 @@
 
 mod contract;
 
+use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,6 @@ use rand_pcg::Pcg64;
 use target_app::catalogue::Exercise;
 use target_app::domain::orders::{Order, OrderItem};
 use target_app::domain::report::{OrderHistory, ReportWriter};
-use target_app::domain::users::User;
 use target_app::exercises::frozen_health::EXERCISE;
 use uuid::Uuid;
 
@@ -21,8 +21,9 @@ use super::{
     Audit, Clause, Findings, Shape, WARM_UP, check, machine_p99, ms, p99_within, signal, signal_to_keep_up,
 };
 use crate::api::Api;
+use crate::hint::Hinted;
 use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
-use crate::shop;
+use crate::shop::{self, User};
 
 /// Health checks a second.
 const HEALTH_RATE: f64 = 200.0;
@@ -51,6 +52,14 @@ const RENDERINGS: u32 = 3;
 const WAY: Duration = Duration::from_millis(15);
 /// How long the server may take to be as before, when the load is over: longer than any client is told to wait.
 const RECOVERY: Duration = Duration::from_secs(4);
+/// Of this many reports, one is of somebody with few orders.
+const SHORT: u32 = 5;
+/// Between two orders of somebody who then asks for the report that has to have them.
+const NEWS: Duration = Duration::from_millis(150);
+/// Readers who all leave, one after the other, when the load is over.
+const CROWD: u64 = 40;
+/// What the next reader may wait for then, in renderings: those that were begun and in line, and the own one.
+const RENDERINGS_AFTER_A_CROWD: u32 = 10;
 
 pub struct Scenario;
 
@@ -101,8 +110,16 @@ impl super::Scenario for Scenario {
     ) -> BoxFuture<'a, anyhow::Result<Box<dyn super::Round>>> {
         async move {
             let user = shop::user(api, shop::HEAVY_USER).await?.id;
+            let users = shop::users(api).await?;
+            let second = contract::second_reader(&users).cloned();
+            let second = second.ok_or_else(|| Hinted::unseeded("there are fewer than three users"))?;
+            let third = users
+                .iter()
+                .find(|third| third.id != user && third.id != second.id && third.email != shop::NEW_USER);
+            let third = third.ok_or_else(|| Hinted::unseeded("there are fewer than four users"))?.id;
             // What the contract found to be complete.
-            let reference = report_of(api, user).await?;
+            let reports =
+                [(path(user), report_of(api, user).await?), (path(third), report_of(api, third).await?)];
             let pages = shop::orders(api, user).await?.len();
             let rendering = tokio::task::spawn_blocking(move || rendering(pages)).await?;
             let capacity = processors() / rendering.as_secs_f64();
@@ -118,8 +135,11 @@ impl super::Scenario for Scenario {
             for at in arrivals::poisson(&mut rng, rate, rush) {
                 let hang_up =
                     rng.random_ratio(1, LEAVER).then(|| Duration::from_millis(rng.random_range(1..200)));
-                let name = if hang_up.is_some() { "leaver" } else { "report" };
-                let request = Request { hang_up, ..Request::get(name, path(user)) };
+                let request = match hang_up {
+                    Some(_) => Request { hang_up, ..Request::get("leaver", path(user)) },
+                    None if rng.random_ratio(1, SHORT) => Request::get("short-report", path(third)),
+                    None => Request::get("report", path(user)),
+                };
                 tickets.push(Ticket { at: reports_from + at, request });
             }
             let least =
@@ -129,7 +149,9 @@ impl super::Scenario for Scenario {
                 rate,
                 rendering,
                 user,
-                reference,
+                reports: reports.into(),
+                second,
+                news: Mutex::default(),
                 rush: (reports_from, shape.duration),
                 least: least as usize,
                 delivered: Mutex::default(),
@@ -143,9 +165,10 @@ impl super::Scenario for Scenario {
         let busy = load.response("health").value_at_quantile(0.99);
         let quick = (2 * idle).max(QUICK_US);
         let delivered = load.count("report", "ok");
-        let refused = load.count("report", "busy");
-        let offered = load.response("report").len();
-        let unclean = offered - delivered - refused;
+        let reports = ["report", "short-report"];
+        let offered: u64 = reports.iter().map(|name| load.response(name).len()).sum();
+        let clean = |name: &str| load.count(name, "ok") + load.count(name, "busy");
+        let unclean = offered - reports.iter().map(|name| clean(name)).sum::<u64>();
         let health = ["health-idle", "health"];
         let asked: u64 = health.iter().map(|name| load.response(name).len()).sum();
         let unhealthy = asked - health.iter().map(|name| load.count(name, "ok")).sum::<u64>();
@@ -212,8 +235,12 @@ fn render(history: &OrderHistory) -> Duration {
 /// Orders like those of the seeded data: two to five lines.
 fn history(pages: usize) -> OrderHistory {
     let created_at = chrono::Utc::now();
-    let user =
-        User { id: Uuid::now_v7(), email: shop::HEAVY_USER.into(), name: "Ada Archer".into(), created_at };
+    let user = target_app::domain::users::User {
+        id: Uuid::now_v7(),
+        email: shop::HEAVY_USER.into(),
+        name: "Ada Archer".into(),
+        created_at,
+    };
     let order = |page: usize| {
         let item = |line: usize| OrderItem {
             product_id: Uuid::now_v7(),
@@ -243,8 +270,12 @@ struct Round {
     /// How long a report takes to render.
     rendering: Duration,
     user: Uuid,
-    /// Its report.
-    reference: Vec<u8>,
+    /// By their paths.
+    reports: HashMap<String, Vec<u8>>,
+    /// Who buys and reads beside the load.
+    second: User,
+    /// Reports without the order that had been placed before they were asked for.
+    news: Mutex<Vec<String>>,
     /// When the reports begin and end.
     rush: (Duration, Duration),
     /// Reports that have to be delivered in each part of the rush.
@@ -257,7 +288,8 @@ impl super::Round for Round {
     fn describe(&self, servers: &str) -> String {
         format!(
             "{HEALTH_RATE:.0} health checks a second; after {} ms alone, beside Poisson arrivals of {:.0} reports a second over {servers}, \
-             {OVERLOAD:.0} times what the processors can render unless that is very quick. One reader in {LEAVER} hangs up",
+             {OVERLOAD:.0} times what the processors can render unless that is very quick. One report in {SHORT} is short, \
+             and one reader in {LEAVER} hangs up",
             IDLE.as_millis(),
             self.rate,
         )
@@ -267,17 +299,34 @@ impl super::Round for Round {
         std::mem::take(&mut self.tickets)
     }
 
+    /// Somebody buys and wants to see it in the report.
+    fn beside<'a>(&'a self, api: &'a Api) -> BoxFuture<'a, ()> {
+        async move {
+            loop {
+                tokio::time::sleep(NEWS).await;
+                if let Err(flaw) = self.ensure_news(api).await
+                    && !flaw.chain().any(|cause| cause.is::<reqwest::Error>())
+                {
+                    lock(&self.news).push(format!("{flaw:#}"));
+                }
+            }
+        }
+        .boxed()
+    }
+
     fn judge(&self, request: &Request, answer: &Answer<'_>) -> Outcome {
+        let report = self.reports.get(&request.path);
         match (request.name, answer.status) {
-            ("report" | "leaver", 200) if answer.body[..] != self.reference[..] => {
+            (_, 200) if report.is_some_and(|report| answer.body[..] != report[..]) => {
                 Outcome::Failed("altered-report")
             }
-            ("report" | "leaver", 200) => {
-                lock(&self.delivered).push(answer.done);
+            (name, 200) => {
+                if name == "report" {
+                    lock(&self.delivered).push(answer.done);
+                }
                 Outcome::Ok
             }
-            (_, 200) => Outcome::Ok,
-            ("report" | "leaver", 503) if answer.headers.contains_key("retry-after") => {
+            (_, 503) if report.is_some() && answer.headers.contains_key("retry-after") => {
                 Outcome::Expected("busy")
             }
             (_, status) => Outcome::Failed(status_reason(status)),
@@ -287,7 +336,9 @@ impl super::Round for Round {
     fn audit<'a>(&'a self, api: &'a Api, load: &'a Load) -> BoxFuture<'a, anyhow::Result<Audit>> {
         async move {
             let recovered = self.recover(api).await;
-            let altered = load.count("report", "altered-report");
+            let altered: u64 =
+                ["report", "short-report", "leaver"].map(|name| load.count(name, "altered-report")).iter().sum();
+            let news = lock(&self.news).first().cloned();
             let delivered = load.count("report", "ok");
             let refused = load.count("report", "busy");
             let offered = load.response("report").len();
@@ -297,9 +348,12 @@ impl super::Round for Round {
                 check(
                     &EXERCISE,
                     "reports-identical",
-                    altered == 0,
-                    format!("the same {} bytes each time", self.reference.len()),
-                    format!("{altered} of {} differ", delivered + altered),
+                    altered == 0 && news.is_none(),
+                    "the same bytes each time, and those of the orders there are",
+                    match news {
+                        Some(flaw) => format!("of an order placed during the rush: {flaw}"),
+                        None => format!("{altered} of {} differ", delivered + altered),
+                    },
                 ),
                 check(
                     &EXERCISE,
@@ -339,13 +393,50 @@ impl Round {
         parts
     }
 
+    /// Has readers leave one after the other, each as the next in line, and asks for a report: nothing that was begun for
+    /// them may be in its way for long.
+    async fn after_a_crowd(&self, api: &Api) -> anyhow::Result<()> {
+        let reader = |nth: u64| async move {
+            let patience = Duration::from_millis(5 + 2 * nth);
+            // What it was answered until then is nobody's business any more.
+            let _ = tokio::time::timeout(patience, report_of(api, self.user)).await;
+        };
+        futures::future::join_all((0..CROWD).map(reader)).await;
+        let start = Instant::now();
+        let limit = self.rendering * RENDERINGS_AFTER_A_CROWD + WAY;
+        while start.elapsed() < RECOVERY {
+            let reply = api.ask(reqwest::Method::GET, &path(self.user), None, None).await?;
+            let took = start.elapsed();
+            match reply.status.as_u16() {
+                200 if took <= limit => return Ok(()),
+                200 => anyhow::bail!(
+                    "after {CROWD} readers had left, a report took {took:.1?}, and {limit:.1?} are allowed"
+                ),
+                _ => tokio::time::sleep(self.rendering).await,
+            }
+        }
+        anyhow::bail!("after {CROWD} readers had left, no report was made within {} s", RECOVERY.as_secs())
+    }
+
+    /// An order, and a report that has to have it, unless it is refused.
+    async fn ensure_news(&self, api: &Api) -> anyhow::Result<()> {
+        contract::buy(api, &self.second).await?;
+        let orders = shop::orders(api, self.second.id).await?;
+        let reply = api.ask(reqwest::Method::GET, &path(self.second.id), None, None).await?;
+        match reply.status.as_u16() {
+            200 => contract::ensure_report_of(reply.body, &self.second, orders).await,
+            // Those of the load say whether this may be.
+            _ => Ok(()),
+        }
+    }
+
     /// Asks for the report alone until it comes as it was before the load, and says how quickly.
     async fn recover(&self, api: &Api) -> anyhow::Result<String> {
         let start = Instant::now();
         let mut last = anyhow::anyhow!("no report was asked for");
         while start.elapsed() < RECOVERY {
             match self.alone(api).await {
-                Ok(quick) => return Ok(quick),
+                Ok(quick) => return self.after_a_crowd(api).await.map(|()| quick),
                 Err(error) => last = error,
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -361,7 +452,10 @@ impl Round {
             let report =
                 report.map_err(|_| anyhow::anyhow!("no report within {} s", RECOVERY.as_secs()))??;
             quickest = quickest.min(start.elapsed());
-            ensure!(report == self.reference, "the report is another one than before the load");
+            ensure!(
+                report == self.reports[&path(self.user)],
+                "the report is another one than before the load"
+            );
         }
         let limit = self.rendering * RENDERINGS + WAY;
         ensure!(

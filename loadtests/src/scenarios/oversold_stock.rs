@@ -34,15 +34,16 @@ const RUSH_SHARE: f64 = 0.55;
 /// Products in the bundles.
 const BUNDLED: usize = 4;
 
-/// Crowds: carts with the same three products, each in stock, that are sent at one moment. Code that locks products in the
-/// sequence of the cart comes through one of them by luck, and through all of them never.
+/// Crowds of this many buyers whose carts are sent at one moment, each with 3 of the same 4 products in any sequence, all in
+/// stock. Code that locks products in the sequence of the cart comes through one crowd by luck, and through all of them never.
 const CROWDS: usize = 12;
-
-/// Carts in a crowd.
 const CROWD: usize = 8;
+const CROWDED: usize = 4;
 
-/// Every sequence of three lines.
-const SEQUENCES: [[usize; 3]; 6] = [[0, 1, 2], [2, 1, 0], [1, 2, 0], [0, 2, 1], [2, 0, 1], [1, 0, 2]];
+/// Queues of this many buyers who want one piece of one product at one moment, of which there are more. Code that refuses whom
+/// it cannot serve at once refuses some of them.
+const QUEUES: usize = 4;
+const QUEUE: usize = 24;
 
 /// Of this many buyers, one leaves before the answer.
 const LEAVER: usize = 12;
@@ -91,7 +92,7 @@ impl super::Scenario for Scenario {
     }
 
     fn total_rate(&self, rate: Option<f64>) -> f64 {
-        rate.unwrap_or(RATE) + CATALOGUE_RATE + (CROWDS * CROWD) as f64
+        rate.unwrap_or(RATE) + CATALOGUE_RATE + (CROWDS * CROWD + QUEUES * QUEUE) as f64
     }
 
     fn needs(&self) -> &'static [(&'static str, u64)] {
@@ -142,18 +143,23 @@ impl super::Scenario for Scenario {
                 };
                 plan.checkout(at, &items);
             }
-            for crowd in 0..CROWDS {
-                // Of what is in stock for all of them, so none may be refused.
-                let Ok(products) = take::<3>(&mut stock, 2 * CROWD..=usize::MAX) else { break };
+            // Of what is in stock for all of them, so none may be refused.
+            let moment = |nth: usize, of: usize| {
                 let span = shape.duration.saturating_sub(WARM_UP + WARM_UP);
-                let at = WARM_UP + span.mul_f64(crowd as f64 / CROWDS as f64);
-                for cart in 0..CROWD {
-                    let sequence = SEQUENCES[cart / 2 % SEQUENCES.len()];
-                    // Neighbours go to different replicas, where both have the one sequence and the other.
-                    let sequence =
-                        if cart % 4 < 2 { sequence } else { [sequence[2], sequence[1], sequence[0]] };
-                    let items: Vec<_> = sequence.iter().map(|nth| (products[*nth], 1)).collect();
-                    plan.stays("crowd", at, &items);
+                WARM_UP + span.mul_f64((nth as f64 + 0.5) / of as f64)
+            };
+            for queue in 0..QUEUES {
+                let Ok([product]) = take::<1>(&mut stock, 2 * QUEUE..=usize::MAX) else { break };
+                for _ in 0..QUEUE {
+                    plan.stays("crowd", moment(queue, QUEUES), &[(product, 1)]);
+                }
+            }
+            for crowd in 0..CROWDS {
+                let Ok(mut products) = take::<CROWDED>(&mut stock, 2 * CROWD..=usize::MAX) else { break };
+                for _ in 0..CROWD {
+                    products.shuffle(&mut plan.rng);
+                    let items: Vec<_> = products[1..].iter().map(|id| (*id, 1)).collect();
+                    plan.stays("crowd", moment(crowd, CROWDS), &items);
                 }
             }
             for at in arrivals::poisson(&mut plan.rng, CATALOGUE_RATE, shape.duration) {
@@ -284,8 +290,8 @@ impl super::Round for Round {
         format!(
             "Poisson arrivals, {:.0} checkouts a second over {servers}: first a rush at one product with {} in stock, then at \
              bundles of 1 to 3 out of {BUNDLED} with {}, 1 to 3 pieces each, in any sequence. One buyer in {LEAVER} hangs up. \
-             Beside it {CROWDS} crowds of {CROWD} buyers who send the same three products, which are in stock, at one moment, \
-             and {CATALOGUE_RATE:.0} pages of the catalogue a second",
+             Beside it, of products that are in stock, {CROWDS} crowds of {CROWD} buyers who want 3 of the same {CROWDED} at one \
+             moment, and {QUEUES} of {QUEUE} who want one; and {CATALOGUE_RATE:.0} pages of the catalogue a second",
             self.rate,
             stock(&self.rushed),
             bundled.join(", "),

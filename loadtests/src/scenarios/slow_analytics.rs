@@ -10,18 +10,16 @@ use anyhow::Context;
 use futures::future::{BoxFuture, FutureExt};
 use rand::RngExt;
 use rand_pcg::Pcg64;
-use reqwest::Method;
 use reqwest::header::{HeaderName, HeaderValue};
 use target_app::catalogue::Exercise;
 use target_app::exercises::slow_analytics::EXERCISE;
-use uuid::Uuid;
 
-use self::sums::{Analytics, Sums, average, ensure_right, path};
+use self::sums::{Analytics, Sums, average, ensure_right};
 use super::{Audit, Clause, Findings, Shape, check, no_failures, p99_within, signal, skipped};
 use crate::api::{Api, is_timeout};
 use crate::hint::Hinted;
 use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
-use crate::restaurants::{self, Dish, TENANT};
+use crate::restaurants::{self, Dish, Restaurant, TENANT};
 
 /// Analytics requests a second.
 const RATE: f64 = 40.0;
@@ -83,19 +81,20 @@ impl super::Scenario for Scenario {
         async move {
             let mut sums = Vec::new();
             for restaurant in restaurants::of_tenant(api, TENANT).await? {
-                sums.push((restaurant.id, Sums::read(api, restaurant.id).await?));
+                sums.push((restaurant, Sums::read(api, restaurant).await?));
             }
-            sums.sort_by_key(|(id, sums)| (-sums.orders, *id));
+            sums.sort_by_key(|(restaurant, sums)| (-sums.orders, restaurant.id));
             if sums.len() < 2 || sums[0].1.orders == sums[1].1.orders || sums[1].1.orders == 0 {
                 return Err(Hinted::unseeded(format!(
                     "tenant {TENANT} has no two restaurants of different size"
                 ))
                 .into());
             }
+            let long = contract::longest_list(api).await?;
             let growth = match api.counts_statements() {
                 true => Some(Growth {
                     few: (sums[1].1.orders, statements(api, sums[1].0).await?),
-                    many: (sums[0].1.orders, statements(api, sums[0].0).await?),
+                    many: (Sums::read(api, long).await?.orders, statements(api, long).await?),
                 }),
                 false => None,
             };
@@ -115,12 +114,12 @@ impl super::Scenario for Scenario {
             for (name, rate) in [("analytics", rate), ("menu", rate * MENUS), ("order", rate * ORDERS)] {
                 for at in arrivals::poisson(&mut rng, rate, shape.duration) {
                     let request = match name {
-                        "order" => Request::post(name, format!("/restaurants/{busy}/orders"), order.clone()),
+                        "order" => Request::post(name, busy.path("orders"), order.clone()),
                         "analytics" if rng.random_ratio(1, LEAVER) => Request {
                             hang_up: Some(Duration::from_micros(rng.random_range(200..5_000))),
-                            ..Request::get("leaver", path(busy))
+                            ..Request::get("leaver", busy.path("analytics"))
                         },
-                        name => Request::get(name, format!("/restaurants/{busy}/{name}")),
+                        name => Request::get(name, busy.path(name)),
                     };
                     tickets.push(Ticket { at, request: Request { headers: tenant.clone(), ..request } });
                 }
@@ -154,9 +153,9 @@ impl super::Scenario for Scenario {
 }
 
 /// Statements that the server sends for one analytics request; none where it was not answered in time.
-async fn statements(api: &Api, restaurant: Uuid) -> anyhow::Result<Option<f64>> {
+async fn statements(api: &Api, restaurant: Restaurant) -> anyhow::Result<Option<f64>> {
     let before = settled(api).await?;
-    match api.ask(Method::GET, &path(restaurant), Some(TENANT), None).await {
+    match restaurant.analytics(api).await {
         Ok(reply) => reply.with_status(200)?,
         Err(error) if is_timeout(&error) => return Ok(None),
         Err(error) => return Err(error),
@@ -177,7 +176,7 @@ async fn settled(api: &Api) -> anyhow::Result<f64> {
     }
 }
 
-/// Orders and the statements that one request over them takes, for a smaller and for the busiest restaurant.
+/// Orders and the statements that one request over them takes, for a small restaurant and for the one with the longest list.
 struct Growth {
     few: (i64, Option<f64>),
     many: (i64, Option<f64>),
@@ -192,7 +191,7 @@ struct Seen {
 struct Round {
     tickets: Vec<Ticket>,
     rate: f64,
-    busy: Uuid,
+    busy: Restaurant,
     /// What guests order during the load, one portion each, so that what the analytics must say depends on nothing but how
     /// many orders there were by then.
     dish: Dish,

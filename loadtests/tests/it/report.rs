@@ -37,6 +37,7 @@ fn good_run() -> Results {
             repeated_rounds: 1,
             timer_lag_p99_us: 1_210,
             saturated: false,
+            ahead: false,
         },
         exercises: vec![oversold_stock(), frozen_health(), slow_analytics()],
     }
@@ -431,7 +432,7 @@ fn the_names_in_results_json_stay() {
     assert_eq!(keys(&json).join(" "), run);
     let environment = "cpus database db_rtt_us load_average os postgres scale stampede stolen_share";
     assert_eq!(keys(&json["environment"]).join(" "), environment);
-    let generator = "mode repeated_rounds rounds saturated seed timer_lag_p99_us";
+    let generator = "ahead mode repeated_rounds rounds saturated seed timer_lag_p99_us";
     assert_eq!(keys(&json["generator"]).join(" "), generator);
     let exercise = &json["exercises"][0];
     assert_eq!(keys(exercise).join(" "), "id load symptom title variants");

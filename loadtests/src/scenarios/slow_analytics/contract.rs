@@ -2,14 +2,15 @@
 
 use anyhow::{Context, ensure};
 use reqwest::Method;
+use serde::Deserialize;
 use serde_json::json;
 use target_app::domain::money::Cents;
 use uuid::Uuid;
 
-use super::sums::{Sums, ensure_right, path};
+use super::sums::{Sums, ensure_right};
 use crate::api::Api;
 use crate::hint::Hinted;
-use crate::restaurants::{self, Dish, Meal, OTHER_TENANT, TENANT};
+use crate::restaurants::{self, Dish, Meal, OTHER_TENANT, Restaurant, TENANT};
 use crate::scenarios::Clause;
 
 /// Portions of a dish that costs a million: more cents than 32 bits hold.
@@ -19,9 +20,9 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
     clause.is("the restaurants, their menus and their orders can be read");
     let mut sums = Vec::new();
     for restaurant in restaurants::of_tenant(api, TENANT).await? {
-        sums.push((restaurant.id, Sums::read(api, restaurant.id).await?));
+        sums.push((restaurant, Sums::read(api, restaurant).await?));
     }
-    sums.sort_by_key(|(id, sums)| (-sums.orders, *id));
+    sums.sort_by_key(|(restaurant, sums)| (-sums.orders, restaurant.id));
     clause.is("a restaurant's revenue, orders, average and best sellers are those of its orders");
     for (restaurant, sums) in sums.iter().filter(|(_, sums)| sums.orders > 0) {
         ensure_right(api, *restaurant, sums).await?;
@@ -44,26 +45,54 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
         }
     }
 
+    clause.is("a restaurant with many orders is no exception");
+    let long = longest_list(api).await?;
+    ensure_right(api, long, &Sums::read(api, long).await?).await?;
+
     clause.is("another tenant's restaurant does not exist, nor does one that nobody has");
-    let other = restaurants::of_tenant(api, OTHER_TENANT).await?;
-    let other = other.first().ok_or_else(|| Hinted::unseeded("the other tenant has no restaurant"))?;
-    for restaurant in [other.id, Uuid::now_v7()] {
-        api.ask(Method::GET, &path(restaurant), Some(TENANT), None).await?.with_status(404)?;
+    let unknown = Restaurant { id: Uuid::now_v7(), ..busy };
+    for restaurant in [Restaurant { tenant: TENANT, ..long }, unknown] {
+        restaurant.analytics(api).await?.with_status(404)?;
     }
-    api.ask(Method::GET, &path(busy), None, None).await?.with_status(400)?;
+    api.ask(Method::GET, &busy.path("analytics"), None, None).await?.with_status(400)?;
     Ok(())
 }
 
+/// The other tenant's restaurant with the longest list of orders.
+pub(super) async fn longest_list(api: &Api) -> anyhow::Result<Restaurant> {
+    #[derive(Deserialize)]
+    struct Page {
+        pagination: Pagination,
+    }
+    #[derive(Deserialize)]
+    struct Pagination {
+        total: i64,
+    }
+    let mut longest = None;
+    for restaurant in restaurants::of_tenant(api, OTHER_TENANT).await? {
+        let page = format!("{}?page=1&limit=1", restaurant.path("orders"));
+        let page: Page = api.get(&page, Some(OTHER_TENANT)).await?;
+        longest = longest.max(Some((page.pagination.total, restaurant.id)));
+    }
+    let (_, id) = longest.ok_or_else(|| Hinted::unseeded("the other tenant has no restaurant"))?;
+    Ok(Restaurant { tenant: OTHER_TENANT, id })
+}
+
 /// Puts a dish on the menu under a name that has to be escaped, and that no menu has yet.
-async fn add_dish(api: &Api, restaurant: Uuid, price: Cents) -> anyhow::Result<Dish> {
+async fn add_dish(api: &Api, restaurant: Restaurant, price: Cents) -> anyhow::Result<Dish> {
     let name = format!("Whole \"ox\", 100% \\ <b>'é'</b> {}", Uuid::now_v7().simple());
     let dish = json!({ "name": name, "price": price, "inventory": 1_000 });
-    api.post(&format!("/restaurants/{restaurant}/menu"), Some(TENANT), &dish).await?.with_status(201)?.json()
+    api.post(&restaurant.path("menu"), Some(restaurant.tenant), &dish).await?.with_status(201)?.json()
 }
 
 /// Orders dishes, and adds the order to the sums.
-async fn order(api: &Api, restaurant: Uuid, items: &[(Uuid, i32)], sums: &mut Sums) -> anyhow::Result<()> {
-    let meal: Meal = restaurants::order(api, restaurant, items).await?.with_status(201)?.json()?;
+async fn order(
+    api: &Api,
+    restaurant: Restaurant,
+    items: &[(Uuid, i32)],
+    sums: &mut Sums,
+) -> anyhow::Result<()> {
+    let meal: Meal = restaurant.order(api, items).await?.with_status(201)?.json()?;
     let total: Cents = items.iter().map(|(id, quantity)| sums.menu[id].price.times(*quantity)).sum();
     ensure!(meal.total == total, "an order for {total} is confirmed for {}", meal.total);
     let prices: Vec<_> = items.iter().map(|(id, quantity)| (*id, *quantity, sums.menu[id].price)).collect();

@@ -9,7 +9,7 @@ use target_app::exercises::slow_analytics::TOP_ITEMS;
 use uuid::Uuid;
 
 use crate::api::Api;
-use crate::restaurants::{self, Dish};
+use crate::restaurants::{Dish, Restaurant};
 
 /// What a server says.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -42,12 +42,10 @@ pub(super) struct Sums {
 
 impl Sums {
     /// Adds up the restaurant's orders.
-    pub async fn read(api: &Api, restaurant: Uuid) -> anyhow::Result<Self> {
-        let menu = restaurants::menu(api, restaurant).await?;
+    pub async fn read(api: &Api, restaurant: Restaurant) -> anyhow::Result<Self> {
+        let menu = restaurant.menu(api).await?;
         let mut sums = Sums { menu, orders: 0, revenue: 0, sold: BTreeMap::new() };
-        for meal in
-            restaurants::meals(api, restaurant).await?.iter().filter(|meal| meal.status != "cancelled")
-        {
+        for meal in restaurant.meals(api).await?.iter().filter(|meal| meal.status != "cancelled") {
             let lines = meal.items.iter().map(|line| (line.menu_item_id, line.quantity, line.unit_price));
             sums.add(meal.total, lines, 1);
         }
@@ -99,13 +97,9 @@ pub(super) fn average(revenue: i64, orders: i64) -> Cents {
     Cents(revenue / orders.max(1))
 }
 
-pub(super) fn path(restaurant: Uuid) -> String {
-    format!("/restaurants/{restaurant}/analytics")
-}
-
 /// Asks for the analytics and compares them with what they must be.
-pub(super) async fn ensure_right(api: &Api, restaurant: Uuid, sums: &Sums) -> anyhow::Result<()> {
-    let reply = api.ask(reqwest::Method::GET, &path(restaurant), Some(restaurants::TENANT), None).await?;
+pub(super) async fn ensure_right(api: &Api, restaurant: Restaurant, sums: &Sums) -> anyhow::Result<()> {
+    let reply = restaurant.analytics(api).await?;
     let seen: Analytics = reply.with_status(200)?.json()?;
     let must_be = sums.analytics();
     let orders = must_be.total_orders;

@@ -26,7 +26,6 @@ corpus! {
     kept_for_seconds "kept-for-seconds" Tempting "Keeps the result for ten seconds."
     view_made_once "view-made-once" Tempting "Reads from a materialized view."
     view_by_timer "view-by-timer" Tempting "Reads from materialized views that are refreshed every few seconds."
-    sums_of_inserts "sums-of-inserts" Tempting "Keeps sums by triggers on insert."
 
     two_statements "two-statements" Fixed "A statement for the totals and one for the best sellers, of one snapshot."
     three_statements "three-statements" Fixed "Totals, best sellers and their names, of one snapshot."
