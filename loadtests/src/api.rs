@@ -42,6 +42,7 @@ pub struct Api {
     pub targets: Vec<Url>,
     operators: Vec<Url>,
     turn: AtomicUsize,
+    reference: Option<Url>,
 }
 
 /// An answer, whatever its status.
@@ -91,7 +92,23 @@ impl Reply {
 impl Api {
     /// The servers at `targets`; `operators` are their operator ports, or empty.
     pub fn new(targets: Vec<Url>, operators: Vec<Url>) -> anyhow::Result<Self> {
-        Ok(Api { client: client(TIMEOUT)?, targets, operators, turn: AtomicUsize::new(0) })
+        Ok(Api { client: client(TIMEOUT)?, targets, operators, turn: AtomicUsize::new(0), reference: None })
+    }
+
+    /// The same, with the address of the reference server beside them.
+    pub fn beside(self, reference: Url) -> Self {
+        Api { reference: Some(reference), ..self }
+    }
+
+    /// How long the reference server takes for a `GET` of this path.
+    pub async fn reference(&self, path: &str) -> anyhow::Result<Duration> {
+        let url = self.reference.as_ref().context("there is no reference server")?.join(path)?;
+        let start = Instant::now();
+        let answered = self.client.get(url.clone()).send().await.and_then(Response::error_for_status);
+        answered.map_err(|error| {
+            Hinted::new(explain(error, &url, "GET of the reference server"), "run it again")
+        })?;
+        Ok(start.elapsed())
     }
 
     /// Whether the statements that a request takes can be counted.

@@ -278,7 +278,8 @@ impl ExerciseRun<'_> {
             Bench::Foreign(api) => {
                 // One that is gone is not a wrong solution.
                 api.probe().await?;
-                self.measure(api, variant, number, repeat).await
+                let api = Api::new(api.targets.clone(), Vec::new())?.beside(self.reference.url()?);
+                self.measure(&api, variant, number, repeat).await
             }
             Bench::Lab(lab) => {
                 let mut variants = Variants::FIXED;
@@ -298,7 +299,7 @@ impl ExerciseRun<'_> {
                 let operators = deployed.addresses().map(|ready| ready.operator);
                 let listed = (self.job.exporter.as_ref())
                     .map(|exporter| exporter.list(operators, exercise, variant.name, run_id));
-                let api = deployed.api()?;
+                let api = deployed.api()?.beside(self.reference.url()?);
                 let mut measured = tokio::select! {
                     measured = self.measure(&api, variant, number, repeat) => measured,
                     lost = lab.postgres.lost() => Err(lost.into()),

@@ -18,8 +18,13 @@ use reqwest::Url;
 use serde::Deserialize;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
+use target_app::domain::money::Cents;
+use target_app::domain::orders::{Order, OrderItem};
+use target_app::domain::report::{OrderHistory, ReportWriter};
+use target_app::domain::users::User;
 use target_app::postgres::Database;
 use target_app::server::{Ready, exit_with_parent};
+use uuid::Uuid;
 
 use crate::lab::{Lab, Process, this_program};
 use crate::load::{Request, Ticket, arrivals};
@@ -94,10 +99,13 @@ pub fn tickets(rng: &mut Pcg64, target: usize, statements: u32, duration: Durati
     arrivals.map(|at| Ticket { at, request: request.clone() }).collect()
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 struct Work {
     /// `SELECT 1`, this often, one after the other.
     statements: u32,
+    /// Of a report that is rendered.
+    pages: usize,
 }
 
 async fn answer(
@@ -109,7 +117,41 @@ async fn answer(
             sqlx::query("SELECT 1").execute(&pool).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
         }
     }
+    if work.pages > 0 {
+        let rendering = tokio::task::spawn_blocking(move || render(&history(work.pages)));
+        rendering.await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    }
     Ok("ok")
+}
+
+fn render(history: &OrderHistory) -> Vec<u8> {
+    let mut report = ReportWriter::new(&history.user);
+    for order in &history.orders {
+        report.add(order);
+    }
+    report.finish()
+}
+
+/// Orders like those of the seeded data: two to five lines.
+fn history(pages: usize) -> OrderHistory {
+    let created_at = chrono::Utc::now();
+    let user =
+        User { id: Uuid::now_v7(), email: "user@example.com".into(), name: "Ada Archer".into(), created_at };
+    let item = |line: usize| OrderItem {
+        product_id: Uuid::now_v7(),
+        name: format!("Copper Kettle {line}"),
+        quantity: 1 + line as i32 % 3,
+        unit_price: Cents(1999),
+    };
+    let order = |page: usize| Order {
+        id: Uuid::now_v7(),
+        user_id: user.id,
+        status: "shipped".into(),
+        total: Cents(12_345),
+        created_at,
+        items: (0..2 + page % 4).map(item).collect(),
+    };
+    OrderHistory { orders: (0..pages).map(order).collect(), user }
 }
 
 /// Runs it until its standard input closes. Where it listens is a line of JSON on standard output, as of any server.

@@ -14,7 +14,7 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Scale {
     /// 105 products, 31 users, 220 shop orders (120 of them `heavy.user@example.com`'s), 150 orders of a busy restaurant and
-    /// 1,256 of others. Of both kinds of orders, one in five was cancelled.
+    /// 1,456 of others. Of both kinds of orders, one in five was cancelled.
     #[default]
     Small,
     /// The same with 10,000 orders, half of them one restaurant's.

@@ -107,7 +107,7 @@ FROM (VALUES
     (6, 'tenant-1', 'Even Keel', 24),
     (7, 'tenant-3', 'Pier Nine', 12),
     -- More orders than anybody reads at once; each of one line, so that code that asks for every line is not waited for too long.
-    (8, 'tenant-2', 'Grand Hall', 1100)
+    (8, 'tenant-2', 'Grand Hall', 1300)
 ) AS listed (n, tenant, name, orders);
 
 INSERT INTO restaurants (id, tenant_id, name) SELECT id, tenant, name FROM seeded_restaurant;
