@@ -55,10 +55,10 @@ const RECOVERY: Duration = Duration::from_secs(4);
 const SHORT: u32 = 5;
 /// Between two orders of somebody who then asks for the report that has to have them.
 const NEWS: Duration = Duration::from_millis(150);
-/// Readers who all leave, one after the other, when the load is over.
-const CROWD: u64 = 40;
+/// Readers for each processor who leave, one after the other, when the load is over.
+const CROWD: u32 = 45;
 /// What the next reader may wait for then, in renderings: those that were begun and in line, and the own one.
-const RENDERINGS_AFTER_A_CROWD: u32 = 10;
+const RENDERINGS_AFTER_A_CROWD: u32 = 9;
 
 pub struct Scenario;
 
@@ -363,12 +363,17 @@ impl Round {
     /// them may be in its way for long.
     async fn after_a_crowd(&self, api: &Api, rendering: Duration) -> anyhow::Result<()> {
         let limit = rendering * RENDERINGS_AFTER_A_CROWD + WAY;
-        let reader = |nth: u64| async move {
-            let patience = Duration::from_millis(150 + 4 * nth);
+        let processors = processors() as u32;
+        let crowd = CROWD * processors;
+        let reader = |nth: u32| async move {
+            // Three come in the time in which a processor renders one. Each stays for half of that, so that whoever is being
+            // served leaves in the middle, and makes way for the next.
+            tokio::time::sleep(rendering * nth / (3 * processors)).await;
+            let patience = WAY + rendering / 2;
             // What it was answered until then is nobody's business any more.
             let _ = tokio::time::timeout(patience, report_of(api, self.user)).await;
         };
-        futures::future::join_all((0..CROWD).map(reader)).await;
+        futures::future::join_all((0..crowd).map(reader)).await;
         let start = Instant::now();
         while start.elapsed() < RECOVERY {
             let reply = api.ask(reqwest::Method::GET, &path(self.user), None, None).await?;
@@ -376,12 +381,12 @@ impl Round {
             match reply.status.as_u16() {
                 200 if took <= limit => return Ok(()),
                 200 => anyhow::bail!(
-                    "after {CROWD} readers had left, a report took {took:.1?}, and {limit:.1?} are allowed"
+                    "after {crowd} readers had left, a report took {took:.1?}, and {limit:.1?} are allowed"
                 ),
                 _ => tokio::time::sleep(rendering).await,
             }
         }
-        anyhow::bail!("after {CROWD} readers had left, no report was made within {} s", RECOVERY.as_secs())
+        anyhow::bail!("after {crowd} readers had left, no report was made within {} s", RECOVERY.as_secs())
     }
 
     /// An order, and a report that has to have it, unless it is refused.
