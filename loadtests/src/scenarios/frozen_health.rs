@@ -44,7 +44,7 @@ const PARTS: usize = 3;
 const LEAST_SHARE: f64 = 1.0 / 12.0;
 /// How often a report is asked for alone, and how often one is rendered for comparison. The quickest counts, because noise
 /// only slows down.
-const ALONE: usize = 5;
+const ALONE: usize = 4;
 /// What a report that is asked for alone may take, in renderings.
 const RENDERINGS: u32 = 3;
 /// What it may take beside them: the query, and the way.
@@ -86,7 +86,7 @@ impl super::Scenario for Scenario {
     }
 
     fn shape(&self) -> Shape {
-        Shape { rate: None, duration: Duration::from_millis(2_700), replicas: 1 }
+        Shape { rate: None, duration: Duration::from_millis(2_400), replicas: 1 }
     }
 
     fn total_rate(&self, rate: Option<f64>) -> f64 {

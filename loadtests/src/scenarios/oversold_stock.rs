@@ -64,7 +64,7 @@ const CATALOGUE_LIMIT_US: u64 = 100_000;
 const READ_BACK: usize = 6;
 
 /// How long the server may take to be as before, when the load is over.
-const RECOVERY: Duration = Duration::from_secs(4);
+const RECOVERY: Duration = Duration::from_secs(3);
 
 pub struct Scenario;
 
@@ -88,7 +88,7 @@ impl super::Scenario for Scenario {
 
     fn shape(&self) -> Shape {
         // Two replicas: what one process does to protect the stock must not be taken for protection.
-        Shape { rate: None, duration: Duration::from_millis(1_700), replicas: 2 }
+        Shape { rate: None, duration: Duration::from_millis(1_600), replicas: 2 }
     }
 
     fn total_rate(&self, rate: Option<f64>) -> f64 {
