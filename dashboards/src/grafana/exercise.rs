@@ -117,7 +117,10 @@ fn verdict(exercise: &Exercise) -> Vec<Panel> {
     panels.push(
         Panel::matrix(
             "Each check",
-            "What the load ends with, in the last round of each variant. It appears when a round is over.",
+            format!(
+                "What the load ends with, in the last round of each variant. It appears when a round is over. Predicted to fail: {}.",
+                predictions(exercise).join("; ")
+            ),
             "check",
             "variant",
         )
@@ -125,6 +128,12 @@ fn verdict(exercise: &Exercise) -> Vec<Panel> {
         .size(24, 9),
     );
     panels
+}
+
+/// Each variant with the checks that follow from its defect.
+fn predictions(exercise: &Exercise) -> Vec<String> {
+    let predicted = exercise.variants.iter().filter(|variant| !variant.must_fail.is_empty());
+    predicted.map(|variant| format!("{} {}", variant.name, variant.must_fail.join(", "))).collect()
 }
 
 /// Rate, errors and duration of a route, given as `METHOD /path`.

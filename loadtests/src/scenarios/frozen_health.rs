@@ -27,7 +27,7 @@ use crate::shop::{self, User};
 /// Health checks a second.
 const HEALTH_RATE: f64 = 200.0;
 /// How long the health check is asked alone, after the warm-up.
-const IDLE: Duration = Duration::from_millis(600);
+const IDLE: Duration = Duration::from_millis(500);
 /// Reports offered, as a multiple of what all processors together could render.
 const OVERLOAD: f64 = 3.0;
 /// Reports a second offered for each processor at most: a server that renders a report in less than 30 ms, or remembers it,
@@ -86,7 +86,7 @@ impl super::Scenario for Scenario {
     }
 
     fn shape(&self) -> Shape {
-        Shape { rate: None, duration: Duration::from_millis(2_400), replicas: 1 }
+        Shape { rate: None, duration: Duration::from_millis(2_300), replicas: 1 }
     }
 
     fn total_rate(&self, rate: Option<f64>) -> f64 {

@@ -64,7 +64,7 @@ const CATALOGUE_LIMIT_US: u64 = 100_000;
 const READ_BACK: usize = 6;
 
 /// How long the server may take to be as before, when the load is over.
-const RECOVERY: Duration = Duration::from_secs(3);
+const RECOVERY: Duration = Duration::from_millis(2_500);
 
 pub struct Scenario;
 
@@ -88,7 +88,7 @@ impl super::Scenario for Scenario {
 
     fn shape(&self) -> Shape {
         // Two replicas: what one process does to protect the stock must not be taken for protection.
-        Shape { rate: None, duration: Duration::from_millis(1_600), replicas: 2 }
+        Shape { rate: None, duration: Duration::from_millis(1_500), replicas: 2 }
     }
 
     fn total_rate(&self, rate: Option<f64>) -> f64 {
@@ -416,7 +416,7 @@ impl super::Round for Round {
                     &EXERCISE,
                     "recovers",
                     recovered.is_ok(),
-                    format!("each product can be bought within {} s, or is short", RECOVERY.as_secs()),
+                    format!("each product can be bought within {} s, or is short", RECOVERY.as_secs_f32()),
                     match recovered {
                         Ok(bought) => format!("{bought} bought, one after the other"),
                         Err(error) => format!("{error:#}"),
@@ -487,7 +487,10 @@ impl Round {
                     anyhow::Ok((stock, Cart::of(*buyer, &[(product, 1)]).check_out(api).await?))
                 };
                 let Ok(asked) = tokio::time::timeout(left, asked).await else {
-                    anyhow::bail!("product {product} could not be bought within {} s", RECOVERY.as_secs());
+                    anyhow::bail!(
+                        "product {product} could not be bought within {} s",
+                        RECOVERY.as_secs_f32()
+                    );
                 };
                 match asked {
                     Ok((_, reply)) if reply.status == 201 => {

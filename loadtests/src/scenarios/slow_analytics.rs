@@ -57,7 +57,7 @@ impl super::Scenario for Scenario {
     }
 
     fn shape(&self) -> Shape {
-        Shape { rate: None, duration: Duration::from_millis(2_500), replicas: 1 }
+        Shape { rate: None, duration: Duration::from_millis(2_300), replicas: 1 }
     }
 
     fn total_rate(&self, rate: Option<f64>) -> f64 {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use loadtests::scenarios::SCENARIOS;
-use target_app::catalogue::{EXERCISES, Exercise, Kind};
+use target_app::catalogue::{EXERCISES, Exercise, KEEPS_CONTRACT, Kind};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_path_buf()
@@ -143,6 +143,13 @@ fn every_declaration_is_complete() {
         assert_eq!((kinds[0], kinds[kinds.len() - 1]), (Kind::Buggy, Kind::Fixed), "{id}");
         assert!(!tempting.is_empty() && tempting.iter().all(|kind| *kind == Kind::Tempting), "{id}");
         assert_eq!((variants[0].name, variants[variants.len() - 1].name), ("buggy", "fixed"), "{id}");
+
+        assert_eq!(checks[0].name, KEEPS_CONTRACT.name, "{id}");
+        for variant in variants {
+            let declared = |name: &&str| checks.iter().any(|check| check.name == *name);
+            assert!(variant.must_fail.iter().all(declared), "{id} {}: {:?}", variant.name, variant.must_fail);
+            assert_eq!(variant.must_fail.is_empty(), variant.kind == Kind::Fixed, "{id} {}", variant.name);
+        }
     }
     assert_eq!(ids().len(), EXERCISES.len(), "ids are unique");
 }

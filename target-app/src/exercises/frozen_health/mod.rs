@@ -107,7 +107,7 @@ pub static REPORTS: MetricSpec = MetricSpec::counter(
 variants! {
     Buggy    "buggy"    buggy    Buggy    "Renders the report in the handler." ["health-p99"]
     Spawned  "spawned"  spawned  Tempting "Renders it in a task of its own, off the request's path." ["health-p99"]
-    Yielding "yielding" yielding Tempting "Lets others have a turn after every order." ["health-p99"]
+    Yielding "yielding" yielding Tempting "Lets others have a turn after every order." ["only-clean-refusals"]
     Fixed    "fixed"    fixed    Fixed    "Renders on a bounded number of blocking threads and refuses what would only wait." []
 }
 
