@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::ExitCode;
 
-use loadtests::lab;
+use loadtests::{lab, reference};
 use target_app::catalogue::{EXERCISES, Exercise};
 
 use live::prometheus;
@@ -21,7 +21,8 @@ use live::run::Bench;
 
 fn main() -> ExitCode {
     // The lab starts its servers by this program's own name.
-    if std::env::args().nth(1).as_deref() == Some(lab::SERVER) {
+    let servers = [lab::SERVER, reference::SUBCOMMAND];
+    if std::env::args().nth(1).is_some_and(|subcommand| servers.contains(&subcommand.as_str())) {
         return loadtests::commands::main();
     }
     let arguments: Vec<String> = std::env::args().skip(1).collect();

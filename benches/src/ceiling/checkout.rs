@@ -178,6 +178,7 @@ impl Shop {
             replicas: 1,
             port: 0,
             operator_port: 0,
+            data_gauge: None,
             run_id: "ceiling",
             logs: Some(logs),
             name: "ceiling",

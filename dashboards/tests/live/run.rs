@@ -75,7 +75,8 @@ impl Bench {
         let variants = ["buggy", "fixed"].map(|name| exercise.variant(name).expect("every exercise has it"));
         let job = Job {
             exercises: vec![(scenario(exercise.id).expect("a scenario"), variants.to_vec())],
-            expected: None,
+            solution: None,
+            only_contracts: false,
             rounds: 1,
             seed: 42,
             mode: Mode::Open,

@@ -145,7 +145,7 @@ fn every_declaration_is_complete() {
         assert_eq!((variants[0].name, variants[variants.len() - 1].name), ("buggy", "fixed"), "{id}");
 
         assert_eq!(checks[0].name, KEEPS_CONTRACT.name, "{id}");
-        for variant in variants {
+        for variant in variants.iter() {
             let declared = |name: &&str| checks.iter().any(|check| check.name == *name);
             assert!(variant.must_fail.iter().all(declared), "{id} {}: {:?}", variant.name, variant.must_fail);
             assert_eq!(variant.must_fail.is_empty(), variant.kind == Kind::Fixed, "{id} {}", variant.name);
