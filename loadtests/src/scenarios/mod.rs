@@ -264,8 +264,11 @@ fn late_by_chance(requests: u64) -> u64 {
     const SHARE: f64 = 0.01;
     let n = requests as f64;
     if n * SHARE > 100.0 {
-        // The binomial distribution is a normal one by then, and its first term is too small for a double.
-        return (n * SHARE + 3.09 * (n * SHARE * (1.0 - SHARE)).sqrt()).ceil() as u64;
+        // The binomial distribution is nearly a normal one by then, but for its skew, and its first term is soon too small for a
+        // double. (The quantile is by Cornish and Fisher, to the second term.)
+        let (z, variance) = (3.09_f64, n * SHARE * (1.0 - SHARE));
+        let skew = (z * z - 1.0) / 6.0 * (1.0 - 2.0 * SHARE);
+        return (n * SHARE + z * variance.sqrt() + skew).ceil() as u64;
     }
     let mut term = (1.0 - SHARE).powf(n);
     let mut sum = term;
