@@ -100,15 +100,16 @@ impl Api {
         Api { reference: Some(reference), ..self }
     }
 
-    /// How long the reference server takes for a `GET` of this path.
-    pub async fn reference(&self, path: &str) -> anyhow::Result<Duration> {
+    /// What the reference server answers to a `GET` of this path, and how long it takes.
+    pub async fn reference(&self, path: &str) -> anyhow::Result<(String, Duration)> {
         let url = self.reference.as_ref().context("there is no reference server")?.join(path)?;
         let start = Instant::now();
-        let answered = self.client.get(url.clone()).send().await.and_then(Response::error_for_status);
-        answered.map_err(|error| {
-            Hinted::new(explain(error, &url, "GET of the reference server"), "run it again")
-        })?;
-        Ok(start.elapsed())
+        let answered = async {
+            self.client.get(url.clone()).send().await.and_then(Response::error_for_status)?.text().await
+        };
+        let explained =
+            |error| Hinted::new(explain(error, &url, "GET of the reference server"), "run it again");
+        Ok((answered.await.map_err(explained)?, start.elapsed()))
     }
 
     /// Whether the statements that a request takes can be counted.

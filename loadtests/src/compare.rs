@@ -305,8 +305,9 @@ impl ExerciseRun<'_> {
                     lost = lab.postgres.lost() => Err(lost.into()),
                 };
                 drop(listed);
-                // A server that did not do as it should has mostly said why.
-                if let Ok(Some(round)) = &mut measured
+                // A server that did not do as it should has mostly said why. Of the listed variants it is known.
+                if self.job.solution.is_some()
+                    && let Ok(Some(round)) = &mut measured
                     && (!round.contract.held || round.failed_requests() > 0)
                 {
                     let words = [deployed.ended().now_or_never(), deployed.last_error()];

@@ -268,6 +268,9 @@ fn last_words(log: Option<&Path>) -> String {
     }
 }
 
+/// Characters of an error that are repeated; all of it is in the log.
+const LONGEST_WORDS: usize = 200;
+
 /// The last error in a server's log, in its own words: a line of JSON of that level, or what a panic printed.
 fn last_error(log: &Path) -> Option<String> {
     let text = std::fs::read_to_string(log).ok()?;
@@ -279,5 +282,6 @@ fn last_error(log: &Path) -> Option<String> {
         Ok(_) => None,
         Err(_) => line.contains("panicked").then(|| line.to_owned()),
     });
-    Some(format!("the server's log {} ends with: {}", log.display(), lines.next()?))
+    let said: String = lines.next()?.chars().take(LONGEST_WORDS).collect();
+    Some(format!("the server's last error is '{said}', and its log {}", log.display()))
 }

@@ -34,16 +34,11 @@ impl RoundResult {
         self.load().map_or(0, |load| load.tickets.failed + load.warm_up.failed)
     }
 
-    /// Adds to the checks that failed what the server itself said.
+    /// Adds to the contract, or else to the first check that failed, what the server itself said.
     pub fn explain(&mut self, words: &str) {
         let audited = self.measured.iter_mut().flat_map(|(_, audit)| &mut audit.findings.checks);
-        if words.is_empty() {
-            return;
-        }
-        if !self.contract.held {
-            self.contract.observed = format!("{}; {words}", self.contract.observed);
-        }
-        for check in audited.filter(|check| !check.held) {
+        let failed = std::iter::once(&mut self.contract).chain(audited).find(|check| !check.held);
+        if let Some(check) = failed.filter(|_| !words.is_empty()) {
             check.observed = format!("{}; {words}", check.observed);
         }
     }

@@ -22,6 +22,7 @@ use super::{
 use crate::api::Api;
 use crate::hint::Hinted;
 use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
+use crate::results::CheckResult;
 use crate::shop::{self, User};
 
 /// Health checks a second.
@@ -120,7 +121,7 @@ impl super::Scenario for Scenario {
             let reports =
                 [(path(user), report_of(api, user).await?), (path(third), report_of(api, third).await?)];
             let pages = shop::orders(api, user).await?.len();
-            let rendering = rendering_at_first(api, pages).await?;
+            let rendering = processor_time(api, pages).await?;
             let capacity = processors() / rendering.as_secs_f64();
             let rate = shape.rate.unwrap_or((OVERLOAD * capacity).min(processors() * MOST_PER_PROCESSOR));
 
@@ -210,20 +211,33 @@ async fn report_of(api: &Api, user: Uuid) -> anyhow::Result<Vec<u8>> {
     Ok(reply.body)
 }
 
-/// How long this machine takes to render a report of so many pages when nobody else asks for one: the quickest of some, by the
-/// reference server's code and with its priority, because slow code must not be asked for less.
-async fn rendering(api: &Api, pages: usize) -> anyhow::Result<Duration> {
-    let mut quickest = Duration::MAX;
+/// How long the reference server takes to render a report of so many pages when nobody else asks it for one, the quickest of
+/// some, and what that takes of a processor. By the lab's own code, because slow code must not be asked for less.
+async fn rendering(api: &Api, pages: usize) -> anyhow::Result<(Duration, Duration)> {
+    let (mut quickest, mut least) = (Duration::MAX, Duration::MAX);
     for _ in 0..ALONE {
-        quickest = quickest.min(api.reference(&format!("/?pages={pages}")).await?);
+        let (micros, took) = api.reference(&format!("/?pages={pages}")).await?;
+        quickest = quickest.min(took);
+        least = least.min(Duration::from_micros(micros.parse()?));
     }
-    Ok(quickest)
+    Ok((quickest, least))
 }
 
-/// The same, measured once for all rounds of this process, so that all variants get one schedule.
-async fn rendering_at_first(api: &Api, pages: usize) -> anyhow::Result<Duration> {
-    static FIRST: OnceCell<Duration> = OnceCell::const_new();
-    FIRST.get_or_try_init(|| rendering(api, pages)).await.copied()
+/// The processor time of a rendering, measured once for all rounds of this process, so that all variants get one schedule. On a
+/// busy machine it takes longer, and the reports that are asked for must be too many all the same.
+async fn processor_time(api: &Api, pages: usize) -> anyhow::Result<Duration> {
+    static TIME: OnceCell<Duration> = OnceCell::const_new();
+    TIME.get_or_try_init(async || Ok(rendering(api, pages).await?.1)).await.copied()
+}
+
+/// A reference server that takes this long says that somebody else has most of the processors.
+const BUSY_US: u64 = 10_000;
+
+/// Why few reports may not be the server's fault.
+fn busy(load: &Load) -> Option<String> {
+    let machine = machine_p99(load);
+    (machine > BUSY_US)
+        .then(|| format!("the machine was busy: a reference server beside it took {}", ms(machine)))
 }
 
 fn processors() -> f64 {
@@ -309,6 +323,7 @@ impl super::Round for Round {
             let refused = load.count("report", "busy");
             let offered = load.response("report").len();
             let parts = self.delivered_in_parts();
+            let few = parts.iter().any(|delivered| *delivered < self.least);
             let words: Vec<String> = parts.iter().map(usize::to_string).collect();
             let checks = vec![
                 check(
@@ -321,13 +336,16 @@ impl super::Round for Round {
                         None => format!("{altered} of {} differ", delivered + altered),
                     },
                 ),
-                check(
+                CheckResult {
+                    doubt: busy(load).filter(|_| few),
+                    ..check(
                     &EXERCISE,
                     "reports-delivered",
-                    parts.iter().all(|delivered| *delivered >= self.least),
+                    !few,
                     format!("at least {} in each third of the rush", self.least),
                     format!("{} delivered", words.join(", ")),
-                ),
+                    )
+                },
                 check(
                     &EXERCISE,
                     "recovers",
@@ -434,7 +452,7 @@ impl Round {
             );
         }
         // Now, and not when the load was planned: the machine may have become busy with something else.
-        let rendering = rendering(api, self.pages).await?;
+        let (rendering, _) = rendering(api, self.pages).await?;
         let limit = rendering * RENDERINGS + WAY;
         ensure!(
             quickest <= limit,

@@ -162,7 +162,7 @@ impl super::Scenario for Scenario {
                     plan.stays("crowd", moment(crowd, CROWDS), &items);
                 }
             }
-            for at in arrivals::poisson(&mut plan.rng, CATALOGUE_RATE, shape.duration) {
+            for at in arrivals::constant(CATALOGUE_RATE, shape.duration) {
                 let request = Request::get("catalogue", format!("/products?page=1&limit={CATALOGUE_PAGE}"));
                 plan.tickets.push(Ticket { at, request });
             }
