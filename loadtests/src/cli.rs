@@ -75,7 +75,7 @@ pub enum Command {
         /// Exercises; all of them when none is named
         #[arg(value_name = "ID")]
         ids: Vec<String>,
-        /// Go through the contracts alone, without a load
+        /// Go through the contracts alone, without a load: a wrong solution may keep them, a right one has to
         #[arg(long)]
         contracts: bool,
         #[command(flatten)]

@@ -96,7 +96,7 @@ impl super::Scenario for Scenario {
     }
 
     fn needs(&self) -> &'static [(&'static str, u64)] {
-        &[("checkout", 100), ("catalogue", 50)]
+        &[("checkout", 100), ("catalogue", 30)]
     }
 
     fn limits(&self) -> &'static [Duration] {
