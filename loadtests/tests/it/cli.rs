@@ -778,7 +778,7 @@ async fn an_answer_without_an_end_is_not_read_to_it() {
 #[tokio::test]
 async fn too_small_a_load_proves_nothing() {
     for (run, word) in [
-        (&["check", "frozen-health", "--duration", "1s"][..], "of report"),
+        (&["check", "frozen-health", "--duration", "1s"][..], "of health"),
         (&["check", "oversold-stock", "--rate", "2", "--duration", "10s", "--rounds", "1"], "of checkout"),
     ] {
         let out = tempfile::tempdir().unwrap();
@@ -988,7 +988,11 @@ async fn a_served_backend_is_judged_through_http_and_ends_at_sigterm() {
         let mut attempts = 1..=5;
         let (served, said) = loop {
             let served = Served::start(&["--all", all]).await;
-            let said = checked(&served.url).await;
+            // A server that was not optimised gets less at a time.
+            let out = tempfile::tempdir().unwrap();
+            let gently =
+                ["check", "oversold-stock", "--rate", "100", "--duration", "5s", "--url", &served.url];
+            let said = ended(&mut stampede(&args(&gently, out.path()))).await;
             if said.code == Some(expected) || !in_vain(&said) || attempts.next().is_none() {
                 break (served, said);
             }
