@@ -60,7 +60,7 @@ pub struct Order {
     pub total: Cents,
     /// When.
     pub created_at: DateTime<Utc>,
-    /// What was bought, sorted by product by [`Order::sorted`].
+    /// What was bought, in the sequence of the products.
     pub items: Vec<OrderItem>,
 }
 
