@@ -421,6 +421,8 @@ impl ExerciseRun<'_> {
         let audit = match self.unless_cancelled(scenarios::in_time(round.audit(api, &load))).await {
             None => return Ok(None),
             Some(Ok(audit)) => audit,
+            // Nor is a reference server that is gone.
+            Some(Err(error)) if error.is::<Hinted>() => return Err(error),
             Some(Err(error)) => {
                 if contract.held {
                     contract = broken("the server answers what the audit asks when the load is over", error);

@@ -79,11 +79,7 @@ impl super::Scenario for Scenario {
         mut rng: Pcg64,
     ) -> BoxFuture<'a, anyhow::Result<Box<dyn super::Round>>> {
         async move {
-            let mut sums = Vec::new();
-            for restaurant in restaurants::of_tenant(api, TENANT).await? {
-                sums.push((restaurant, Sums::read(api, restaurant).await?));
-            }
-            sums.sort_by_key(|(restaurant, sums)| (-sums.orders, restaurant.id));
+            let mut sums = sums::of_tenant(api).await?;
             if sums.len() < 2 || sums[0].1.orders == sums[1].1.orders || sums[1].1.orders == 0 {
                 return Err(Hinted::unseeded(format!(
                     "tenant {TENANT} has no two restaurants of different size"

@@ -7,7 +7,7 @@ use serde_json::json;
 use target_app::domain::money::Cents;
 use uuid::Uuid;
 
-use super::sums::{Sums, ensure_right};
+use super::sums::{self, Sums, ensure_right};
 use crate::api::Api;
 use crate::hint::Hinted;
 use crate::restaurants::{self, Dish, Meal, OTHER_TENANT, Restaurant, TENANT};
@@ -18,11 +18,7 @@ const PORTIONS: i32 = 50;
 
 pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> {
     clause.is("the restaurants, their menus and their orders can be read");
-    let mut sums = Vec::new();
-    for restaurant in restaurants::of_tenant(api, TENANT).await? {
-        sums.push((restaurant, Sums::read(api, restaurant).await?));
-    }
-    sums.sort_by_key(|(restaurant, sums)| (-sums.orders, restaurant.id));
+    let mut sums = sums::of_tenant(api).await?;
     clause.is("a restaurant's revenue, orders, average and best sellers are those of its orders");
     for (restaurant, sums) in sums.iter().filter(|(_, sums)| sums.orders > 0) {
         ensure_right(api, *restaurant, sums).await?;

@@ -9,7 +9,7 @@ use target_app::exercises::slow_analytics::TOP_ITEMS;
 use uuid::Uuid;
 
 use crate::api::Api;
-use crate::restaurants::{Dish, Restaurant};
+use crate::restaurants::{self, Dish, Restaurant, TENANT};
 
 /// What a server says.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -90,6 +90,16 @@ impl Sums {
         items.truncate(TOP_ITEMS);
         items
     }
+}
+
+/// The tenant's restaurants with their sums, those with the most orders first.
+pub(super) async fn of_tenant(api: &Api) -> anyhow::Result<Vec<(Restaurant, Sums)>> {
+    let mut sums = Vec::new();
+    for restaurant in restaurants::of_tenant(api, TENANT).await? {
+        sums.push((restaurant, Sums::read(api, restaurant).await?));
+    }
+    sums.sort_by_key(|(restaurant, sums)| (-sums.orders, restaurant.id));
+    Ok(sums)
 }
 
 /// Rounded down to a cent; 0 without orders.
