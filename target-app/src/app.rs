@@ -15,6 +15,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::abandoned::{self, Abandoned};
 use crate::body;
 use crate::catalogue::Variants;
 use crate::config::Config;
@@ -54,8 +55,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     public_routes().1
 }
 
-/// The public API.
-pub fn public(state: AppState, config: &Config) -> Router {
+/// The public API, which notes in `abandoned` when a request is given up.
+pub(crate) fn public(state: AppState, config: &Config, abandoned: Abandoned) -> Router {
     let (router, document) = public_routes();
     let document = Arc::new(document);
     let router = router
@@ -73,6 +74,7 @@ pub fn public(state: AppState, config: &Config) -> Router {
         .layer(DefaultBodyLimit::max(config.body_limit))
         .layer(middleware::from_fn_with_state(config.body_limit, announced_size))
         .layer(CatchPanicLayer::custom(answer_panic))
+        .layer(middleware::from_fn_with_state(abandoned, abandoned::watch))
         .layer(middleware::from_fn_with_state(config.request_timeout(), deadline));
     let router = match state.telemetry.is_on() {
         true => router.layer(middleware::from_fn_with_state(state.telemetry.clone(), telemetry::observe)),

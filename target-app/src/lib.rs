@@ -7,6 +7,7 @@
 //! [`server`] runs them, [`postgres`] finds a database to run them on and [`seed`] fills it. [`source`] tells a program that was
 //! built before an edit from one that knows it.
 
+mod abandoned;
 pub mod app;
 mod body;
 pub mod catalogue;

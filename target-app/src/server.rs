@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use futures::FutureExt;
 use serde::{Deserialize, Serialize};
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgPoolOptions;
@@ -15,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
 
+use crate::abandoned::Abandoned;
 use crate::app::{self, AppState};
 use crate::catalogue::Variants;
 use crate::config::Config;
@@ -114,6 +116,15 @@ async fn serve(
     if telemetry.is_on() {
         pool = telemetry.pool.observe(pool);
     }
+    let abandoned = Abandoned::default();
+    let (returned, left) = (telemetry.clone(), abandoned.clone());
+    pool = pool.after_release(move |connection, metadata| {
+        if returned.is_on() {
+            returned.pool.came_back(&metadata);
+        }
+        let left = left.clone();
+        async move { left.end_transaction(connection).await.map(|()| true) }.boxed()
+    });
     let pool =
         pool.connect_with(database).await.context("could not connect to the database; check DATABASE_URL")?;
     let gauges = match telemetry.is_on() {
@@ -139,7 +150,8 @@ async fn serve(
     }
     let head = config.head_timeout();
     let limits = Limits { connections: config.connections(), head };
-    let public = listen::serve(public, app::public(state.clone(), &config), limits, told(&stopped));
+    let public =
+        listen::serve(public, app::public(state.clone(), &config, abandoned), limits, told(&stopped));
     let limits = Limits { connections: OPERATORS, head };
     let router = app::operator(state.clone(), gauges, Readiness::new(beside));
     let operator = listen::serve(operator, router, limits, told(&stopped));

@@ -63,6 +63,10 @@ const CATALOGUE_LIMIT_US: u64 = 100_000;
 /// Of this many confirmed orders, one is read back at once.
 const READ_BACK: usize = 6;
 
+/// How often the books are read, at most, until they balance or do not change, and the time between two readings.
+const READINGS: u32 = 5;
+const SETTLED: Duration = Duration::from_millis(250);
+
 /// How long the server may take to be as before, when the load is over.
 const RECOVERY: Duration = Duration::from_millis(2_500);
 
@@ -513,15 +517,17 @@ impl Round {
 
     /// The books when they no longer change: of who has left, the server may still be writing an order.
     async fn settled_books(&self, api: &Api, unanswered: usize) -> anyhow::Result<(Books, Reading)> {
-        let mut patience = 5;
+        let (mut readings, mut before) = (0, None);
         loop {
-            let after = Books::read(api, &self.users).await?;
-            let reading = self.compare(&after, unanswered);
-            patience -= 1;
-            if patience == 0 || unanswered == 0 || reading.unaccounted == 0 && reading.flaw.is_none() {
-                return Ok((after, reading));
+            let books = Books::read(api, &self.users).await?;
+            let reading = self.compare(&books, unanswered);
+            let balanced = reading.unaccounted == 0 && reading.flaw.is_none();
+            readings += 1;
+            if balanced || unanswered == 0 || readings == READINGS || before.as_ref() == Some(&books) {
+                return Ok((books, reading));
             }
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            before = Some(books);
+            tokio::time::sleep(SETTLED).await;
         }
     }
 

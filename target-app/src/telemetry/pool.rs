@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use prometheus::{Counter, Gauge, Histogram};
 use sqlx::PgPool;
-use sqlx::pool::PoolOptions;
+use sqlx::pool::{PoolConnectionMetadata, PoolOptions};
 use sqlx::postgres::Postgres;
 
 use super::metrics::Metrics;
@@ -97,7 +97,9 @@ impl PoolMetrics {
         in_use.push(Use { made, out: Instant::now() });
     }
 
-    fn came_back(&self, made: Instant) {
+    /// Records that a connection came back.
+    pub fn came_back(&self, connection: &PoolConnectionMetadata) {
+        let made = Instant::now() - connection.age;
         let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
         let distance = |one: &Use| made.max(one.made) - made.min(one.made);
         let nearest = (0..in_use.len()).min_by_key(|index| distance(&in_use[*index]));
@@ -107,10 +109,10 @@ impl PoolMetrics {
         }
     }
 
-    /// Has a pool report each connection that goes out and comes back.
+    /// Has a pool report each connection that goes out; that one came back, [`Self::came_back`] is to be told.
     pub fn observe(self: &Arc<Self>, options: PoolOptions<Postgres>) -> PoolOptions<Postgres> {
         let most = options.get_max_connections() as usize;
-        let [made, lent, returned] = [self; 3].map(Arc::clone);
+        let [made, lent] = [self; 2].map(Arc::clone);
         options
             .acquire_time_level(log::LevelFilter::Debug)
             .after_connect(move |_, connection| {
@@ -119,10 +121,6 @@ impl PoolMetrics {
             })
             .before_acquire(move |_, connection| {
                 lent.went_out(Instant::now() - connection.age, most);
-                async { Ok(true) }.boxed()
-            })
-            .after_release(move |_, connection| {
-                returned.came_back(Instant::now() - connection.age);
                 async { Ok(true) }.boxed()
             })
     }

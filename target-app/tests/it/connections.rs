@@ -1,6 +1,7 @@
 //! Clients that keep their side of HTTP badly: none of them may keep the others out.
 
 use std::fs;
+use std::time::Duration;
 
 use sqlx::Connection;
 use target_app::postgres::Database;
@@ -243,4 +244,32 @@ async fn a_database_that_falls_silent_is_not_ready_until_it_speaks_again() {
     }
     silence.send(false).unwrap();
     assert_eq!(soon("that it is ready", server.operator("/ready")).await.status(), 200);
+}
+
+/// The connection to the database must not come back within it.
+#[tokio::test]
+async fn a_client_that_leaves_while_a_transaction_begins_leaves_none_behind() {
+    let database = database().await;
+    let server = TestServer::start(&database, &["--db-rtt", "300ms", "--pool-size", "1"]).await;
+    let user = server.heavy_user().await;
+    let products = server.json("/products").await;
+    // After its last use, the connection takes an exchange to come back.
+    soon("an idle connection", async {
+        while server.metric(r#"db_client_connections{state="idle"}"#).await < 1.0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let buying = server.checkout(&user, &[(&text(&products["products"][0]["id"]), 1)]).send();
+    // The transaction begins with the request, and takes longer than the buyer's patience.
+    assert!(tokio::time::timeout(Duration::from_millis(100), buying).await.is_err());
+    server.json("/products").await;
+    let open: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM pg_stat_activity
+         WHERE datname = current_database() AND application_name = 'target-app' AND state LIKE 'idle in transaction%'",
+    )
+    .fetch_one(&pool(&database).await)
+    .await
+    .unwrap();
+    assert_eq!(open, 0, "a transaction is open that no request works in");
 }
