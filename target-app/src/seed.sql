@@ -103,8 +103,8 @@ FROM (VALUES
     (4, 'tenant-2', 'Orchard House', 40),
     -- Nobody has ordered yet.
     (5, 'tenant-1', 'The Empty Table', 0),
-    -- Each dish is sold equally often.
-    (6, 'tenant-1', 'Even Keel', 24),
+    -- Each of its many dishes is sold equally often.
+    (6, 'tenant-1', 'Even Keel', 30),
     (7, 'tenant-3', 'Pier Nine', 12),
     -- More orders than anybody reads at once; each of one line, so that code that asks for every line is not waited for too long.
     (8, 'tenant-2', 'Grand Hall', 1300)
@@ -116,12 +116,13 @@ INSERT INTO menu_items (id, restaurant_id, name, price_cents, stock, created_at)
 SELECT pg_temp.uuid_at('dish', r.n * 100 + i, pg_temp.day_zero() + i * interval '1 minute'),
        r.id,
        (ARRAY['Smoked trout','Leek pie','Lamb stew','Beet salad','Onion soup','Roast squash','Fish cakes','Rye toast',
-              'Crème "brûlée" \ (50%)','Baked pear','Herb omelette','Corn fritters'])[i],
+              'Crème "brûlée" \ (50%)','Baked pear','Herb omelette','Corn fritters'])[1 + (i - 1) % 12]
+           || CASE WHEN i > 12 THEN ' no. ' || (i + 11) / 12 ELSE '' END,
        600 + pg_temp.pick('dish price', r.n * 100 + i, 2400),
        200 + pg_temp.pick('dish stock', r.n * 100 + i, 300),
        pg_temp.day_zero() + i * interval '1 minute'
 FROM seeded_restaurant AS r
-CROSS JOIN generate_series(1, 12) AS i;
+CROSS JOIN LATERAL generate_series(1, CASE r.n WHEN 6 THEN 60 ELSE 12 END) AS i;
 
 -- Of five orders one was cancelled, but where dishes are to be sold equally often.
 CREATE TEMPORARY TABLE seeded_meal ON COMMIT DROP AS
@@ -129,8 +130,8 @@ SELECT r.n * 10000000 + i AS i,
        r.id AS restaurant_id,
        r.n,
        pg_temp.day_zero() + i * interval '19 seconds' AS at,
-       CASE WHEN r.n IN (6, 8) THEN 1 ELSE 1 + pg_temp.pick('meal lines', r.n * 10000000 + i, 4) END AS lines,
-       CASE r.n WHEN 6 THEN i % 12 ELSE pg_temp.pick('meal first', r.n * 10000000 + i, 12) END AS first,
+       CASE r.n WHEN 6 THEN 2 WHEN 8 THEN 1 ELSE 1 + pg_temp.pick('meal lines', r.n * 10000000 + i, 4) END AS lines,
+       CASE r.n WHEN 6 THEN i % 30 ELSE pg_temp.pick('meal first', r.n * 10000000 + i, 12) END AS first,
        CASE WHEN i % 5 = 0 AND r.n <> 6 THEN 'cancelled' ELSE (ARRAY['completed','completed','pending'])[1 + i % 3] END AS status
 FROM seeded_restaurant AS r
 CROSS JOIN LATERAL generate_series(1, r.orders) AS i;
@@ -143,7 +144,7 @@ FROM seeded_meal AS m
 CROSS JOIN LATERAL generate_series(0, m.lines - 1) AS line
 JOIN (SELECT restaurant_id, row_number() OVER (PARTITION BY restaurant_id ORDER BY id) - 1 AS n, id, price_cents
       FROM menu_items) AS d
-  ON d.restaurant_id = m.restaurant_id AND d.n = (m.first + line * 5) % 12;
+  ON d.restaurant_id = m.restaurant_id AND d.n = CASE m.n WHEN 6 THEN m.first + line * 30 ELSE (m.first + line * 5) % 12 END;
 
 INSERT INTO restaurant_orders (id, restaurant_id, status, total_cents, created_at)
 SELECT t.order_id, m.restaurant_id, m.status, t.total, m.at

@@ -32,6 +32,9 @@ use crate::api::{Unread, plain_http, read};
 /// Between the moment when all users are there and the start of the load: time for them to take their first tickets.
 const LEAD: Duration = Duration::from_millis(5);
 
+/// How often it is looked whether a request has failed, when the schedule is over.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// The longest answer that is read: many times what any route sends. A server that never ends must not fill the memory.
 const LONGEST_BODY: usize = 4 << 20;
 
@@ -405,13 +408,25 @@ impl Attack {
                 .spawn(move || attack.pacer.run(t0, attack.plan.tickets.iter().map(|ticket| ticket.at)))
                 .expect("a thread can be started");
         }
-        let end = t0 + self.plan.duration + self.plan.drain;
+        let end = async {
+            tokio::time::sleep_until((t0 + self.plan.duration + self.plan.drain / 2).into()).await;
+            let end = t0 + self.plan.duration + self.plan.drain;
+            while Instant::now() < end && !self.has_failures() {
+                tokio::time::sleep_until(end.min(Instant::now() + LOOK).into()).await;
+            }
+        };
         tokio::select! {
-            () = tokio::time::sleep_until(end.into()) => {}
+            () = end => {}
             () = cancel.raised() => {}
             () = interrupt.raised() => {}
         }
         self.cut();
+    }
+
+    /// Whether a request has failed or timed out by now.
+    fn has_failures(&self) -> bool {
+        let failed = |fate: &Fate| matches!(fate.end, End::TimedOut | End::Judged(Outcome::Failed(_)));
+        self.journals.iter().any(|journal| lock(journal).fates.iter().any(failed))
     }
 
     /// Ends the load: nobody takes or sends a ticket any more, and what is in flight is dropped.

@@ -5,6 +5,7 @@ mod contract;
 
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
@@ -18,6 +19,7 @@ use uuid::Uuid;
 
 use super::{
     Audit, Clause, Findings, Shape, WARM_UP, check, machine_p99, ms, p99_within, signal, signal_to_keep_up,
+    within,
 };
 use crate::api::Api;
 use crate::hint::Hinted;
@@ -54,10 +56,21 @@ const WAY: Duration = Duration::from_millis(15);
 const RECOVERY: Duration = Duration::from_secs(4);
 /// Of this many reports, one is of somebody with few orders.
 const SHORT: u32 = 5;
+/// For how long a crowd that wants short reports at one moment would keep all processors busy, had they nothing else to do.
+/// Code that renders on the spot what is short keeps the health check waiting meanwhile.
+const CROWD_TIME: Duration = Duration::from_millis(80);
+/// What a health check may take beside it: far less than the crowd, and more than its queries take.
+const BESIDE_SHORT: Duration = Duration::from_millis(15);
+/// How often there is such a crowd. The best counts, because noise only slows down.
+const TRIES: usize = 3;
+/// Readers in such a crowd at most, for each processor.
+const CROWD_MOST: f64 = 16.0;
+/// What a report may take, or its refusal.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Between two orders of somebody who then asks for the report that has to have them.
 const NEWS: Duration = Duration::from_millis(150);
 /// Readers for each processor who leave, one after the other, when the load is over.
-const CROWD: u32 = 45;
+const CROWD: u32 = 30;
 /// What the next reader may wait for then, in renderings: those that were begun and in line, and the own one.
 const RENDERINGS_AFTER_A_CROWD: u32 = 9;
 
@@ -94,6 +107,10 @@ impl super::Scenario for Scenario {
         HEALTH_RATE + rate.unwrap_or(processors() * MOST_PER_PROCESSOR)
     }
 
+    fn patience(&self) -> Duration {
+        PATIENCE
+    }
+
     fn needs(&self) -> &'static [(&'static str, u64)] {
         &[("health-idle", 50), ("health", 100), ("report", 10)]
     }
@@ -113,10 +130,11 @@ impl super::Scenario for Scenario {
             let users = shop::users(api).await?;
             let second = contract::second_reader(&users).cloned();
             let second = second.ok_or_else(|| Hinted::unseeded("there are fewer than three users"))?;
-            let third = users
-                .iter()
-                .find(|third| third.id != user && third.id != second.id && third.email != shop::NEW_USER);
-            let third = third.ok_or_else(|| Hinted::unseeded("there are fewer than four users"))?.id;
+            let mut third = None;
+            for other in users.iter().filter(|other| other.id != user && other.id != second.id) {
+                third = third.max(Some((shop::orders(api, other.id).await?.len(), other.id)));
+            }
+            let (few, third) = third.ok_or_else(|| Hinted::unseeded("there are fewer than four users"))?;
             // What the contract found to be complete.
             let reports =
                 [(path(user), report_of(api, user).await?), (path(third), report_of(api, third).await?)];
@@ -142,13 +160,18 @@ impl super::Scenario for Scenario {
                 };
                 tickets.push(Ticket { at: reports_from + at, request });
             }
+            let short = rendering.mul_f64(few as f64 / pages.max(1) as f64);
+            let crowd = (processors() * CROWD_TIME.div_duration_f64(short.max(Duration::from_micros(1))))
+                .min(processors() * CROWD_MOST) as usize;
             let least =
                 (LEAST_SHARE * capacity.min(rate) * rush.as_secs_f64() / PARTS as f64).floor().max(1.0);
             Ok(Box::new(Round {
                 tickets,
                 rate,
+                crowd,
                 pages,
                 user,
+                third,
                 reports: reports.into(),
                 second,
                 news: Mutex::default(),
@@ -186,8 +209,11 @@ impl super::Scenario for Scenario {
                     &EXERCISE,
                     "only-clean-refusals",
                     unclean == 0,
-                    "every report ends in 200 or in 503 with Retry-After",
-                    format!("{unclean} of {offered} failed or were still waiting"),
+                    format!(
+                        "within {} s, every report ends in 200 or in 503 with Retry-After",
+                        PATIENCE.as_secs()
+                    ),
+                    format!("{unclean} of {offered} failed, came too late or were still waiting"),
                 ),
             ],
             signals: vec![
@@ -244,9 +270,13 @@ fn processors() -> f64 {
 struct Round {
     tickets: Vec<Ticket>,
     rate: f64,
+    /// Readers of a crowd that wants short reports.
+    crowd: usize,
     /// Pages of the report.
     pages: usize,
     user: Uuid,
+    /// Who has few orders, but more than others with few.
+    third: Uuid,
     /// By their paths.
     reports: HashMap<String, Vec<u8>>,
     /// Who buys and reads beside the load.
@@ -315,6 +345,7 @@ impl super::Round for Round {
             // Now, and not when the load was planned: the machine may have become busy with something else.
             let (rendering, processor) = rendering(api, self.pages).await?;
             let recovered = self.recover(api, rendering).await;
+            let (health, machine) = self.beside_short_reports(api).await?;
             let altered: u64 =
                 ["report", "short-report", "leaver"].map(|name| load.count(name, "altered-report")).iter().sum();
             let news = lock(&self.news).first().cloned();
@@ -345,6 +376,13 @@ impl super::Round for Round {
                     format!("{} delivered", words.join(", ")),
                     )
                 },
+                within(
+                    &EXERCISE,
+                    "short-reports",
+                    (&format!("each health check beside {} short reports", self.crowd), health),
+                    BESIDE_SHORT,
+                    machine,
+                ),
                 check(
                     &EXERCISE,
                     "recovers",
@@ -376,6 +414,34 @@ impl Round {
         parts
     }
 
+    /// What the slowest health check takes beside a crowd that wants short reports, and what the slowest answer of the reference
+    /// server takes, each in the best of some tries.
+    async fn beside_short_reports(&self, api: &Api) -> anyhow::Result<(Duration, Duration)> {
+        let mut quickest = (Duration::MAX, Duration::MAX);
+        for _ in 0..TRIES {
+            let served = AtomicBool::new(false);
+            let crowd = async {
+                // Whether they get one, others say.
+                futures::future::join_all((0..self.crowd).map(|_| report_of(api, self.third))).await;
+                served.store(true, Ordering::Relaxed);
+            };
+            let watch = async {
+                let mut slowest = (Duration::ZERO, Duration::ZERO);
+                while !served.load(Ordering::Relaxed) {
+                    let start = Instant::now();
+                    api.bytes("/health", None).await?;
+                    slowest.0 = slowest.0.max(start.elapsed());
+                    slowest.1 = slowest.1.max(api.reference("/").await?.1);
+                }
+                anyhow::Ok(slowest)
+            };
+            let ((), slowest) = tokio::join!(crowd, watch);
+            let slowest = slowest?;
+            quickest = (quickest.0.min(slowest.0), quickest.1.min(slowest.1));
+        }
+        Ok(quickest)
+    }
+
     /// Has readers leave one after the other, each as the next in line, and asks for a report: nothing that was begun for
     /// them may be in its way for long.
     async fn after_a_crowd(&self, api: &Api, rendering: Duration) -> anyhow::Result<()> {
@@ -391,6 +457,10 @@ impl Round {
             let _ = tokio::time::timeout(patience, report_of(api, self.user)).await;
         };
         futures::future::join_all((0..crowd).map(reader)).await;
+        // Who comes next must not be given what was made for one of them.
+        let next = api.ask(reqwest::Method::GET, &path(self.third), None, None).await?;
+        let own = next.status != 200 || next.body == self.reports[&path(self.third)];
+        ensure!(own, "after {crowd} readers had left, somebody was given another report than their own");
         let start = Instant::now();
         while start.elapsed() < RECOVERY {
             let reply = api.ask(reqwest::Method::GET, &path(self.user), None, None).await?;
@@ -406,11 +476,18 @@ impl Round {
         anyhow::bail!("after {crowd} readers had left, no report was made within {} s", RECOVERY.as_secs())
     }
 
-    /// An order, and a report that has to have it, unless it is refused.
+    /// An order, and a report that has to have it, unless it is refused: also if one that was asked for earlier is still
+    /// being made.
     async fn ensure_news(&self, api: &Api) -> anyhow::Result<()> {
-        contract::buy(api, &self.second).await?;
-        let orders = shop::orders(api, self.second.id).await?;
-        let reply = api.ask(reqwest::Method::GET, &path(self.second.id), None, None).await?;
+        let report = path(self.second.id);
+        let report = || api.ask(reqwest::Method::GET, &report, None, None);
+        let news = async {
+            contract::buy(api, &self.second).await?;
+            let orders = shop::orders(api, self.second.id).await?;
+            anyhow::Ok((orders, report().await?))
+        };
+        let (_, news) = tokio::join!(report(), news);
+        let (orders, reply) = news?;
         match reply.status.as_u16() {
             200 => contract::ensure_report_of(reply.body, &self.second, orders).await,
             // Those of the load say whether this may be.

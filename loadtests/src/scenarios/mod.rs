@@ -46,7 +46,7 @@ pub struct Shape {
 /// Before this, requests are sent and accounted for, and measured by nothing.
 pub const WARM_UP: Duration = Duration::from_millis(300);
 
-/// From sending a request to the end of its answer's body.
+/// What a request may take, unless its scenario says otherwise.
 pub const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a contract may take, and how long the look around before a load, and the audit after it. Most take a fraction
@@ -77,6 +77,11 @@ pub trait Scenario: Sync {
     /// Requests, by name, and how many of each have to be measured in all rounds together before the checks mean anything:
     /// of fewer, a slow one may be missing by chance.
     fn needs(&self) -> &'static [(&'static str, u64)];
+
+    /// What a request may take, from sending it to the end of its answer's body.
+    fn patience(&self) -> Duration {
+        TIMEOUT
+    }
 
     /// Whether the scenario rests on when requests are sent, so that a closed loop makes nonsense of it.
     fn needs_schedule(&self) -> bool {
@@ -251,12 +256,34 @@ fn p99_within(exercise: &Exercise, name: &str, load: &Load, request: &str, limit
     let missed = |limit: u64| late(limit) > late_by_chance(asked);
     let allowed = limit + ALLOWED * machine;
     let doubtful = missed(allowed) && machine > UNDISTURBED_US && !missed(limit + DOUBTED * machine);
-    let doubt = doubtful
-        .then(|| format!("the machine was busy: a reference server beside it took {} as well", ms(machine)));
+    let doubt = doubtful.then(|| busy(machine));
     let expected = format!("1 in 100 later than {} and {} for the machine", ms(limit), ms(ALLOWED * machine));
     let p99 = ms(responses.value_at_quantile(0.99));
     let observed = format!("{} of {asked}, p99 {p99}", late(allowed));
     CheckResult { doubt, ..check(exercise, name, !missed(allowed), expected, observed) }
+}
+
+/// The objective that the slowest of some requests is answered within a limit on this machine, where the reference server's
+/// slowest answer took `machine` meanwhile.
+fn within(
+    exercise: &Exercise,
+    name: &str,
+    (what, slowest): (&str, Duration),
+    limit: Duration,
+    machine: Duration,
+) -> CheckResult {
+    let held = |latencies: u64| slowest <= limit + machine * latencies as u32;
+    let disturbed = machine > Duration::from_micros(UNDISTURBED_US);
+    let doubt = (disturbed && !held(ALLOWED) && held(DOUBTED)).then(|| busy(machine.as_micros() as u64));
+    let allowed = ms((machine * ALLOWED as u32).as_micros() as u64);
+    let expected = format!("{what} within {limit:?} and {allowed} for the machine");
+    let observed = format!("the slowest took {}", ms(slowest.as_micros() as u64));
+    CheckResult { doubt, ..check(exercise, name, held(ALLOWED), expected, observed) }
+}
+
+/// Why something that was late may not be the server's fault.
+fn busy(machine: u64) -> String {
+    format!("the machine was busy: a reference server beside it took {} as well", ms(machine))
 }
 
 /// How many of so many requests are late at most, in 999 of 1,000 loads in which one in a hundred is.
@@ -289,6 +316,26 @@ fn ms(micros: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_slow_beside_a_slow_machine_is_doubted() {
+        let exercise = &target_app::exercises::frozen_health::EXERCISE;
+        let millis = Duration::from_millis;
+        let judged = |slowest, machine| {
+            let limit = millis(10);
+            let found = within(exercise, "short-reports", ("each", millis(slowest)), limit, millis(machine));
+            (found.held, found.doubt.is_some())
+        };
+        assert_eq!(judged(10, 0), (true, false));
+        assert_eq!(
+            judged(15, 2),
+            (false, false),
+            "2 ms explain 4, and a machine that is not busy is no excuse"
+        );
+        assert_eq!(judged(18, 4), (true, false));
+        assert_eq!(judged(30, 5), (false, true));
+        assert_eq!(judged(60, 5), (false, false), "no machine makes that of 5 ms");
+    }
 
     #[test]
     fn a_few_late_ones_are_chance_and_many_are_not() {

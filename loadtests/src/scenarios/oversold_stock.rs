@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
 use rand::RngExt;
 use rand::seq::{IndexedRandom, SliceRandom};
@@ -45,8 +46,15 @@ const CROWDED: usize = 4;
 const QUEUES: usize = 4;
 const QUEUE: usize = 24;
 
+/// Carts in each queue that cannot be bought, because nobody knows the buyer or a product. They must be refused, and do no
+/// harm to those beside them.
+const MISTAKES: usize = 4;
+
 /// Of this many buyers, one leaves before the answer.
 const LEAVER: usize = 12;
+
+/// Buyers for each server who leave, many at a time, when the load is over: more than any pool has connections.
+const CROWD_OF_LEAVERS: usize = 60;
 
 /// Users who do nothing but leave: who may have an order that nobody was told of.
 const LEAVERS: usize = 3;
@@ -96,7 +104,7 @@ impl super::Scenario for Scenario {
     }
 
     fn total_rate(&self, rate: Option<f64>) -> f64 {
-        rate.unwrap_or(RATE) + CATALOGUE_RATE + (CROWDS * CROWD + QUEUES * QUEUE) as f64
+        rate.unwrap_or(RATE) + CATALOGUE_RATE + (CROWDS * CROWD + QUEUES * (QUEUE + MISTAKES)) as f64
     }
 
     fn needs(&self) -> &'static [(&'static str, u64)] {
@@ -154,8 +162,13 @@ impl super::Scenario for Scenario {
             };
             for queue in 0..QUEUES {
                 let Ok([product]) = take::<1>(&mut stock, 2 * QUEUE..=usize::MAX) else { break };
-                for _ in 0..QUEUE {
-                    plan.stays("crowd", moment(queue, QUEUES), &[(product, 1)]);
+                let at = moment(queue, QUEUES);
+                for nth in 0..QUEUE {
+                    // Among the others, and not after them.
+                    if nth % (QUEUE / MISTAKES) == 0 {
+                        plan.mistakes(at, product);
+                    }
+                    plan.stays("crowd", at, &[(product, 1)]);
                 }
             }
             for crowd in 0..CROWDS {
@@ -179,6 +192,7 @@ impl super::Scenario for Scenario {
                 users,
                 leavers: plan.leavers,
                 leaving,
+                leaving_after: CROWD_OF_LEAVERS * api.targets.len(),
                 rushed,
                 bundled,
                 before,
@@ -249,6 +263,18 @@ impl Plan {
         self.tickets.push(Ticket { at, request: Request { hang_up: Some(patience), ..request } });
     }
 
+    /// Somebody nobody knows wants a product, or somebody wants one that nobody sells beside it.
+    fn mistakes(&mut self, at: Duration, product: Uuid) {
+        let buyer = *self.buyers.choose(&mut self.rng).expect("there are some");
+        let unknown = Uuid::from_u128(self.rng.random());
+        let cart = match self.rng.random() {
+            true => Cart::of(unknown, &[(product, 1)]),
+            false => Cart::of(buyer, &[(product, 1), (unknown, 1)]),
+        };
+        let request = Request::post("mistake", "/orders/checkout", cart.json());
+        self.tickets.push(Ticket { at, request });
+    }
+
     fn stays(&mut self, name: &'static str, at: Duration, items: &[(Uuid, i32)]) {
         let buyer = *self.buyers.choose(&mut self.rng).expect("there are some");
         let request = Request::post(name, "/orders/checkout", Cart::of(buyer, items).json());
@@ -274,8 +300,9 @@ struct Round {
     /// All of them.
     users: Vec<Uuid>,
     leavers: Vec<Uuid>,
-    /// How many requests are theirs.
+    /// How many requests are theirs, in the load and after it.
     leaving: usize,
+    leaving_after: usize,
     rushed: Uuid,
     bundled: [Uuid; BUNDLED],
     before: Books,
@@ -295,7 +322,7 @@ impl super::Round for Round {
             "Poisson arrivals, {:.0} checkouts a second over {servers}: first a rush at one product with {} in stock, then at \
              bundles of 1 to 3 out of {BUNDLED} with {}, 1 to 3 pieces each, in any sequence. One buyer in {LEAVER} hangs up. \
              Beside it, of products that are in stock, {CROWDS} crowds of {CROWD} buyers who want 3 of the same {CROWDED} at one \
-             moment, and {QUEUES} of {QUEUE} who want one; and {CATALOGUE_RATE:.0} pages of the catalogue a second",
+             moment, and {QUEUES} of {QUEUE} who want one, beside {MISTAKES} carts that cannot be bought; and {CATALOGUE_RATE:.0} pages of the catalogue a second",
             self.rate,
             stock(&self.rushed),
             bundled.join(", "),
@@ -333,6 +360,12 @@ impl super::Round for Round {
                 status => Outcome::Failed(status_reason(status)),
             };
         }
+        if request.name == "mistake" {
+            return match answer.status {
+                422 => Outcome::Ok,
+                status => Outcome::Failed(status_reason(status)),
+            };
+        }
         let cart: Cart =
             serde_json::from_slice(request.body.as_deref().unwrap_or_default()).expect("made here");
         match answer.status {
@@ -366,6 +399,7 @@ impl super::Round for Round {
 
     fn audit<'a>(&'a self, api: &'a Api, load: &'a Load) -> BoxFuture<'a, anyhow::Result<Audit>> {
         async move {
+            self.leave(api).await;
             let unanswered = self.unanswered(load);
             // First, because what it buys is in the books as well.
             let recovered = self.recover(api).await;
@@ -468,7 +502,22 @@ impl Round {
     fn unanswered(&self, load: &Load) -> usize {
         let left = load.count("leaver", "hung-up") + load.warm_up.ok;
         let others = [&load.tickets, &load.warm_up].map(|tickets| tickets.timed_out + tickets.in_flight);
-        self.leaving.max(left as usize) + others.iter().sum::<u64>() as usize
+        self.leaving.max(left as usize) + self.leaving_after + others.iter().sum::<u64>() as usize
+    }
+
+    /// Has buyers leave: nothing that was begun for them may be in anybody's way afterwards.
+    async fn leave(&self, api: &Api) {
+        let products = [self.rushed].into_iter().chain(self.bundled).cycle();
+        let carts: Vec<Cart> = (self.leavers.iter().cycle().zip(products))
+            .map(|(leaver, product)| Cart::of(*leaver, &[(product, 1)]))
+            .take(self.leaving_after)
+            .collect();
+        let leaving = futures::stream::iter(carts).enumerate().map(|(nth, cart)| async move {
+            // In the middle of a checkout, wherever that is.
+            let patience = Duration::from_micros(300 + 150 * (nth as u64 % 20));
+            let _ = tokio::time::timeout(patience, cart.check_out(api)).await;
+        });
+        leaving.buffer_unordered(QUEUE).collect::<()>().await;
     }
 
     /// Buys a piece of everything that was in the load, and says how many there were.
@@ -549,7 +598,7 @@ impl Round {
         let others: Vec<&Order> =
             after.new_orders(&self.before).filter(|order| !confirmed.contains_key(&order.id)).collect();
         let strangers = others.iter().filter(|order| !self.leavers.contains(&order.user_id)).count();
-        let untold = unanswered - self.leaving;
+        let untold = unanswered - self.leaving - self.leaving_after;
         let flaw = if lost > 0 {
             Some(format!("{lost} of {} confirmed orders are missing or altered", sales.len()))
         } else if confirmed.len() < sales.len() {

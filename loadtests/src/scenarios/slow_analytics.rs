@@ -4,9 +4,10 @@ mod contract;
 mod sums;
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use futures::future::{BoxFuture, FutureExt};
 use rand::RngExt;
 use rand_pcg::Pcg64;
@@ -33,6 +34,10 @@ const LEAVER: u32 = 12;
 const LIMIT_US: u64 = 10_000;
 /// SQL statements that an analytics request may take, however many orders there are.
 const FEW: f64 = 10.0;
+/// Guests who order the same dish at one moment when the load is over, look at the analytics, and do so again some times.
+/// Each has to find every order that was confirmed before, however many look at the same time.
+const GUESTS: usize = 8;
+const TURNS: usize = 3;
 /// How long a statement may be sent after the answer, and still be put down to the request.
 const SETTLED: Duration = Duration::from_millis(40);
 
@@ -89,8 +94,8 @@ impl super::Scenario for Scenario {
             let long = contract::longest_list(api).await?;
             let growth = match api.counts_statements() {
                 true => Some(Growth {
-                    few: (sums[1].1.orders, statements(api, sums[1].0).await?),
-                    many: (Sums::read(api, long).await?.orders, statements(api, long).await?),
+                    few: statements(api, sums[1].0).await?,
+                    many: statements(api, long).await?,
                 }),
                 false => None,
             };
@@ -148,15 +153,16 @@ impl super::Scenario for Scenario {
     }
 }
 
-/// Statements that the server sends for one analytics request; none where it was not answered in time.
-async fn statements(api: &Api, restaurant: Restaurant) -> anyhow::Result<Option<f64>> {
+/// How many orders the server sums up for one analytics request, and the statements that it sends for it; nothing where it does
+/// not answer in time.
+async fn statements(api: &Api, restaurant: Restaurant) -> anyhow::Result<Option<(i64, f64)>> {
     let before = settled(api).await?;
-    match restaurant.analytics(api).await {
-        Ok(reply) => reply.with_status(200)?,
+    let seen: Analytics = match restaurant.analytics(api).await {
+        Ok(reply) => reply.with_status(200)?.json()?,
         Err(error) if is_timeout(&error) => return Ok(None),
         Err(error) => return Err(error),
     };
-    Ok(Some(settled(api).await? - before))
+    Ok(Some((seen.total_orders, settled(api).await? - before)))
 }
 
 /// The server's count of statements when it grows no more: a request may leave work behind.
@@ -174,8 +180,8 @@ async fn settled(api: &Api) -> anyhow::Result<f64> {
 
 /// Orders and the statements that one request over them takes, for a small restaurant and for the one with the longest list.
 struct Growth {
-    few: (i64, Option<f64>),
-    many: (i64, Option<f64>),
+    few: Option<(i64, f64)>,
+    many: Option<(i64, f64)>,
 }
 
 /// The analytics in an answer, and when they were asked for, from the start of the load.
@@ -238,16 +244,12 @@ impl super::Round for Round {
             let wrong = load.count("analytics", "wrong-totals");
             let right = load.count("analytics", "ok");
             let stale = self.stale();
-            // What was not answered may have been ordered, so it is counted anew.
-            let afterwards = match Sums::read(api, self.busy).await {
-                Ok(sums) => ensure_right(api, self.busy, &sums).await,
-                Err(error) => Err(error),
-            };
+            let afterwards = self.afterwards(api).await;
             let mut checks = vec![check(
                 &EXERCISE,
                 "totals-right",
                 wrong == 0 && stale == 0 && right > 0 && afterwards.is_ok(),
-                "each answer has every order that was confirmed before it was asked for, and so has one after the load",
+                "each answer has every order that was confirmed before it was asked for, and so have those after the load",
                 match (wrong + right, afterwards) {
                     (0, _) => "no answer to compare".into(),
                     (_, Err(error)) => format!("after the load: {error:#}"),
@@ -263,21 +265,22 @@ impl super::Round for Round {
                     "a foreign server does not tell its statements",
                 )),
                 Some(Growth { few, many }) => {
-                    let words = |(orders, statements): &(i64, Option<f64>)| match statements {
-                        Some(statements) => format!("{statements} for {orders}"),
-                        None => format!("no answer in time for {orders}"),
+                    let words = |counted: &Option<(i64, f64)>| match counted {
+                        Some((orders, statements)) => format!("{statements} for {orders} orders"),
+                        None => "no answer in time".into(),
                     };
-                    let story = format!("statements: {} orders, {}", words(many), words(few));
-                    let constant = |few: f64, many: f64| many <= few && many <= FEW;
+                    let story = format!("statements: {}, {}", words(many), words(few));
+                    let statements = few.zip(*many).map(|((_, few), (_, many))| (few, many));
                     checks.push(check(
                         &EXERCISE,
                         "constant-statements",
-                        few.1.zip(many.1).is_some_and(|(few, many)| constant(few, many)),
-                        format!("at most {FEW}, and as many for {} orders as for {}", many.0, few.0),
+                        statements.is_some_and(|(few, many)| many <= few && many <= FEW),
+                        format!("at most {FEW}, and as many for many orders as for few"),
                         story.clone(),
                     ));
-                    let drawn = many.1.unwrap_or(many.0 as f64);
-                    signals.push(signal("statements per analytics request", drawn, "statements", Some(FEW)));
+                    if let Some((_, many)) = statements {
+                        signals.push(signal("statements per analytics request", many, "statements", Some(FEW)));
+                    }
                     sentence = format!("{story}; {sentence}");
                 }
             }
@@ -288,6 +291,28 @@ impl super::Round for Round {
 }
 
 impl Round {
+    /// Whether the analytics are right when the load is over: for guests who order and look at once, and for who looks then.
+    async fn afterwards(&self, api: &Api) -> anyhow::Result<()> {
+        // What was not answered may have been ordered, so it is counted anew.
+        let orders = Sums::read(api, self.busy).await?.orders;
+        let confirmed = AtomicI64::new(orders);
+        let guest = async || {
+            for _ in 0..TURNS {
+                self.busy.order(api, &[(self.dish.id, 1)]).await?.with_status(201)?;
+                let least = confirmed.fetch_add(1, Ordering::SeqCst) + 1;
+                let seen: Analytics = self.busy.analytics(api).await?.with_status(200)?.json()?;
+                let counted = seen.total_orders;
+                ensure!(
+                    counted >= least,
+                    "{GUESTS} guests ordered at once, and of {least} confirmed orders {counted} were counted"
+                );
+            }
+            anyhow::Ok(())
+        };
+        futures::future::try_join_all((0..GUESTS).map(|_| guest())).await?;
+        ensure_right(api, self.busy, &Sums::read(api, self.busy).await?).await
+    }
+
     /// What must be said when `more` orders of the load have been counted.
     fn after(&self, more: i64) -> Sums {
         let mut sums = self.sums.clone();

@@ -38,7 +38,7 @@ async fn of_user(
 
 /// Buy what is in a cart
 ///
-/// 409 when there is not enough in stock for every line; then nothing was bought.
+/// 409 when there is not enough in stock for every line, with the id of a product that is short; then nothing was bought.
 #[utoipa::path(post, path = "/orders/checkout", tag = "shop", request_body = Cart,
     responses((status = CREATED, body = Order), (status = CONFLICT)))]
 async fn checkout(

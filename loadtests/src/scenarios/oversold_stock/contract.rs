@@ -50,6 +50,14 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
     for items in [[(plain.id, 1), (scarce.id, 1)], [(scarce.id, 1), (plain.id, 1)]] {
         shop.refuses(&Cart::of(buyer, &items), 409).await?;
     }
+    clause.is("a refusal names the product that is short, and none that is not");
+    for items in [[(plain.id, 1), (scarce.id, 1)], [(scarce.id, 1), (cheap.id, 1)]] {
+        let refusal = Cart::of(buyer, &items).check_out(api).await?.with_status(409)?;
+        let refusal = String::from_utf8_lossy(&refusal.body).to_lowercase();
+        let named = |(id, _): &&(Uuid, i32)| refusal.contains(&id.to_string());
+        let named: Vec<Uuid> = items.iter().filter(named).map(|(id, _)| *id).collect();
+        ensure!(named == [scarce.id], "{} is short, and the answer is {refusal}", scarce.id);
+    }
     clause.is("a product that the shop does not sell is 422, and then nothing is bought, wherever it stands");
     let unknown = Uuid::now_v7();
     shop.refuses(&Cart::of(buyer, &[(unknown, 1)]), 422).await?;

@@ -45,4 +45,11 @@ corpus! {
     check_constraint "check-constraint" Fixed "Takes without comparing and lets the table's own constraint refuse."
     one_statement "one-statement" Fixed "Locks, compares, takes and writes the order in a single statement."
     stored_function "stored-function" Fixed "A function in the database takes the cart's products by id."
+
+    shared_batch "shared-batch" Tempting "Carts that wait share a transaction, and one mistake fails all of them."
+    misnamed_line "misnamed-line" Tempting "Takes all lines at once, and names the last one when any is short."
+    own_connections "own-connections" Tempting "Buys over connections beside the pool, and never replaces a broken one."
+
+    sorted_key_locks "sorted-key-locks" Fixed "Locks the products by sorted advisory keys before it reads them."
+    group_commit "group-commit" Fixed "Carts that wait share a transaction; what is odd is bought one by one."
 }

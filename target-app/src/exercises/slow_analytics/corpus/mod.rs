@@ -34,4 +34,11 @@ corpus! {
     all_lines "all-lines" Fixed "One statement reads all lines; they are summed here."
     kept_sums "kept-sums" Fixed "Sums that triggers keep with every change, read by key."
     versioned_cache "versioned-cache" Fixed "Keeps the result with a version that every change of the data raises."
+
+    joined_flight "joined-flight" Tempting "Who asks while a statement is under way gets its result."
+    session_isolation "session-isolation" Tempting "Leaves the connection at REPEATABLE READ."
+    tie_margin "tie-margin" Tempting "Reads the twenty best dishes and sorts them here, without a sequence among equals."
+
+    boarding_flight "boarding-flight" Fixed "Whoever asks before the statement is sent shares it."
+    same_snapshot "same-snapshot" Fixed "Keeps the result while the database says that nothing has changed."
 }
