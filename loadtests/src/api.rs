@@ -10,6 +10,9 @@ use reqwest::header::HeaderMap;
 use reqwest::{Client, ClientBuilder, Method, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
 
 use crate::hint::Hinted;
 
@@ -43,6 +46,8 @@ pub struct Api {
     operators: Vec<Url>,
     turn: AtomicUsize,
     reference: Option<Url>,
+    /// The servers' database, where it is the lab's own.
+    database: Option<PgConnectOptions>,
 }
 
 /// An answer, whatever its status.
@@ -92,12 +97,44 @@ impl Reply {
 impl Api {
     /// The servers at `targets`; `operators` are their operator ports, or empty.
     pub fn new(targets: Vec<Url>, operators: Vec<Url>) -> anyhow::Result<Self> {
-        Ok(Api { client: client(TIMEOUT)?, targets, operators, turn: AtomicUsize::new(0), reference: None })
+        Ok(Api {
+            client: client(TIMEOUT)?,
+            targets,
+            operators,
+            turn: AtomicUsize::new(0),
+            reference: None,
+            database: None,
+        })
     }
 
     /// The same, with the address of the reference server beside them.
     pub fn beside(self, reference: Url) -> Self {
         Api { reference: Some(reference), ..self }
+    }
+
+    /// The same, of servers that work on this database.
+    pub fn on(self, database: PgConnectOptions) -> Self {
+        Api { database: Some(database), ..self }
+    }
+
+    /// Does the work of somebody else in the servers' database, a transaction that locks what `rows` selects by `ids`, until `over` is.
+    /// On a foreign server, whose database is unknown, nothing is done.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn hold(
+        &self,
+        rows: &'static str,
+        ids: &[Uuid],
+        over: impl Future<Output = ()>,
+    ) -> anyhow::Result<()> {
+        let Some(database) = &self.database else { return Ok(()) };
+        let mut connection = PgConnection::connect_with(database).await?;
+        let mut transaction = connection.begin().await?;
+        sqlx::query(rows).bind(ids).execute(&mut *transaction).await?;
+        over.await;
+        transaction.rollback().await?;
+        Ok(connection.close().await?)
     }
 
     /// What the reference server answers to a `GET` of this path, and how long it takes.

@@ -19,11 +19,11 @@ use crate::load::{self, Cancel, LoadError, Mode, Plan, arrivals};
 use crate::reference::{self, REFERENCE, Reference};
 use crate::report;
 use crate::results::{Environment, ExerciseResult, Generator, Results, SCHEMA_VERSION, VariantResult};
-use crate::scenarios::{self, Scenario, Shape, TIMEOUT, WARM_UP};
+use crate::scenarios::{self, Scenario, Shape, WARM_UP};
 use crate::verdict::{self, RoundResult};
 
-/// What requests in flight get at the end of a schedule.
-const DRAIN: Duration = Duration::from_millis(1_000);
+/// What requests in flight get at the end of a schedule; a third of it, when one has failed.
+const DRAIN: Duration = Duration::from_millis(2_000);
 
 /// Requests in flight at most. More than any scenario has unless its server stands still.
 pub const USERS: usize = 400;
@@ -299,7 +299,8 @@ impl ExerciseRun<'_> {
                 let operators = deployed.addresses().map(|ready| ready.operator);
                 let listed = (self.job.exporter.as_ref())
                     .map(|exporter| exporter.list(operators, exercise, variant.name, run_id));
-                let api = deployed.api()?.beside(self.reference.url()?);
+                let api =
+                    deployed.api()?.beside(self.reference.url()?).on(deployed.database().admin_options());
                 let mut measured = tokio::select! {
                     measured = self.measure(&api, variant, number, repeat) => measured,
                     lost = lab.postgres.lost() => Err(lost.into()),
@@ -387,7 +388,7 @@ impl ExerciseRun<'_> {
                 Mode::Open => USERS,
                 Mode::Closed => CLOSED_USERS,
             },
-            timeout: TIMEOUT,
+            timeout: self.scenario.patience(),
             drain: DRAIN,
             mode: self.job.mode,
             trace_seed: load::trace_seed(&format!(

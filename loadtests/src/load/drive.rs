@@ -409,7 +409,7 @@ impl Attack {
                 .expect("a thread can be started");
         }
         let end = async {
-            tokio::time::sleep_until((t0 + self.plan.duration + self.plan.drain / 2).into()).await;
+            tokio::time::sleep_until((t0 + self.plan.duration + self.plan.drain / 3).into()).await;
             let end = t0 + self.plan.duration + self.plan.drain;
             while Instant::now() < end && !self.has_failures() {
                 tokio::time::sleep_until(end.min(Instant::now() + LOOK).into()).await;

@@ -72,7 +72,7 @@ pub struct Plan {
     pub users: usize,
     /// From sending to the end of the body.
     pub timeout: Duration,
-    /// What requests get after `duration` to be sent and answered, before they are cut off; half of it when one has failed by
+    /// What requests get after `duration` to be sent and answered, before they are cut off; a third of it when one has failed by
     /// then, because the others would only fail as well.
     pub drain: Duration,
     /// Open or closed.

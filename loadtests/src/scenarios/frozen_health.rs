@@ -32,7 +32,7 @@ const HEALTH_RATE: f64 = 200.0;
 /// How long the health check is asked alone, after the warm-up.
 const IDLE: Duration = Duration::from_millis(500);
 /// Reports offered, as a multiple of what all processors together could render.
-const OVERLOAD: f64 = 3.0;
+const OVERLOAD: f64 = 4.0;
 /// Reports a second offered for each processor at most: a server that renders a report in less than 30 ms, or remembers it,
 /// need not refuse any.
 const MOST_PER_PROCESSOR: f64 = 100.0;
@@ -70,7 +70,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Between two orders of somebody who then asks for the report that has to have them.
 const NEWS: Duration = Duration::from_millis(150);
 /// Readers for each processor who leave, one after the other, when the load is over.
-const CROWD: u32 = 30;
+const CROWD: u32 = 24;
 /// What the next reader may wait for then, in renderings: those that were begun and in line, and the own one.
 const RENDERINGS_AFTER_A_CROWD: u32 = 9;
 
@@ -100,7 +100,7 @@ impl super::Scenario for Scenario {
     }
 
     fn shape(&self) -> Shape {
-        Shape { rate: None, duration: Duration::from_millis(2_300), replicas: 1 }
+        Shape { rate: None, duration: Duration::from_millis(2_000), replicas: 1 }
     }
 
     fn total_rate(&self, rate: Option<f64>) -> f64 {

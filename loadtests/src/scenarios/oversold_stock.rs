@@ -3,10 +3,12 @@
 
 mod contract;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
 use rand::RngExt;
@@ -50,6 +52,11 @@ const QUEUE: usize = 24;
 /// harm to those beside them.
 const MISTAKES: usize = 4;
 
+/// How long before such a crowd comes, and after it, somebody else works on its products: all of the crowd begin while none
+/// can go on, so that no seam is missed by luck. A foreign server has no such helper.
+const HELD_BEFORE: Duration = Duration::from_millis(10);
+const HELD_AFTER: Duration = Duration::from_millis(15);
+
 /// Of this many buyers, one leaves before the answer.
 const LEAVER: usize = 12;
 
@@ -70,6 +77,12 @@ const CATALOGUE_LIMIT_US: u64 = 100_000;
 
 /// Of this many confirmed orders, one is read back at once.
 const READ_BACK: usize = 6;
+
+/// Buyers of one product when the load is over, each again as soon as it has bought, of a few products one after the other.
+/// Code that gives up when it has lost a race a few times refuses some of them.
+const RACERS: usize = 20;
+const RACES: usize = 3;
+const LAPS: usize = 3;
 
 /// How often the books are read, at most, until they balance or do not change, and the time between two readings.
 const READINGS: u32 = 5;
@@ -156,13 +169,17 @@ impl super::Scenario for Scenario {
                 plan.checkout(at, &items);
             }
             // Of what is in stock for all of them, so none may be refused.
+            // After the rush, which must sell out also where everybody waits for everybody.
             let moment = |nth: usize, of: usize| {
-                let span = shape.duration.saturating_sub(WARM_UP + WARM_UP);
-                WARM_UP + span.mul_f64((nth as f64 + 0.5) / of as f64)
+                let from = bundles_from.max(WARM_UP);
+                from + shape.duration.saturating_sub(from).mul_f64((nth as f64 + 0.5) / of as f64)
             };
+            let mut held = Vec::new();
             for queue in 0..QUEUES {
                 let Ok([product]) = take::<1>(&mut stock, 2 * QUEUE..=usize::MAX) else { break };
-                let at = moment(queue, QUEUES);
+                // The first one has the servers open all connections that their pools may have, before anything is measured.
+                let at = if queue == 0 { WARM_UP / 3 } else { moment(queue - 1, QUEUES - 1) };
+                held.push((at, vec![product]));
                 for nth in 0..QUEUE {
                     // Among the others, and not after them.
                     if nth % (QUEUE / MISTAKES) == 0 {
@@ -171,8 +188,11 @@ impl super::Scenario for Scenario {
                     plan.stays("crowd", at, &[(product, 1)]);
                 }
             }
+            let mut stocked = Vec::new();
             for crowd in 0..CROWDS {
                 let Ok(mut products) = take::<CROWDED>(&mut stock, 2 * CROWD..=usize::MAX) else { break };
+                stocked.extend(products);
+                held.push((moment(crowd, CROWDS), products.to_vec()));
                 for _ in 0..CROWD {
                     products.shuffle(&mut plan.rng);
                     let items: Vec<_> = products[1..].iter().map(|id| (*id, 1)).collect();
@@ -195,6 +215,9 @@ impl super::Scenario for Scenario {
                 leaving_after: CROWD_OF_LEAVERS * api.targets.len(),
                 rushed,
                 bundled,
+                stocked,
+                held,
+                start: OnceLock::new(),
                 before,
                 sales: Mutex::default(),
                 refusals: Mutex::default(),
@@ -227,7 +250,7 @@ fn take<const N: usize>(
     stock: &mut Vec<&Product>,
     bounds: std::ops::RangeInclusive<usize>,
 ) -> anyhow::Result<[Uuid; N]> {
-    stock.sort_by_key(|product| (std::cmp::Reverse(product.inventory), product.id));
+    stock.sort_by_key(|product| (Reverse(product.inventory), product.id));
     let fits =
         |product: &Product| usize::try_from(product.inventory).is_ok_and(|pieces| bounds.contains(&pieces));
     let taken: Vec<Uuid> =
@@ -305,6 +328,12 @@ struct Round {
     leaving_after: usize,
     rushed: Uuid,
     bundled: [Uuid; BUNDLED],
+    /// Products of which most is left when the load is over.
+    stocked: Vec<Uuid>,
+    /// What crowds want, and when they come, from the start of the load.
+    held: Vec<(Duration, Vec<Uuid>)>,
+    /// When the load started, as far as an answer has told.
+    start: OnceLock<Instant>,
     before: Books,
     sales: Mutex<Vec<Sale>>,
     refusals: Mutex<Vec<Refusal>>,
@@ -333,9 +362,9 @@ impl super::Round for Round {
         std::mem::take(&mut self.tickets)
     }
 
-    /// Reads orders back as soon as they were confirmed.
+    /// Reads orders back as soon as they were confirmed, and works on what the crowds want.
     fn beside<'a>(&'a self, api: &'a Api) -> BoxFuture<'a, ()> {
-        async move {
+        let read_back = async move {
             let mut to_read = lock(&self.to_read).take().expect("it is read once");
             while let Some(order) = to_read.recv().await {
                 match shop::orders(api, order.user_id).await {
@@ -348,11 +377,12 @@ impl super::Round for Round {
             }
             // Nobody confirms any more; what waits for this ends with the load.
             std::future::pending().await
-        }
-        .boxed()
+        };
+        async move { tokio::join!(read_back, self.hold(api)).0 }.boxed()
     }
 
     fn judge(&self, request: &Request, answer: &Answer<'_>) -> Outcome {
+        self.start.get_or_init(|| Instant::now() - answer.done);
         if request.name == "catalogue" {
             return match answer.status {
                 200 if is_page(answer.body) => Outcome::Ok,
@@ -505,11 +535,29 @@ impl Round {
         self.leaving.max(left as usize) + self.leaving_after + others.iter().sum::<u64>() as usize
     }
 
+    /// Works on the products of each crowd while it comes.
+    async fn hold(&self, api: &Api) {
+        // In one sequence, as the fixed variant has it.
+        const HOLD: &str = "SELECT FROM products WHERE id = ANY($1) ORDER BY id FOR UPDATE";
+        let start = loop {
+            match self.start.get() {
+                Some(start) => break *start,
+                None => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        };
+        let held = self.held.iter().map(|(at, products)| async move {
+            tokio::time::sleep_until((start + at.saturating_sub(HELD_BEFORE)).into()).await;
+            let over = tokio::time::sleep_until((start + *at + HELD_AFTER).into());
+            // Without it the crowd comes all the same.
+            let _ = api.hold(HOLD, products, over).await;
+        });
+        futures::future::join_all(held).await;
+    }
+
     /// Has buyers leave: nothing that was begun for them may be in anybody's way afterwards.
     async fn leave(&self, api: &Api) {
-        let products = [self.rushed].into_iter().chain(self.bundled).cycle();
-        let carts: Vec<Cart> = (self.leavers.iter().cycle().zip(products))
-            .map(|(leaver, product)| Cart::of(*leaver, &[(product, 1)]))
+        let carts: Vec<Cart> = (self.leavers.iter().cycle().zip(self.stocked.iter().cycle()))
+            .map(|(leaver, product)| Cart::of(*leaver, &[(*product, 1)]))
             .take(self.leaving_after)
             .collect();
         let leaving = futures::stream::iter(carts).enumerate().map(|(nth, cart)| async move {
@@ -518,6 +566,33 @@ impl Round {
             let _ = tokio::time::timeout(patience, cart.check_out(api)).await;
         });
         leaving.buffer_unordered(QUEUE).collect::<()>().await;
+    }
+
+    /// Has buyers race for products of which there are enough for all.
+    async fn race(&self, api: &Api) -> anyhow::Result<()> {
+        let products = shop::products(api).await?;
+        let mut products: Vec<&Product> = products.values().collect();
+        products.sort_by_key(|product| Reverse(product.inventory));
+        let buyers = self.users.iter().filter(|user| !self.leavers.contains(user)).cycle();
+        let racers: Vec<Uuid> = buyers.take(RACERS).copied().collect();
+        for product in products.iter().take(RACES) {
+            if (product.inventory as usize) < RACERS * LAPS {
+                break;
+            }
+            let race = racers.iter().map(|racer| async {
+                for _ in 0..LAPS {
+                    let reply = Cart::of(*racer, &[(product.id, 1)]).check_out(api).await?;
+                    let reply =
+                        reply.with_status(201).context("buyers raced for what there was enough of")?;
+                    let order = Order::read(&reply.body)?;
+                    lock(&self.sales).push(Sale { order, sent: Duration::MAX });
+                }
+                anyhow::Ok(())
+            });
+            // To the end, also when one has failed: what the others buy is in the books.
+            futures::future::join_all(race).await.into_iter().collect::<anyhow::Result<()>>()?;
+        }
+        Ok(())
     }
 
     /// Buys a piece of everything that was in the load, and says how many there were.
@@ -561,6 +636,7 @@ impl Round {
                 }
             }
         }
+        self.race(api).await?;
         Ok(bought)
     }
 
@@ -620,9 +696,9 @@ impl Round {
     /// asked later. Nothing adds stock in this shop.
     fn refused_wrongly(&self, after: &Books) -> usize {
         let (mut sales, refusals) = (lock(&self.sales), lock(&self.refusals));
-        sales.sort_by_key(|sale| std::cmp::Reverse(sale.sent));
+        sales.sort_by_key(|sale| Reverse(sale.sent));
         let mut refusals: Vec<&Refusal> = refusals.iter().collect();
-        refusals.sort_by_key(|refusal| std::cmp::Reverse(refusal.done));
+        refusals.sort_by_key(|refusal| Reverse(refusal.done));
         let mut later: BTreeMap<Uuid, i64> = BTreeMap::new();
         let mut sold = sales.iter().peekable();
         let mut wrongly = 0;

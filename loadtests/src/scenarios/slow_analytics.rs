@@ -3,9 +3,10 @@
 mod contract;
 mod sums;
 
+use std::cmp::Reverse;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use futures::future::{BoxFuture, FutureExt};
@@ -34,10 +35,15 @@ const LEAVER: u32 = 12;
 const LIMIT_US: u64 = 10_000;
 /// SQL statements that an analytics request may take, however many orders there are.
 const FEW: f64 = 10.0;
-/// Guests who order the same dish at one moment when the load is over, look at the analytics, and do so again some times.
-/// Each has to find every order that was confirmed before, however many look at the same time.
-const GUESTS: usize = 8;
-const TURNS: usize = 3;
+/// Guests who order at one moment when the load is over, one of a few dishes, look at the analytics, and do so again until they
+/// had so many turns or so much time. Each has to find every order that was confirmed before, however many look meanwhile.
+const GUESTS: usize = 16;
+const TURNS: usize = 6;
+const TURNS_TAKE: Duration = Duration::from_millis(300);
+const DISHES: usize = 3;
+/// Managers who look at a restaurant with few orders at one moment: code that takes a second connection while it holds one
+/// finds none.
+const MANAGERS: usize = 32;
 /// How long a statement may be sent after the answer, and still be put down to the request.
 const SETTLED: Duration = Duration::from_millis(40);
 
@@ -99,6 +105,7 @@ impl super::Scenario for Scenario {
                 }),
                 false => None,
             };
+            let quiet = sums[1].clone();
             let (busy, sums) = sums.swap_remove(0);
             // A best seller, so that each answer tells how many of it were sold.
             let sellers = sums.top_items();
@@ -129,6 +136,7 @@ impl super::Scenario for Scenario {
                 tickets,
                 rate,
                 busy,
+                quiet,
                 dish,
                 sums,
                 growth,
@@ -194,6 +202,8 @@ struct Round {
     tickets: Vec<Ticket>,
     rate: f64,
     busy: Restaurant,
+    /// A restaurant with few orders, which nobody asks for during the load.
+    quiet: (Restaurant, Sums),
     /// What guests order during the load, one portion each, so that what the analytics must say depends on nothing but how
     /// many orders there were by then.
     dish: Dish,
@@ -295,10 +305,18 @@ impl Round {
     async fn afterwards(&self, api: &Api) -> anyhow::Result<()> {
         // What was not answered may have been ordered, so it is counted anew.
         let orders = Sums::read(api, self.busy).await?.orders;
+        let mut dishes: Vec<&Dish> = self.sums.menu.values().collect();
+        dishes.sort_by_key(|dish| Reverse(dish.inventory));
+        dishes.truncate(DISHES);
         let confirmed = AtomicI64::new(orders);
-        let guest = async || {
-            for _ in 0..TURNS {
-                self.busy.order(api, &[(self.dish.id, 1)]).await?.with_status(201)?;
+        let start = Instant::now();
+        let guest = async |nth: usize| {
+            for turn in 0..TURNS {
+                if turn > 0 && start.elapsed() > TURNS_TAKE {
+                    break;
+                }
+                let dish = dishes[nth % dishes.len()].id;
+                self.busy.order(api, &[(dish, 1)]).await?.with_status(201)?;
                 let least = confirmed.fetch_add(1, Ordering::SeqCst) + 1;
                 let seen: Analytics = self.busy.analytics(api).await?.with_status(200)?.json()?;
                 let counted = seen.total_orders;
@@ -309,7 +327,9 @@ impl Round {
             }
             anyhow::Ok(())
         };
-        futures::future::try_join_all((0..GUESTS).map(|_| guest())).await?;
+        futures::future::try_join_all((0..GUESTS).map(guest)).await?;
+        let (quiet, sums) = &self.quiet;
+        futures::future::try_join_all((0..MANAGERS).map(|_| ensure_right(api, *quiet, sums))).await?;
         ensure_right(api, self.busy, &Sums::read(api, self.busy).await?).await
     }
 

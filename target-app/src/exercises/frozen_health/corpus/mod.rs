@@ -25,6 +25,10 @@ corpus! {
     cool_down "cool-down" Tempting "Refuses everybody for five seconds after a refusal."
     counted_slots "counted-slots" Tempting "Counts the reports that are being made and refuses more than half of the processors."
     slot_with_the_request "slot-with-the-request" Tempting "Renders in slots that belong to the requests."
+    shifted_answers "shifted-answers" Tempting "One renderer whose answers are taken in turn, also those that nobody waits for any more."
+    joined_in_line "joined-in-line" Tempting "Who asks for a report that waits in line gets that one."
+    short_on_the_spot "short-on-the-spot" Tempting "Renders short reports in the handler, long ones on a bounded number of threads."
+    waiting_gate "waiting-gate" Tempting "Waits for a slot with a condition variable, on the worker."
 
     render_threads "render-threads" Fixed "Rendering threads of its own, behind a short line."
     one_renderer "one-renderer" Fixed "One rendering thread and a channel of four; a full channel refuses."
@@ -33,12 +37,8 @@ corpus! {
     at_once_or_not "at-once-or-not" Fixed "Renders on a blocking thread if a slot is free, and refuses at once if none is."
     single_flight "single-flight" Fixed "Requests for the same report share its rendering; renderings have slots."
     remembered "remembered" Fixed "Keeps the last few reports with what they were made of; others are rendered in slots."
-
-    shifted_answers "shifted-answers" Tempting "One renderer whose answers are taken in turn, also those that nobody waits for any more."
-    joined_in_line "joined-in-line" Tempting "Who asks for a report that waits in line gets that one."
-    short_on_the_spot "short-on-the-spot" Tempting "Renders short reports in the handler, long ones on a bounded number of threads."
-
     worker_threads "worker-threads" Fixed "Threads of its own, a short line, and no page for who has left."
     places_and_slots "places-and-slots" Fixed "block_in_place behind a bounded line and a bounded number of renderers."
     same_content "same-content" Fixed "Keeps reports by all that is in them, in bounded memory."
+    turns "turns" Fixed "A page a turn on the workers, of a bounded number of reports."
 }

@@ -37,6 +37,10 @@ corpus! {
     sold_out_cache "sold-out-cache" Tempting "Remembers which products were sold out and refuses them without the database."
     sells_what_is_left "sells-what-is-left" Tempting "Sells as many pieces as are left of each line."
     second_connection "second-connection" Tempting "Takes the stock in a transaction and reads the product beside it."
+    shared_batch "shared-batch" Tempting "Carts that wait share a transaction, and one mistake fails all of them."
+    misnamed_line "misnamed-line" Tempting "Takes all lines at once, and names the last one when any is short."
+    own_connections "own-connections" Tempting "Buys over connections beside the pool, and never replaces a broken one."
+    two_commits "two-commits" Tempting "Commits the stock first, then the order, and gives the stock back on an error."
 
     lock_all_rows "lock-all-rows" Fixed "Locks all rows of the cart by id in one statement, then compares and writes."
     ordered_update "ordered-update" Fixed "One update for the whole cart, on rows locked by id, with the rows counted."
@@ -45,11 +49,6 @@ corpus! {
     check_constraint "check-constraint" Fixed "Takes without comparing and lets the table's own constraint refuse."
     one_statement "one-statement" Fixed "Locks, compares, takes and writes the order in a single statement."
     stored_function "stored-function" Fixed "A function in the database takes the cart's products by id."
-
-    shared_batch "shared-batch" Tempting "Carts that wait share a transaction, and one mistake fails all of them."
-    misnamed_line "misnamed-line" Tempting "Takes all lines at once, and names the last one when any is short."
-    own_connections "own-connections" Tempting "Buys over connections beside the pool, and never replaces a broken one."
-
     sorted_key_locks "sorted-key-locks" Fixed "Locks the products by sorted advisory keys before it reads them."
     group_commit "group-commit" Fixed "Carts that wait share a transaction; what is odd is bought one by one."
 }

@@ -26,6 +26,11 @@ corpus! {
     kept_for_seconds "kept-for-seconds" Tempting "Keeps the result for ten seconds."
     view_made_once "view-made-once" Tempting "Reads from a materialized view."
     view_by_timer "view-by-timer" Tempting "Reads from materialized views that are refreshed every few seconds."
+    joined_flight "joined-flight" Tempting "Who asks while a statement is under way gets its result."
+    session_isolation "session-isolation" Tempting "Leaves the connection at REPEATABLE READ."
+    tie_margin "tie-margin" Tempting "Reads the twenty best dishes and sorts them here, without a sequence among equals."
+    second_connection "second-connection" Tempting "Takes a second connection while it holds one."
+    watermark "watermark" Tempting "Adds the orders made since the last time to the sums kept until then."
 
     two_statements "two-statements" Fixed "A statement for the totals and one for the best sellers, of one snapshot."
     three_statements "three-statements" Fixed "Totals, best sellers and their names, of one snapshot."
@@ -34,11 +39,6 @@ corpus! {
     all_lines "all-lines" Fixed "One statement reads all lines; they are summed here."
     kept_sums "kept-sums" Fixed "Sums that triggers keep with every change, read by key."
     versioned_cache "versioned-cache" Fixed "Keeps the result with a version that every change of the data raises."
-
-    joined_flight "joined-flight" Tempting "Who asks while a statement is under way gets its result."
-    session_isolation "session-isolation" Tempting "Leaves the connection at REPEATABLE READ."
-    tie_margin "tie-margin" Tempting "Reads the twenty best dishes and sorts them here, without a sequence among equals."
-
     boarding_flight "boarding-flight" Fixed "Whoever asks before the statement is sent shares it."
     same_snapshot "same-snapshot" Fixed "Keeps the result while the database says that nothing has changed."
 }
