@@ -421,7 +421,7 @@ async fn measure(
                 progress.note(&format!("looking at the server at {url}"));
                 let api = Api::new(vec![url], Vec::new())?;
                 api.probe().await?;
-                Bench::Foreign(api)
+                Bench::Foreign(Box::new(api))
             }
             None => Bench::Lab(Box::new(open(&load.data, &progress).await?)),
         })

@@ -91,7 +91,7 @@ pub enum Bench {
     /// The lab's own servers.
     Lab(Box<Lab>),
     /// A server that somebody else runs.
-    Foreign(Api),
+    Foreign(Box<Api>),
 }
 
 impl Bench {

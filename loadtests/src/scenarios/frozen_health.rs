@@ -345,7 +345,15 @@ impl super::Round for Round {
             // Now, and not when the load was planned: the machine may have become busy with something else.
             let (rendering, processor) = rendering(api, self.pages).await?;
             let recovered = self.recover(api, rendering).await;
-            let (health, machine) = self.beside_short_reports(api).await?;
+            let what = format!("each health check beside {} short reports", self.crowd);
+            let short_reports = match self.beside_short_reports(api).await {
+                Ok((health, machine)) => {
+                    within(&EXERCISE, "short-reports", (&what, health), BESIDE_SHORT, machine)
+                }
+                // A reference server that is gone is nobody's fault.
+                Err(error) if error.is::<Hinted>() => return Err(error),
+                Err(error) => check(&EXERCISE, "short-reports", false, what, format!("{error:#}")),
+            };
             let altered: u64 =
                 ["report", "short-report", "leaver"].map(|name| load.count(name, "altered-report")).iter().sum();
             let news = lock(&self.news).first().cloned();
@@ -376,13 +384,7 @@ impl super::Round for Round {
                     format!("{} delivered", words.join(", ")),
                     )
                 },
-                within(
-                    &EXERCISE,
-                    "short-reports",
-                    (&format!("each health check beside {} short reports", self.crowd), health),
-                    BESIDE_SHORT,
-                    machine,
-                ),
+                short_reports,
                 check(
                     &EXERCISE,
                     "recovers",
@@ -429,7 +431,7 @@ impl Round {
                 let mut slowest = (Duration::ZERO, Duration::ZERO);
                 while !served.load(Ordering::Relaxed) {
                     let start = Instant::now();
-                    api.bytes("/health", None).await?;
+                    api.ask(reqwest::Method::GET, "/health", None, None).await?.with_status(200)?;
                     slowest.0 = slowest.0.max(start.elapsed());
                     slowest.1 = slowest.1.max(api.reference("/").await?.1);
                 }
