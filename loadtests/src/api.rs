@@ -12,7 +12,6 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
-use uuid::Uuid;
 
 use crate::hint::Hinted;
 
@@ -117,24 +116,15 @@ impl Api {
         Api { database: Some(database), ..self }
     }
 
-    /// Does the work of somebody else in the servers' database, a transaction that locks what `rows` selects by `ids`, until `over` is.
-    /// On a foreign server, whose database is unknown, nothing is done.
+    /// A connection to the servers' database, for work of somebody else in there; none to that of a foreign server.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn hold(
-        &self,
-        rows: &'static str,
-        ids: &[Uuid],
-        over: impl Future<Output = ()>,
-    ) -> anyhow::Result<()> {
-        let Some(database) = &self.database else { return Ok(()) };
-        let mut connection = PgConnection::connect_with(database).await?;
-        let mut transaction = connection.begin().await?;
-        sqlx::query(rows).bind(ids).execute(&mut *transaction).await?;
-        over.await;
-        transaction.rollback().await?;
-        Ok(connection.close().await?)
+    pub async fn database(&self) -> sqlx::Result<Option<PgConnection>> {
+        match &self.database {
+            Some(database) => PgConnection::connect_with(database).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// What the reference server answers to a `GET` of this path, and how long it takes.

@@ -223,6 +223,11 @@ fn no_failures(exercise: &Exercise, name: &str, expected: &str, load: &Load) -> 
         .filter(|((request, _), latencies)| latencies.class.failed() && *request != REFERENCE)
         .map(|((request, outcome), latencies)| (latencies.response.len(), format!("{request} {outcome}")))
         .collect();
+    // In no latency, and failures all the same.
+    let warm_up = load.warm_up.failed + load.warm_up.timed_out;
+    if warm_up > 0 {
+        failures.push((warm_up, "in the warm-up".into()));
+    }
     failures.sort_by(|a, b| b.cmp(a));
     let observed = match failures.as_slice() {
         [] => "none failed".into(),

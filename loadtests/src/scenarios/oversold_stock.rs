@@ -15,6 +15,7 @@ use rand::RngExt;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand_pcg::Pcg64;
 use serde::Deserialize;
+use sqlx::Connection;
 use target_app::catalogue::Exercise;
 use target_app::exercises::oversold_stock::EXERCISE;
 use tokio::sync::mpsc;
@@ -39,8 +40,8 @@ const BUNDLED: usize = 4;
 
 /// Crowds of this many buyers whose carts are sent at one moment, each with 3 of the same 4 products in any sequence, all in
 /// stock. Code that locks products in the sequence of the cart comes through one crowd by luck, and through all of them never.
-const CROWDS: usize = 12;
-const CROWD: usize = 8;
+const CROWDS: usize = 16;
+const CROWD: usize = 10;
 const CROWDED: usize = 4;
 
 /// Queues of this many buyers who want one piece of one product at one moment, of which there are more. Code that refuses whom
@@ -78,11 +79,12 @@ const CATALOGUE_LIMIT_US: u64 = 100_000;
 /// Of this many confirmed orders, one is read back at once.
 const READ_BACK: usize = 6;
 
-/// Buyers of one product when the load is over, each again as soon as it has bought, of a few products one after the other.
-/// Code that gives up when it has lost a race a few times refuses some of them.
+/// Buyers who want the same when the load is over, each again as soon as it has bought until it has enough or no time left: twice
+/// one product, then a cart of three in any sequence. Code that gives up when it has lost a race a few times refuses some of them.
 const RACERS: usize = 20;
-const RACES: usize = 3;
-const LAPS: usize = 3;
+const RACES: [usize; 3] = [1, 1, 3];
+const LAPS: usize = 8;
+const RACE_TAKES: Duration = Duration::from_millis(200);
 
 /// How often the books are read, at most, until they balance or do not change, and the time between two readings.
 const READINGS: u32 = 5;
@@ -174,12 +176,12 @@ impl super::Scenario for Scenario {
                 let from = bundles_from.max(WARM_UP);
                 from + shape.duration.saturating_sub(from).mul_f64((nth as f64 + 0.5) / of as f64)
             };
-            let mut held = Vec::new();
+            let (mut queued, mut crowded) = (Vec::new(), Vec::new());
             for queue in 0..QUEUES {
                 let Ok([product]) = take::<1>(&mut stock, 2 * QUEUE..=usize::MAX) else { break };
                 // The first one has the servers open all connections that their pools may have, before anything is measured.
                 let at = if queue == 0 { WARM_UP / 3 } else { moment(queue - 1, QUEUES - 1) };
-                held.push((at, vec![product]));
+                queued.push((at, vec![product]));
                 for nth in 0..QUEUE {
                     // Among the others, and not after them.
                     if nth % (QUEUE / MISTAKES) == 0 {
@@ -192,11 +194,15 @@ impl super::Scenario for Scenario {
             for crowd in 0..CROWDS {
                 let Ok(mut products) = take::<CROWDED>(&mut stock, 2 * CROWD..=usize::MAX) else { break };
                 stocked.extend(products);
-                held.push((moment(crowd, CROWDS), products.to_vec()));
+                let at = moment(crowd, CROWDS);
+                // Every second one: what all had to wait for, they go through in one sequence.
+                if crowd % 2 == 0 {
+                    crowded.push((at, products.to_vec()));
+                }
                 for _ in 0..CROWD {
                     products.shuffle(&mut plan.rng);
                     let items: Vec<_> = products[1..].iter().map(|id| (*id, 1)).collect();
-                    plan.stays("crowd", moment(crowd, CROWDS), &items);
+                    plan.stays("crowd", at, &items);
                 }
             }
             for at in arrivals::constant(CATALOGUE_RATE, shape.duration) {
@@ -216,7 +222,7 @@ impl super::Scenario for Scenario {
                 rushed,
                 bundled,
                 stocked,
-                held,
+                held: [queued, crowded],
                 start: OnceLock::new(),
                 before,
                 sales: Mutex::default(),
@@ -330,8 +336,8 @@ struct Round {
     bundled: [Uuid; BUNDLED],
     /// Products of which most is left when the load is over.
     stocked: Vec<Uuid>,
-    /// What crowds want, and when they come, from the start of the load.
-    held: Vec<(Duration, Vec<Uuid>)>,
+    /// What queues and crowds want, and when they come, from the start of the load.
+    held: [Vec<(Duration, Vec<Uuid>)>; 2],
     /// When the load started, as far as an answer has told.
     start: OnceLock<Instant>,
     before: Books,
@@ -378,7 +384,9 @@ impl super::Round for Round {
             // Nobody confirms any more; what waits for this ends with the load.
             std::future::pending().await
         };
-        async move { tokio::join!(read_back, self.hold(api)).0 }.boxed()
+        let [queued, crowded] = &self.held;
+        // Without such work, the crowds come all the same.
+        async move { tokio::join!(read_back, self.hold(api, queued), self.hold(api, crowded)).0 }.boxed()
     }
 
     fn judge(&self, request: &Request, answer: &Answer<'_>) -> Outcome {
@@ -536,22 +544,27 @@ impl Round {
     }
 
     /// Works on the products of each crowd while it comes.
-    async fn hold(&self, api: &Api) {
-        // In one sequence, as the fixed variant has it.
-        const HOLD: &str = "SELECT FROM products WHERE id = ANY($1) ORDER BY id FOR UPDATE";
+    async fn hold(&self, api: &Api, crowds: &[(Duration, Vec<Uuid>)]) -> sqlx::Result<()> {
+        // Before the first one comes: a connection takes longer than the time before a crowd.
+        let Some(mut connection) = api.database().await? else { return Ok(()) };
         let start = loop {
             match self.start.get() {
                 Some(start) => break *start,
                 None => tokio::time::sleep(Duration::from_millis(5)).await,
             }
         };
-        let held = self.held.iter().map(|(at, products)| async move {
+        for (at, products) in crowds {
             tokio::time::sleep_until((start + at.saturating_sub(HELD_BEFORE)).into()).await;
-            let over = tokio::time::sleep_until((start + *at + HELD_AFTER).into());
-            // Without it the crowd comes all the same.
-            let _ = api.hold(HOLD, products, over).await;
-        });
-        futures::future::join_all(held).await;
+            let mut work = connection.begin().await?;
+            // In one sequence, as the fixed variant has it.
+            sqlx::query("SELECT FROM products WHERE id = ANY($1) ORDER BY id FOR UPDATE")
+                .bind(products)
+                .execute(&mut *work)
+                .await?;
+            tokio::time::sleep_until((start + *at + HELD_AFTER).into()).await;
+            work.rollback().await?;
+        }
+        Ok(())
     }
 
     /// Has buyers leave: nothing that was begun for them may be in anybody's way afterwards.
@@ -575,19 +588,34 @@ impl Round {
         products.sort_by_key(|product| Reverse(product.inventory));
         let buyers = self.users.iter().filter(|user| !self.leavers.contains(user)).cycle();
         let racers: Vec<Uuid> = buyers.take(RACERS).copied().collect();
-        for product in products.iter().take(RACES) {
-            if (product.inventory as usize) < RACERS * LAPS {
+        products.retain(|product| product.inventory as usize >= RACERS * LAPS);
+        let mut products = products.into_iter().map(|product| (product.id, 1));
+        for lines in RACES {
+            let items: Vec<(Uuid, i32)> = products.by_ref().take(lines).collect();
+            if items.len() < lines {
                 break;
             }
-            let race = racers.iter().map(|racer| async {
-                for _ in 0..LAPS {
-                    let reply = Cart::of(*racer, &[(product.id, 1)]).check_out(api).await?;
-                    let reply =
-                        reply.with_status(201).context("buyers raced for what there was enough of")?;
-                    let order = Order::read(&reply.body)?;
-                    lock(&self.sales).push(Sale { order, sent: Duration::MAX });
+            let start = Instant::now();
+            let race = racers.iter().enumerate().map(|(nth, racer)| {
+                let mut items = items.clone();
+                if nth % 2 == 0 {
+                    items.reverse();
                 }
-                anyhow::Ok(())
+                async move {
+                    for lap in 0..LAPS {
+                        if lap > 0 && start.elapsed() > RACE_TAKES {
+                            break;
+                        }
+                        // Each time in another sequence.
+                        items.rotate_left(lines / 2);
+                        let reply = Cart::of(*racer, &items).check_out(api).await?;
+                        let reply =
+                            reply.with_status(201).context("buyers raced for what there was enough of")?;
+                        let order = Order::read(&reply.body)?;
+                        lock(&self.sales).push(Sale { order, sent: Duration::MAX });
+                    }
+                    anyhow::Ok(())
+                }
             });
             // To the end, also when one has failed: what the others buy is in the books.
             futures::future::join_all(race).await.into_iter().collect::<anyhow::Result<()>>()?;

@@ -38,7 +38,7 @@ const FEW: f64 = 10.0;
 /// Guests who order at one moment when the load is over, one of a few dishes, look at the analytics, and do so again until they
 /// had so many turns or so much time. Each has to find every order that was confirmed before, however many look meanwhile.
 const GUESTS: usize = 16;
-const TURNS: usize = 6;
+const TURNS: usize = 20;
 const TURNS_TAKE: Duration = Duration::from_millis(300);
 const DISHES: usize = 3;
 /// Managers who look at a restaurant with few orders at one moment: code that takes a second connection while it holds one
