@@ -188,10 +188,7 @@ impl super::Scenario for Scenario {
         let busy = load.response("health").value_at_quantile(0.99);
         let quick = (2 * idle).max(QUICK_US);
         let delivered = load.count("report", "ok");
-        let reports = ["report", "short-report"];
-        let offered: u64 = reports.iter().map(|name| load.response(name).len()).sum();
-        let clean = |name: &str| load.count(name, "ok") + load.count(name, "busy");
-        let unclean = offered - reports.iter().map(|name| clean(name)).sum::<u64>();
+        let (offered, unclean) = ended_uncleanly(load);
         let health = ["health-idle", "health"];
         let asked: u64 = health.iter().map(|name| load.response(name).len()).sum();
         let unhealthy = asked - health.iter().map(|name| load.count(name, "ok")).sum::<u64>();
@@ -223,6 +220,14 @@ impl super::Scenario for Scenario {
             ],
         }
     }
+}
+
+/// How many reports were asked for, and how many of them ended neither in a report nor in a refusal.
+fn ended_uncleanly(load: &Load) -> (u64, u64) {
+    let reports = ["report", "short-report"];
+    let offered: u64 = reports.iter().map(|name| load.response(name).len()).sum();
+    let clean: u64 = reports.iter().map(|name| load.count(name, "ok") + load.count(name, "busy")).sum();
+    (offered, offered - clean)
 }
 
 fn path(user: Uuid) -> String {
@@ -351,8 +356,11 @@ impl super::Round for Round {
                 Err(_) => busy(rendering.max(self::rendering(api, self.pages).await?.0), processor),
             };
             let recovered = match recovered {
-                Ok(words) => self.after_a_crowd(api, rendering).await.map(|()| words),
-                late => late,
+                // Of a server that has failed already, a crowd that leaves would show nothing new.
+                Ok(words) if ended_uncleanly(load).1 == 0 => {
+                    self.after_a_crowd(api, rendering).await.map(|()| words)
+                }
+                other => other,
             };
             let what = format!("each health check beside {} short reports", self.crowd);
             let short_reports = match self.beside_short_reports(api).await {

@@ -215,8 +215,8 @@ pub fn signal_to_keep_up(name: &str, value: f64, unit: &str, limit: Option<f64>)
     SignalValue { worse: Worse::Lower, ..signal(name, value, unit, limit) }
 }
 
-/// The check that no request failed, timed out, or was left waiting.
-fn no_failures(exercise: &Exercise, name: &str, expected: &str, load: &Load) -> CheckResult {
+/// How many requests failed, timed out, or were left waiting, and what became of them.
+fn failures(load: &Load) -> Vec<(u64, String)> {
     let mut failures: Vec<(u64, String)> = load
         .latencies
         .iter()
@@ -228,6 +228,12 @@ fn no_failures(exercise: &Exercise, name: &str, expected: &str, load: &Load) -> 
     if warm_up > 0 {
         failures.push((warm_up, "in the warm-up".into()));
     }
+    failures
+}
+
+/// The check that no request failed, timed out, or was left waiting.
+fn no_failures(exercise: &Exercise, name: &str, expected: &str, load: &Load) -> CheckResult {
+    let mut failures = failures(load);
     failures.sort_by(|a, b| b.cmp(a));
     let observed = match failures.as_slice() {
         [] => "none failed".into(),

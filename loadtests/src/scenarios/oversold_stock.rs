@@ -22,7 +22,8 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::{
-    Audit, Clause, Findings, Shape, WARM_UP, check, no_failures, p99_within, signal, signal_to_keep_up,
+    Audit, Clause, Findings, Shape, WARM_UP, check, failures, no_failures, p99_within, signal,
+    signal_to_keep_up,
 };
 use crate::api::Api;
 use crate::hint::Hinted;
@@ -440,7 +441,11 @@ impl super::Round for Round {
             self.leave(api).await;
             let unanswered = self.unanswered(load);
             // First, because what it buys is in the books as well.
-            let recovered = self.recover(api).await;
+            let mut recovered = self.recover(api).await;
+            // In line behind what has failed, a race would take long and show nothing new.
+            if recovered.is_ok() && failures(load).is_empty() {
+                recovered = self.race(api).await.and(recovered);
+            }
             let (after, findings) = self.settled_books(api, unanswered).await?;
             let sold = shop::pieces(after.new_orders(&self.before));
             let sold = |id: &Uuid| sold.get(id).copied().unwrap_or(0);
@@ -664,7 +669,6 @@ impl Round {
                 }
             }
         }
-        self.race(api).await?;
         Ok(bought)
     }
 
