@@ -163,8 +163,7 @@ impl super::Scenario for Scenario {
             let short = rendering.mul_f64(few as f64 / pages.max(1) as f64);
             let crowd = (processors() * CROWD_TIME.div_duration_f64(short.max(Duration::from_micros(1))))
                 .min(processors() * CROWD_MOST) as usize;
-            let least =
-                (LEAST_SHARE * capacity.min(rate) * rush.as_secs_f64() / PARTS as f64).floor().max(1.0);
+            let least = LEAST_SHARE * capacity.min(rate) * rush.as_secs_f64();
             Ok(Box::new(Round {
                 tickets,
                 rate,
@@ -176,7 +175,8 @@ impl super::Scenario for Scenario {
                 second,
                 news: Mutex::default(),
                 rush: (reports_from, shape.duration),
-                least: least as usize,
+                least: least.ceil() as usize,
+                least_in_part: (least / PARTS as f64).floor().max(1.0) as usize,
                 delivered: Mutex::default(),
             }) as Box<dyn super::Round>)
         }
@@ -290,8 +290,9 @@ struct Round {
     news: Mutex<Vec<String>>,
     /// When the reports begin and end.
     rush: (Duration, Duration),
-    /// Reports that have to be delivered in each part of the rush.
+    /// Reports that have to be delivered in the rush, and in each part of it.
     least: usize,
+    least_in_part: usize,
     /// When reports were delivered.
     delivered: Mutex<Vec<Duration>>,
 }
@@ -378,7 +379,8 @@ impl super::Round for Round {
             let refused = load.count("report", "busy");
             let offered = load.response("report").len();
             let parts = self.delivered_in_parts();
-            let few = parts.iter().any(|delivered| *delivered < self.least);
+            let few = parts.iter().sum::<usize>() < self.least
+                || parts.iter().any(|delivered| *delivered < self.least_in_part);
             let words: Vec<String> = parts.iter().map(usize::to_string).collect();
             let checks = vec![
                 check(
@@ -397,7 +399,7 @@ impl super::Round for Round {
                     &EXERCISE,
                     "reports-delivered",
                     !few,
-                    format!("at least {} in each third of the rush", self.least),
+                    format!("at least {} in each third of the rush, and {} in all", self.least_in_part, self.least),
                     format!("{} delivered", words.join(", ")),
                     )
                 },
