@@ -70,8 +70,11 @@ fn noise(checks: &[CheckResult]) -> Option<Hinted> {
     })
 }
 
-/// What a variant must fail is no surprise, so it is not put down to the machine.
+/// What a variant must fail is no surprise, so it is not put down to the machine, unless the generator was late as well.
 fn undoubt(checks: &mut [CheckResult], variant: &Variant) {
+    if checks.iter().any(|check| check.name == KEPT_UP && !check.held) {
+        return;
+    }
     for check in checks.iter_mut().filter(|check| variant.must_fail.contains(&check.name.as_str())) {
         check.doubt = None;
     }
@@ -192,8 +195,8 @@ fn missing(exercise: &Exercise, checks: &[CheckResult]) -> Vec<&'static str> {
 }
 
 /// A broken contract exposes by itself, because no load had a part in it. Else a run whose controls failed means nothing, but
-/// for a late generator, which spoils nothing except what is measured in time. Any other check that failed exposes the variant,
-/// and one that may have been the machine's fault leaves it open.
+/// for a late generator, which spoils nothing except what is measured in time, and if it was slightly late, only what this may
+/// explain. Any other check that failed exposes the variant, and one that may have been the machine's fault leaves it open.
 fn verdict(checks: &[CheckResult]) -> Verdict {
     let [control, objective] = [CheckKind::Control, CheckKind::Objective].map(|kind| kind.to_string());
     let failed =
@@ -205,7 +208,7 @@ fn verdict(checks: &[CheckResult]) -> Verdict {
         Verdict::Invalid
     } else if failed(&timeless) {
         Verdict::Exposed
-    } else if failed(&|check| check.name == KEPT_UP) {
+    } else if failed(&|check| check.name == KEPT_UP && check.doubt.is_none()) {
         Verdict::Invalid
     } else if failed(&|check| check.doubt.is_none()) {
         Verdict::Exposed
@@ -246,7 +249,8 @@ fn control(name: &str, held: bool, expected: &str, observed: String) -> CheckRes
 const KEPT_UP: &str = "generator-kept-up";
 
 fn kept_up(load: &Load) -> CheckResult {
-    control(
+    let slight = load.saturation.as_ref().is_some_and(|saturation| saturation.slight);
+    let kept_up = control(
         KEPT_UP,
         load.saturation.is_none(),
         "every request is sent on time, unless the server held it up",
@@ -259,7 +263,8 @@ fn kept_up(load: &Load) -> CheckResult {
                 format!("timer lag p99 {:.1} ms", load.timer_lag.value_at_quantile(0.99) as f64 / 1000.0)
             }
         },
-    )
+    );
+    CheckResult { doubt: slight.then(|| "what fails by more than that fails all the same".into()), ..kept_up }
 }
 
 /// The control that there was a load at all: of nothing, every promise holds. What was never sent proves nothing.
@@ -383,6 +388,19 @@ mod tests {
         assert_eq!(verdict(&[late(), failed(CheckKind::Objective)]), Verdict::Invalid);
         assert_eq!(verdict(&[late(), failed(CheckKind::Invariant)]), Verdict::Exposed);
         assert_eq!(verdict(&[late(), failed(CheckKind::Signal)]), Verdict::Exposed);
+    }
+
+    #[test]
+    fn a_slightly_late_generator_excuses_what_that_may_explain_and_makes_nothing_clean() {
+        let late = || doubted(check(KEPT_UP, CheckKind::Control, false));
+        let failed = || check("quick", CheckKind::Objective, false);
+        assert_eq!(verdict(&[late()]), Verdict::Invalid);
+        assert_eq!(verdict(&[late(), doubted(failed())]), Verdict::Invalid);
+        assert_eq!(verdict(&[late(), failed()]), Verdict::Exposed);
+        let buggy = EXERCISE.variant("buggy").unwrap();
+        let mut checks = [late(), doubted(check(buggy.must_fail[0], CheckKind::Objective, false))];
+        undoubt(&mut checks, buggy);
+        assert_eq!(verdict(&checks), Verdict::Invalid);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use target_app::telemetry::process::stolen_seconds;
+use target_app::telemetry::process::{others_seconds, stolen_seconds};
 
 /// Processor time of this process's threads, as Linux's scheduler accounts for it (`/proc/self/task/*/schedstat`), and what
 /// the machine itself did not get.
@@ -17,6 +17,8 @@ pub struct Cpu {
     pub wall: Duration,
     /// Time of all processors that the machine's host gave to others.
     pub stolen: Duration,
+    /// Time of all processors that processes had which this one has not started, directly or not.
+    pub others: Duration,
 }
 
 impl Cpu {
@@ -25,6 +27,7 @@ impl Cpu {
         let mut all = Self {
             wall: start.elapsed(),
             stolen: Duration::from_secs_f64(stolen_seconds()?),
+            others: Duration::from_secs_f64(others_seconds()?),
             ..Self::default()
         };
         for task in fs::read_dir("/proc/self/task").ok()? {
@@ -45,6 +48,7 @@ impl Cpu {
             waiting: self.waiting.saturating_sub(earlier.waiting),
             wall: self.wall.saturating_sub(earlier.wall),
             stolen: self.stolen.saturating_sub(earlier.stolen),
+            others: self.others.saturating_sub(earlier.others),
         }
     }
 
@@ -58,6 +62,12 @@ impl Cpu {
         self.of_all(self.stolen)
     }
 
+    /// The part of all the machine's processor time that others had, 0 to 1: neither the generator nor servers or databases that
+    /// its process started.
+    pub fn others_share(self) -> f64 {
+        self.of_all(self.others)
+    }
+
     fn of_all(self, time: Duration) -> f64 {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         time.as_secs_f64() / (self.wall.as_secs_f64() * processors as f64).max(f64::MIN_POSITIVE)
@@ -68,5 +78,6 @@ impl Cpu {
         self.waiting += other.waiting;
         self.wall += other.wall;
         self.stolen += other.stolen;
+        self.others += other.others;
     }
 }

@@ -239,7 +239,7 @@ impl Load {
         }
     }
 
-    /// Adds another load of the same mode. The series stays that of the first; a saturation of either stays.
+    /// Adds another load of the same mode. The series stays that of the first, and the worse saturation of the two.
     pub fn merge(&mut self, other: &Load) {
         self.measured += other.measured;
         add_tickets(&mut self.tickets, &other.tickets);
@@ -263,7 +263,8 @@ impl Load {
         if let (Some(ours), Some(theirs)) = (&mut self.cpu, other.cpu) {
             ours.add(theirs);
         }
-        if self.saturation.is_none() {
+        let rank = |load: &Load| load.saturation.as_ref().map(|saturation| !saturation.slight);
+        if rank(other) > rank(self) {
             self.saturation.clone_from(&other.saturation);
         }
     }

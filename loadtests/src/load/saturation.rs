@@ -11,6 +11,8 @@ use super::measure::Fate;
 
 /// A later wake-up than this of a waiting user, for more than one ticket in a hundred, makes a load invalid.
 const TIMER_LAG_BOUND: Duration = Duration::from_millis(20);
+/// Up to this, the load was still about what it was meant to be, and no answer is given up because of it.
+const SLIGHT_TIMER_LAG: Duration = Duration::from_millis(100);
 /// A ticket that waits longer than this for a free user counts as queued.
 const LATE: Duration = Duration::from_millis(1);
 /// A share of queued tickets above this needs an explanation: it reaches the 99th percentile.
@@ -27,6 +29,8 @@ pub struct Saturation {
     pub reason: String,
     /// What to change.
     pub hint: String,
+    /// Whether it was slight: what fails by more than that, or is not measured in time, fails all the same.
+    pub slight: bool,
 }
 
 impl std::fmt::Display for Saturation {
@@ -63,6 +67,7 @@ pub(super) fn assess(
                 "the 99th percentile of its own timer's lag is {timer_lag_p99:?}, and {TIMER_LAG_BOUND:?} is the most that is valid"
             ),
             hint: hint(cpu),
+            slight: timer_lag_p99 <= SLIGHT_TIMER_LAG,
         });
     }
     let measured = fates.iter().filter(|fate| fate.at >= warm_up);
@@ -80,6 +85,7 @@ pub(super) fn assess(
                 quick * 100.0
             ),
             hint: format!("allow more than {users} users, or lower the rate"),
+            slight: false,
         });
     }
     let explained = share(replay(fates, warm_up, users, |service| service.mul_f64(1.25) + LATE));
@@ -92,6 +98,7 @@ pub(super) fn assess(
                 explained * 100.0
             ),
             hint: hint(cpu),
+            slight: false,
         });
     }
     let cpu = cpu?;
@@ -102,6 +109,7 @@ pub(super) fn assess(
             cpu.share() * 100.0
         ),
         hint: hint(Some(cpu)),
+        slight: false,
     })
 }
 
@@ -220,11 +228,14 @@ mod tests {
     #[test]
     fn a_late_timer_is_at_fault_even_when_nothing_queues() {
         let fates = load(10, |_| MILLI, Duration::ZERO);
-        let mut lag = no_lag();
-        lag.record_n(500, 98).unwrap();
-        lag.record_n(30_000, 2).unwrap();
-        let saturation = assess(&fates, Duration::ZERO, 10, &lag, None).unwrap();
-        assert!(saturation.reason.contains("timer"), "{saturation}");
+        for (late, slight) in [(30_000, true), (150_000, false)] {
+            let mut lag = no_lag();
+            lag.record_n(500, 98).unwrap();
+            lag.record_n(late, 2).unwrap();
+            let saturation = assess(&fates, Duration::ZERO, 10, &lag, None).unwrap();
+            assert!(saturation.reason.contains("timer"), "{saturation}");
+            assert_eq!(saturation.slight, slight, "{saturation}");
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::api::Api;
 use crate::hint::Hinted;
-use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
+use crate::load::{Answer, Cpu, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
 use crate::results::CheckResult;
 use crate::shop::{self, User};
 
@@ -45,6 +45,8 @@ const PARTS: usize = 3;
 /// Of what all processors together could render, what has to be delivered: they are shared with the load and the database, and
 /// half of them may be kept free for everything else.
 const LEAST_SHARE: f64 = 1.0 / 12.0;
+/// Of all processor time, what others may have without anything being put down to them.
+const OTHERS: f64 = 0.15;
 /// How often a report is asked for alone, and how often one is rendered for comparison. The quickest counts, because noise
 /// only slows down.
 const ALONE: usize = 4;
@@ -262,10 +264,13 @@ async fn processor_time(api: &Api, pages: usize) -> anyhow::Result<Duration> {
 }
 
 /// Why few reports, or late ones, may not be the server's fault: a rendering that nobody else asked for took much longer than
-/// it needs of a processor.
-fn busy(rendering: Duration, processor: Duration) -> Option<String> {
-    (rendering > processor * 3 / 2)
-        .then(|| format!("the machine was busy: a rendering of {processor:.1?} took {rendering:.1?}"))
+/// it needs of a processor, or others had a good part of the processors during the load.
+fn busy(rendering: Duration, processor: Duration, others: Option<f64>) -> Option<String> {
+    if rendering > processor * 3 / 2 {
+        return Some(format!("the machine was busy: a rendering of {processor:.1?} took {rendering:.1?}"));
+    }
+    let others = others.filter(|share| *share > OTHERS)?;
+    Some(format!("the machine was busy: others had {:.0} % of its processor time", others * 100.0))
 }
 
 fn processors() -> f64 {
@@ -350,11 +355,13 @@ impl super::Round for Round {
         async move {
             // Now, and not when the load was planned: the machine may have become busy with something else.
             let (rendering, processor) = rendering(api, self.pages).await?;
+            // A server that was not started here is one of the others.
+            let others = load.cpu.filter(|_| api.counts_statements()).map(Cpu::others_share);
             let recovered = self.recover(api, rendering).await;
             let slow = match recovered {
                 Ok(_) => None,
                 // The machine may have become busy since.
-                Err(_) => busy(rendering.max(self::rendering(api, self.pages).await?.0), processor),
+                Err(_) => busy(rendering.max(self::rendering(api, self.pages).await?.0), processor, others),
             };
             let recovered = match recovered {
                 // Of a server that has failed already, a crowd that leaves would show nothing new.
@@ -394,7 +401,7 @@ impl super::Round for Round {
                     },
                 ),
                 CheckResult {
-                    doubt: busy(rendering, processor).filter(|_| few),
+                    doubt: busy(rendering, processor, others).filter(|_| few),
                     ..check(
                     &EXERCISE,
                     "reports-delivered",
