@@ -13,11 +13,12 @@ use futures::future::{BoxFuture, FutureExt};
 use rand::RngExt;
 use rand_pcg::Pcg64;
 use reqwest::header::{HeaderName, HeaderValue};
+use sqlx::Connection;
 use target_app::catalogue::Exercise;
 use target_app::exercises::slow_analytics::EXERCISE;
 
 use self::sums::{Analytics, Sums, average, ensure_right};
-use super::{Audit, Clause, Findings, Shape, check, no_failures, p99_within, signal, skipped};
+use super::{Audit, Clause, Findings, Shape, TIMEOUT, check, no_failures, p99_within, signal, skipped};
 use crate::api::{Api, is_timeout};
 use crate::hint::Hinted;
 use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
@@ -35,6 +36,10 @@ const LEAVER: u32 = 12;
 const LIMIT_US: u64 = 10_000;
 /// SQL statements that an analytics request may take, however many orders there are.
 const FEW: f64 = 10.0;
+/// Managers who leave when the load is over, all of them while their answer is being made: meanwhile somebody else has the orders
+/// locked. On a foreign server it is luck where they leave.
+const LEAVERS: usize = 8;
+const LEAVING: Duration = Duration::from_millis(15);
 /// Guests who order at one moment when the load is over, one of a few dishes, look at the analytics, and do so again until they
 /// had so many turns or so much time. Each has to find every order that was confirmed before, however many look meanwhile.
 const GUESTS: usize = 16;
@@ -303,6 +308,7 @@ impl super::Round for Round {
 impl Round {
     /// Whether the analytics are right when the load is over: for guests who order and look at once, and for who looks then.
     async fn afterwards(&self, api: &Api) -> anyhow::Result<()> {
+        self.leave(api).await?;
         // What was not answered may have been ordered, so it is counted anew.
         let orders = Sums::read(api, self.busy).await?.orders;
         let mut dishes: Vec<&Dish> = self.sums.menu.values().collect();
@@ -331,6 +337,27 @@ impl Round {
         let (quiet, sums) = &self.quiet;
         futures::future::try_join_all((0..MANAGERS).map(|_| ensure_right(api, *quiet, sums))).await?;
         ensure_right(api, self.busy, &Sums::read(api, self.busy).await?).await
+    }
+
+    /// Has managers leave: nothing that was begun for them may be in anybody's way afterwards.
+    async fn leave(&self, api: &Api) -> anyhow::Result<()> {
+        let mut connection = api.database().await?;
+        let mut work = None;
+        if let Some(connection) = &mut connection {
+            let mut transaction = connection.begin().await?;
+            sqlx::query("LOCK TABLE restaurant_orders").execute(&mut *transaction).await?;
+            work = Some(transaction);
+        }
+        let leavers = (0..LEAVERS).map(|_| tokio::time::timeout(LEAVING, self.busy.analytics(api)));
+        futures::future::join_all(leavers).await;
+        if let Some(work) = work {
+            work.rollback().await?;
+        }
+        let sums = Sums::read(api, self.busy).await?;
+        let answered = tokio::time::timeout(TIMEOUT, ensure_right(api, self.busy, &sums)).await;
+        answered.with_context(|| {
+            format!("no answer within {} s after {LEAVERS} managers had left", TIMEOUT.as_secs())
+        })?
     }
 
     /// What must be said when `more` orders of the load have been counted.

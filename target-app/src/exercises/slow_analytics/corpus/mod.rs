@@ -31,6 +31,7 @@ corpus! {
     tie_margin "tie-margin" Tempting "Reads the twenty best dishes and sorts them here, without a sequence among equals."
     second_connection "second-connection" Tempting "Takes a second connection while it holds one."
     watermark "watermark" Tempting "Adds the orders made since the last time to the sums kept until then."
+    leader_leaves "leader-leaves" Tempting "Whoever asks first computes for all who wait, within its own request."
 
     two_statements "two-statements" Fixed "A statement for the totals and one for the best sellers, of one snapshot."
     three_statements "three-statements" Fixed "Totals, best sellers and their names, of one snapshot."
