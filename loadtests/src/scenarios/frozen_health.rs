@@ -23,7 +23,7 @@ use super::{
 };
 use crate::api::Api;
 use crate::hint::Hinted;
-use crate::load::{Answer, Cpu, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
+use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
 use crate::results::CheckResult;
 use crate::shop::{self, User};
 
@@ -264,13 +264,18 @@ async fn processor_time(api: &Api, pages: usize) -> anyhow::Result<Duration> {
 }
 
 /// Why few reports, or late ones, may not be the server's fault: a rendering that nobody else asked for took much longer than
-/// it needs of a processor, or others had a good part of the processors during the load.
-fn busy(rendering: Duration, processor: Duration, others: Option<f64>) -> Option<String> {
-    if rendering > processor * 3 / 2 {
-        return Some(format!("the machine was busy: a rendering of {processor:.1?} took {rendering:.1?}"));
-    }
-    let others = others.filter(|share| *share > OTHERS)?;
-    Some(format!("the machine was busy: others had {:.0} % of its processor time", others * 100.0))
+/// it needs of a processor.
+fn slow_rendering(rendering: Duration, processor: Duration) -> Option<String> {
+    (rendering > processor * 3 / 2)
+        .then(|| format!("the machine was busy: a rendering of {processor:.1?} took {rendering:.1?}"))
+}
+
+/// The same, because others had a good part of the processors during the load.
+fn busy_others(api: &Api, load: &Load) -> Option<String> {
+    // A server that was not started here is one of the others.
+    let share = load.cpu.filter(|_| api.counts_statements())?.others_share();
+    (share > OTHERS)
+        .then(|| format!("the machine was busy: others had {:.0} % of its processor time", share * 100.0))
 }
 
 fn processors() -> f64 {
@@ -355,20 +360,18 @@ impl super::Round for Round {
         async move {
             // Now, and not when the load was planned: the machine may have become busy with something else.
             let (rendering, processor) = rendering(api, self.pages).await?;
-            // A server that was not started here is one of the others.
-            let others = load.cpu.filter(|_| api.counts_statements()).map(Cpu::others_share);
-            let recovered = self.recover(api, rendering).await;
-            let slow = match recovered {
-                Ok(_) => None,
-                // The machine may have become busy since.
-                Err(_) => busy(rendering.max(self::rendering(api, self.pages).await?.0), processor, others),
-            };
-            let recovered = match recovered {
+            let others = busy_others(api, load);
+            let (recovered, slow) = match self.recover(api, rendering).await {
                 // Of a server that has failed already, a crowd that leaves would show nothing new.
                 Ok(words) if ended_uncleanly(load).1 == 0 => {
-                    self.after_a_crowd(api, rendering).await.map(|()| words)
+                    (self.after_a_crowd(api, rendering).await.map(|()| words), others.clone())
                 }
-                other => other,
+                Ok(words) => (Ok(words), None),
+                Err(late) => {
+                    // The machine may have become busy since.
+                    let rendering = rendering.max(self::rendering(api, self.pages).await?.0);
+                    (Err(late), slow_rendering(rendering, processor).or(others.clone()))
+                }
             };
             let what = format!("each health check beside {} short reports", self.crowd);
             let short_reports = match self.beside_short_reports(api).await {
@@ -401,7 +404,7 @@ impl super::Round for Round {
                     },
                 ),
                 CheckResult {
-                    doubt: busy(rendering, processor, others).filter(|_| few),
+                    doubt: slow_rendering(rendering, processor).or(others).filter(|_| few),
                     ..check(
                     &EXERCISE,
                     "reports-delivered",
@@ -412,7 +415,7 @@ impl super::Round for Round {
                 },
                 short_reports,
                 CheckResult {
-                    doubt: slow,
+                    doubt: slow.filter(|_| recovered.is_err()),
                     ..check(
                         &EXERCISE,
                         "recovers",
