@@ -14,6 +14,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use target_app::catalogue::{self, Kind};
+use target_app::exercises;
 
 /// Options of `growth`.
 #[derive(Debug, clap::Args)]
@@ -157,7 +158,7 @@ impl Chart {
     /// # Errors
     /// When a variant was not measured, at no size or at another's sizes, or took no time at all.
     fn curves(&self, measured: &Measured) -> anyhow::Result<Vec<Curve>> {
-        let exercise = catalogue::exercise(self.exercise)?;
+        let exercise = exercises::exercise(self.exercise)?;
         let mut curves: Vec<Curve> = Vec::new();
         for variant in exercise.variants {
             let found = measured.get(&(self.group.to_owned(), variant.name.to_owned()));
@@ -168,10 +169,10 @@ impl Chart {
                 && curves.first().is_none_or(|first| sizes(&first.points) == sizes(&points));
             anyhow::ensure!(
                 complete,
-                "the results of {}/{} are missing or incomplete; run `cargo bench -p benches --bench {}`",
+                "the results of {}/{} are missing or incomplete; run `cargo bench -p benches --bench exercises -- {}`",
                 self.group,
                 variant.name,
-                exercise.snake_id()
+                exercise.id
             );
             curves.push(Curve { variant, points });
         }
@@ -438,7 +439,7 @@ mod tests {
     fn results(skip: &str) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         for chart in CHARTS {
-            for (nth, variant) in catalogue::exercise(chart.exercise).unwrap().variants.iter().enumerate() {
+            for (nth, variant) in exercises::exercise(chart.exercise).unwrap().variants.iter().enumerate() {
                 for size in [10, 100, 1_000_u32] {
                     let id = format!("{}/{}/{size}", chart.group, variant.name);
                     if id == skip {
@@ -462,7 +463,7 @@ mod tests {
     #[test]
     fn every_exercise_is_drawn_with_its_numbers_in_words() {
         let exercises: std::collections::BTreeSet<_> = CHARTS.iter().map(|chart| chart.exercise).collect();
-        assert_eq!(exercises, catalogue::EXERCISES.iter().map(|exercise| exercise.id).collect());
+        assert_eq!(exercises, exercises::EXERCISES.iter().map(|exercise| exercise.id).collect());
 
         let root = results("");
         let out = root.path().join("images");
@@ -483,7 +484,8 @@ mod tests {
         };
         let missing = fails(&results("slow-analytics/fixed/100"));
         assert!(
-            missing.contains("slow-analytics/fixed") && missing.contains("--bench slow_analytics"),
+            missing.contains("slow-analytics/fixed")
+                && missing.contains("--bench exercises -- slow-analytics"),
             "{missing}"
         );
 

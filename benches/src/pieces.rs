@@ -4,12 +4,10 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use loadtests::load::{End, Fate, Load, Mode, Outcome, arrivals};
+use sql_tally::Ignore;
 use target_app::domain::money::Cents;
-use target_app::telemetry::statements;
 use tracing::{Dispatch, Level, dispatcher};
 use tracing_subscriber::layer::SubscriberExt;
-
-use crate::support::CountsOnly;
 
 /// Something to measure: all that it needs is prepared.
 pub type Work = Box<dyn FnMut()>;
@@ -120,12 +118,12 @@ fn money_from_json(count: u32) -> Work {
 
 /// What the layer adds to a request that runs statements, without the metrics that are made of them.
 fn statement_counted(count: u32) -> Work {
-    let subscriber = Dispatch::new(tracing_subscriber::registry().with(statements::layer(CountsOnly)));
+    let subscriber = Dispatch::new(tracing_subscriber::registry().with(sql_tally::layer(Ignore)));
     Box::new(move || {
         dispatcher::with_default(&subscriber, || {
-            let span = tracing::info_span!(target: "target_app::telemetry", statements::SPAN);
+            let span = tracing::info_span!(target: "target_app::telemetry", sql_tally::SPAN);
             span.in_scope(|| (0..count).for_each(|_| statement()));
-            let tally = statements::tally(&span).expect("the layer is installed");
+            let tally = sql_tally::tally(&span).expect("the layer is installed");
             assert_eq!(tally.statements, u64::from(count));
         });
     })

@@ -4,11 +4,11 @@ use std::cell::OnceCell;
 use std::time::Duration;
 
 use criterion::Criterion;
+use sql_tally::Ignore;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use target_app::postgres::{Options, Postgres};
 use target_app::seed::{Scale, template};
-use target_app::telemetry::statements;
 use tokio::runtime::Runtime;
 use tracing::Instrument;
 use tracing_subscriber::layer::SubscriberExt;
@@ -64,11 +64,11 @@ impl Lab {
 
     /// The answer of some work, and how many SQL statements it took.
     pub fn count_statements<T>(&self, work: impl Future<Output = T>) -> (T, u64) {
-        let subscriber = tracing_subscriber::registry().with(statements::layer(CountsOnly));
+        let subscriber = tracing_subscriber::registry().with(sql_tally::layer(Ignore));
         tracing::subscriber::with_default(subscriber, || {
-            let span = tracing::info_span!(target: "target_app::telemetry", statements::SPAN);
+            let span = tracing::info_span!(target: "target_app::telemetry", sql_tally::SPAN);
             let answer = self.runtime.block_on(work.instrument(span.clone()));
-            (answer, statements::tally(&span).expect("the layer is installed").statements)
+            (answer, sql_tally::tally(&span).expect("the layer is installed").statements)
         })
     }
 
@@ -78,14 +78,4 @@ impl Lab {
             self.runtime.block_on(server.stop()).expect("the databases are dropped");
         }
     }
-}
-
-/// For the layer that counts statements: it counts them in their spans, and nobody keeps anything else.
-#[derive(Debug, Clone, Copy)]
-pub struct CountsOnly;
-
-impl statements::Observer for CountsOnly {
-    fn statement(&self, _: &str, _: &str, _: Duration) {}
-    fn connection(&self, _: Duration) {}
-    fn no_connection(&self) {}
 }

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use loadtests::load::metrics::METRICS as METRICS_OF_GENERATOR;
-use target_app::catalogue::EXERCISES;
+use loadgen_metrics::METRICS as METRICS_OF_GENERATOR;
+use target_app::exercises::EXERCISES;
 use target_app::telemetry::MetricSpec;
 use target_app::telemetry::spec::METRICS;
 

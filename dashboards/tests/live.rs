@@ -14,7 +14,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use loadtests::{lab, reference};
-use target_app::catalogue::{EXERCISES, Exercise};
+use target_app::catalogue::Exercise;
+use target_app::exercises::EXERCISES;
 
 use live::prometheus;
 use live::run::Bench;

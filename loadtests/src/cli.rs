@@ -13,13 +13,13 @@ use target_app::config::{Choice, Config, db_rtt};
 use target_app::postgres::DatabaseName;
 use target_app::seed::Scale;
 
-/// The load-testing lab that proves what others only claim.
+/// A load-testing lab: realistic backend bugs, the fixes people try, and load that tells them apart.
 ///
-/// A reference backend has sincere defects. Each exercise puts one of them under honest load in all its variants: what
-/// shipped (buggy), fixes that look right (tempting) and the fix that holds (fixed). A run ends with an audit of the data
-/// beside the latencies, and a verdict for each variant.
+/// Each exercise is one bug in several variants: the code that shipped (buggy), fixes that look right but are not
+/// (tempting), and a fix that works (fixed). Stampede puts every variant under the same load, checks latencies and data
+/// afterwards, and gives each variant a verdict.
 ///
-/// No set-up is needed: without DATABASE_URL, a private PostgreSQL is started and removed again.
+/// No set-up is needed. Unless DATABASE_URL is set, Stampede starts a private PostgreSQL and removes it afterwards.
 #[derive(Debug, Parser)]
 #[command(name = "stampede", version, propagate_version = true, after_help = AFTER_HELP)]
 pub struct Cli {
@@ -30,78 +30,82 @@ pub struct Cli {
 // Of lines that a terminal of 80 columns need not break: clap would break them without their indent.
 const AFTER_HELP: &str = "\
 Begin with:
-  stampede compare                all exercises and variants, and a report
-  stampede diff oversold-stock    what the fix changed: the lesson
+  stampede compare                judge all variants of all exercises
+  stampede diff oversold-stock    see what the fix changed
   stampede check oversold-stock   judge your own edit of its buggy.rs
-  stampede serve --all buggy      a broken shop on http://127.0.0.1:3000
+  stampede serve --all buggy      serve the broken shop on port 3000
 
 Environment:
-  DATABASE_URL            a PostgreSQL server (15 or newer) to use, whose user
-                          may create databases
-  STAMPEDE_POSTGRES_BIN   directory of the server binaries to use, or
-                          'portable' to fetch them
-  STAMPEDE_HOME           where clusters, caches and results are kept
+  DATABASE_URL            use this PostgreSQL server (15 or newer); its user
+                          must be allowed to create databases
+  STAMPEDE_POSTGRES_BIN   use the server binaries in this directory, or fetch
+                          them: 'portable'
+  STAMPEDE_HOME           keep clusters, caches and results here
                           (default: target/stampede)
-  NO_COLOR                no colours";
+  NO_COLOR                print without colours";
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0    every variant came out as expected
   1    at least one did not
-  2    the command line cannot be understood
-  3    the run was invalid (a saturated generator, or too few requests) or
-       could not be made
-  130  interrupted; what was measured is kept and marked as partial";
+  2    the command line is wrong
+  3    the run is invalid (a saturated generator, too few requests) or could
+       not start
+  130  interrupted; the results so far are kept and marked as partial";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// List the exercises and their variants
-    List,
+    List {
+        /// Print JSON, for scripts: id, title, symptom, routes, variants and checks of each exercise
+        #[arg(long)]
+        json: bool,
+    },
 
-    /// Put all variants of exercises under the same load and compare them (the main job)
+    /// Put all variants under the same load, judge and compare them (the main command)
     #[command(after_help = EXIT_CODES)]
     Compare {
-        /// Exercises, by the names that `stampede list` shows; all of them when none is named
+        /// Exercises to compare, as listed by `stampede list` [default: all]
         #[arg(value_name = "ID")]
         ids: Vec<String>,
         #[command(flatten)]
         load: LoadOptions,
     },
 
-    /// Judge the judge: put solutions under load of which it is known whether they are right
+    /// Measure how often verdicts are right, on solutions known to be right or wrong
     #[cfg(feature = "corpus")]
     #[command(after_help = EXIT_CODES)]
     Corpus {
-        /// Exercises; all of them when none is named
+        /// Exercises to run [default: all]
         #[arg(value_name = "ID")]
         ids: Vec<String>,
-        /// Go through the contracts alone, without a load: a wrong solution may keep them, a right one has to
+        /// Only check the contracts, without load; right solutions must keep them, wrong ones may
         #[arg(long)]
         contracts: bool,
         #[command(flatten)]
         load: LoadOptions,
     },
 
-    /// Put one exercise under load, in the variants named
+    /// Put the named variants of one exercise under load and judge them
     #[command(after_help = EXIT_CODES)]
     Run {
-        /// The exercise, such as oversold-stock; `stampede list` shows all
+        /// The exercise, such as oversold-stock (see `stampede list`)
         id: String,
-        /// A variant, such as fixed; may be repeated
+        /// A variant, such as fixed; may be given several times
         #[arg(long = "variant", value_name = "NAME", required = true, allow_hyphen_values = true)]
         variants: Vec<String>,
         #[command(flatten)]
         load: LoadOptions,
     },
 
-    /// Judge your solution: the edited buggy.rs of an exercise, or a server of your own
+    /// Judge your own solution: your edit of an exercise's buggy.rs, or a server of your own
     ///
-    /// The checks judge behaviour, never source, so every solution that keeps the promises passes, and a stub does not.
+    /// Checks look at behaviour, never at source. Any solution that keeps the promises passes; a stub does not.
     #[command(after_help = EXIT_CODES)]
     Check {
-        /// The exercise, such as oversold-stock; `stampede list` shows all
+        /// The exercise, such as oversold-stock (see `stampede list`)
         id: String,
-        /// Judge the server at this address instead, through HTTP alone. It is changed by the load: give it throw-away data
+        /// Judge the server at this address instead, over HTTP. The load changes its data, so use a throw-away database
         #[arg(long, value_name = "URL", value_parser = http_url, allow_hyphen_values = true,
               conflicts_with_all = ["replicas", "db_rtt", "scale"])]
         url: Option<Url>,
@@ -109,42 +113,42 @@ pub enum Command {
         load: LoadOptions,
     },
 
-    /// Serve the backend for other clients (curl, k6, oha …) until Ctrl-C
+    /// Serve the backend for other tools (curl, k6, oha) until Ctrl-C
     Serve {
-        /// Port of the public API on 127.0.0.1; replicas take the next ones; 0 takes free ones
+        /// Port of the public API on 127.0.0.1; replicas use the ports after it; 0 picks free ports
         #[arg(long, default_value_t = 3000, value_parser = whole(0..=u16::MAX), allow_hyphen_values = true)]
         port: u16,
-        /// Port of the operator listener (metrics, readiness, run info), likewise
+        /// Port for metrics, readiness and run info; 0 picks a free port
         #[arg(long, default_value_t = 0, value_name = "PORT", value_parser = whole(0..=u16::MAX), allow_hyphen_values = true)]
         operator_port: u16,
         #[command(flatten)]
         choice: Choice,
-        /// Servers on the one database
+        /// Number of servers that share the database
         #[arg(long, default_value_t = 1, value_name = "N", value_parser = whole(1..=16_u16), allow_hyphen_values = true)]
         replicas: u16,
         #[command(flatten)]
         data: DataOptions,
     },
 
-    /// Make seeded databases that stay, on the server in DATABASE_URL
+    /// Create seeded databases on the server in DATABASE_URL and keep them
     ///
-    /// One that is there already is left as it is. A server of your own, such as one in a container, then runs on it.
+    /// A database that already exists is left unchanged. Use them for a server of your own, such as one in a container.
     Seed {
-        /// Names of the databases, such as shop
+        /// Names of the databases to create, such as shop
         #[arg(value_name = "DATABASE", required = true)]
         names: Vec<DatabaseName>,
         #[command(flatten)]
         content: ContentOptions,
     },
 
-    /// Show what one variant changes of another: the lesson of the exercise
+    /// Show the difference between two variants of an exercise
     Diff {
-        /// The exercise, such as oversold-stock; `stampede list` shows all
+        /// The exercise, such as oversold-stock (see `stampede list`)
         id: String,
-        /// From this variant
+        /// The variant to start from
         #[arg(default_value = "buggy")]
         from: String,
-        /// To this one
+        /// The variant to compare with it
         #[arg(default_value = "fixed")]
         to: String,
     },
@@ -167,11 +171,11 @@ pub enum Command {
 
 #[derive(Debug, Clone, Args)]
 pub struct ContentOptions {
-    /// How much data: small, medium (10,000 orders) or large (1,000,000 orders)
+    /// Amount of seeded data: small, medium (10,000 orders) or large (1,000,000 orders)
     #[arg(long, value_enum, default_value_t, hide_possible_values = true, allow_hyphen_values = true)]
     pub scale: Scale,
 
-    /// Seeds the data, the schedule and the order of the rounds
+    /// Seed of the data, the request schedule and the order of the rounds
     #[arg(long, default_value_t = 42, value_parser = whole(0..=u64::MAX), allow_hyphen_values = true)]
     pub seed: u64,
 }
@@ -181,44 +185,44 @@ pub struct DataOptions {
     #[command(flatten)]
     pub content: ContentOptions,
 
-    /// Latency to add to every exchange with the database, such as 500us or 2ms
+    /// Extra latency for every round trip to the database, such as 500us or 2ms
     #[arg(long, default_value = "0s", value_name = "TIME", value_parser = db_rtt, allow_hyphen_values = true)]
     pub db_rtt: Duration,
 }
 
 #[derive(Debug, Clone, Args)]
 pub struct LoadOptions {
-    /// Requests a second of the exercise's main stream [default: the exercise's own]
+    /// Requests per second of the exercise's main kind [default: depends on the exercise]
     #[arg(long, value_parser = rate, allow_hyphen_values = true)]
     pub rate: Option<f64>,
 
-    /// Length of each round, such as 5s [default: the exercise's own]
+    /// Length of each round, such as 5s [default: depends on the exercise]
     #[arg(long, value_name = "TIME", value_parser = duration, allow_hyphen_values = true)]
     pub duration: Option<Duration>,
 
-    /// Rounds of each variant, interleaved in ABBA order [default: 2]
+    /// Rounds per variant, interleaved in ABBA order [default: 2]
     #[arg(long, value_name = "N", value_parser = whole(1..=100_u32), allow_hyphen_values = true)]
     pub rounds: Option<u32>,
 
-    /// Servers on the one database [default: the exercise's own]
+    /// Number of servers that share the database [default: depends on the exercise]
     #[arg(long, value_name = "N", value_parser = whole(1..=16_u16), allow_hyphen_values = true)]
     pub replicas: Option<u16>,
 
-    /// One round of each variant: a first look, not a proof
+    /// Run one round per variant: a first look, not a proof
     #[arg(long, conflicts_with = "rounds")]
     pub quick: bool,
 
-    /// Let each user wait for its answer before the next request, as simple load tools do. It hides what a slow server
-    /// does to those who arrive meanwhile
+    /// Make each user wait for a response before the next request, as simple load tools do. This hides how a slow server
+    /// delays the requests that arrive meanwhile
     #[arg(long)]
     pub closed: bool,
 
-    /// Port on 127.0.0.1 where Prometheus finds the generator's own metrics (/metrics) and the servers under test
-    /// (/targets, its HTTP service discovery) during the run; 0 takes a free one
+    /// Port on 127.0.0.1 for Prometheus during the run: the load generator's metrics (/metrics) and the servers under test
+    /// (/targets, for HTTP service discovery); 0 picks a free port
     #[arg(long, value_name = "PORT", value_parser = whole(0..=u16::MAX), allow_hyphen_values = true)]
     pub metrics_port: Option<u16>,
 
-    /// Directory for the results: a new one, an empty one, or that of an earlier run, whose results are replaced
+    /// Directory for the results. It must be new, empty, or hold the results of an earlier run, which are replaced
     /// [default: target/stampede/runs/TIME]
     #[arg(long, value_name = "DIR", value_parser = PathBufValueParser::new().try_map(directory),
           allow_hyphen_values = true)]

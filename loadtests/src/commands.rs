@@ -13,8 +13,9 @@ use clap::{CommandFactory, FromArgMatches};
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use similar::{ChangeTag, TextDiff};
-use target_app::catalogue::{self, EXERCISES, Kind, UnknownName};
+use target_app::catalogue::{self, Kind, UnknownName};
 use target_app::config::ChoiceError;
+use target_app::exercises::{self, EXERCISES};
 use target_app::postgres::{DatabaseName, Options, Postgres, PostgresError, default_home};
 use target_app::seed;
 
@@ -29,7 +30,7 @@ use crate::load::{Cancel, Mode};
 use crate::report;
 use crate::report::facts::Outcome;
 use crate::results::{Results, Verdict};
-use crate::scenarios::{SCENARIOS, Scenario, scenario};
+use crate::scenarios::{AnyScenario, SCENARIOS, scenario};
 
 const UNEXPECTED: u8 = 1;
 const USAGE: u8 = 2;
@@ -107,7 +108,8 @@ pub fn main() -> ExitCode {
         // The servers bring their own runtimes and their own logs.
         Command::Server(config) => return server(config),
         Command::Reference(config) => return crate::reference::run(config),
-        Command::List => say(&list()),
+        Command::List { json: false } => say(&list()),
+        Command::List { json: true } => list_json().and_then(|list| say(&list)),
         Command::Diff { id, from, to } => match diff(&id, &from, &to) {
             Ok(text) => say(&text),
             Err(unknown) => Err(Usage::from(unknown).into()),
@@ -182,7 +184,7 @@ fn complain(text: &str) {
 }
 
 /// The scenarios of these exercises, or of all when none is named.
-fn chosen(ids: &[String]) -> Result<Vec<&'static dyn Scenario>, Usage> {
+fn chosen(ids: &[String]) -> Result<Vec<&'static dyn AnyScenario>, Usage> {
     match ids {
         [] => Ok(SCENARIOS.to_vec()),
         ids => Ok(once(ids).map(|id| scenario(id)).collect::<Result<_, _>>()?),
@@ -190,26 +192,29 @@ fn chosen(ids: &[String]) -> Result<Vec<&'static dyn Scenario>, Usage> {
 }
 
 async fn compare(ids: &[String], load: LoadOptions) -> anyhow::Result<ExitCode> {
-    let all = |scenario: &'static dyn Scenario| (scenario, scenario.exercise().variants.iter().collect());
+    let all =
+        |scenario: &'static dyn AnyScenario| (scenario, scenario.spec().exercise.variants.iter().collect());
     measure(chosen(ids)?.into_iter().map(all).collect(), Manner::default(), load).await
 }
 
 #[cfg(feature = "corpus")]
 async fn corpus(ids: &[String], only_contracts: bool, load: LoadOptions) -> anyhow::Result<ExitCode> {
-    let all = |scenario: &'static dyn Scenario| (scenario, scenario.exercise().corpus.iter().collect());
+    let all =
+        |scenario: &'static dyn AnyScenario| (scenario, scenario.spec().exercise.corpus.iter().collect());
     let manner = Manner { only_contracts, corpus: true, ..Manner::default() };
     measure(chosen(ids)?.into_iter().map(all).collect(), manner, load).await
 }
 
 async fn run(id: &str, variants: &[String], load: LoadOptions) -> anyhow::Result<ExitCode> {
     let scenario = scenario(id).map_err(Usage::from)?;
-    let variants = once(variants).map(|name| scenario.exercise().variant(name)).collect::<Result<_, _>>();
+    let variants =
+        once(variants).map(|name| scenario.spec().exercise.variant(name)).collect::<Result<_, _>>();
     measure(vec![(scenario, variants.map_err(Usage::from)?)], Manner::default(), load).await
 }
 
 async fn check(id: &str, url: Option<reqwest::Url>, load: LoadOptions) -> anyhow::Result<ExitCode> {
     let scenario = scenario(id).map_err(Usage::from)?;
-    let edited = scenario.exercise().variant("buggy").map_err(Usage::from)?;
+    let edited = scenario.spec().exercise.variant("buggy").map_err(Usage::from)?;
     if url.is_none() {
         not_stale(id)?;
     }
@@ -268,6 +273,10 @@ fn use_color(stream: &impl IsTerminal) -> bool {
         && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")
 }
 
+fn list_json() -> anyhow::Result<String> {
+    Ok(format!("{}\n", serde_json::to_string_pretty(EXERCISES)?))
+}
+
 fn list() -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY);
@@ -290,7 +299,7 @@ fn list() -> String {
 }
 
 fn diff(id: &str, from: &str, to: &str) -> Result<String, UnknownName> {
-    let exercise = catalogue::exercise(id)?;
+    let exercise = exercises::exercise(id)?;
     let (from, to) = (exercise.variant(from)?, exercise.variant(to)?);
     let color = use_color(&std::io::stdout());
     let paint = |code: &str, line: &str| match color {
@@ -317,7 +326,7 @@ fn diff(id: &str, from: &str, to: &str) -> Result<String, UnknownName> {
     Ok(text)
 }
 
-type Exercises = Vec<(&'static dyn Scenario, Vec<&'static catalogue::Variant>)>;
+type Exercises = Vec<(&'static dyn AnyScenario, Vec<&'static catalogue::Variant>)>;
 
 /// How exercises are measured.
 #[derive(Default)]
@@ -341,7 +350,7 @@ async fn measure(
     bounded(&exercises, &load)?;
     limits::enough_files()?;
     if url.is_none() {
-        let own = exercises.iter().map(|(scenario, _)| scenario.shape().replicas).max().unwrap_or(1);
+        let own = exercises.iter().map(|(scenario, _)| scenario.spec().shape.replicas).max().unwrap_or(1);
         let servers = load.replicas.map_or(own, usize::from);
         limits::enough_threads(limits::threads_of_lab(servers, load.data.db_rtt))?;
     }
@@ -491,20 +500,23 @@ fn rates(results: &Results) -> String {
 /// Refuses rounds that would not fit into memory.
 fn bounded(exercises: &Exercises, load: &LoadOptions) -> Result<(), Usage> {
     for (scenario, _) in exercises {
-        if load.closed && scenario.needs_schedule() {
+        if load.closed && scenario.spec().needs_schedule {
             return Err(Usage {
-                message: format!("{} rests on its schedule, and --closed has none", scenario.exercise().id),
+                message: format!(
+                    "{} rests on its schedule, and --closed has none",
+                    scenario.spec().exercise.id
+                ),
                 hint: "name exercises without one, such as: compare oversold-stock slow-analytics --closed"
                     .into(),
             });
         }
-        let seconds = load.duration.unwrap_or(scenario.shape().duration).as_secs_f64();
-        let rate = scenario.total_rate(load.rate);
+        let seconds = load.duration.unwrap_or(scenario.spec().shape.duration).as_secs_f64();
+        let rate = (scenario.spec().total_rate)(load.rate);
         if rate * seconds > MOST_REQUESTS {
             return Err(Usage {
                 message: format!(
                     "a round of {} of {seconds:.0} s with up to {rate:.0} requests a second is more than {MOST_REQUESTS} requests",
-                    scenario.exercise().id,
+                    scenario.spec().exercise.id,
                 ),
                 hint: "lower --rate or --duration; more --rounds give more data as well".into(),
             });
@@ -551,7 +563,7 @@ fn exit_code(results: &Results) -> u8 {
 }
 
 fn source(exercise: &str, variant: &str) -> Option<&'static str> {
-    Some(catalogue::exercise(exercise).ok()?.variant(variant).ok()?.source)
+    Some(exercises::exercise(exercise).ok()?.variant(variant).ok()?.source)
 }
 
 /// Columns of the terminal. Some say 0, which is none that text could be broken to.

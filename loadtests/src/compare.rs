@@ -8,7 +8,8 @@ use anyhow::Context;
 use futures::FutureExt;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
-use target_app::catalogue::{KEEPS_CONTRACT, Kind, Variant, Variants};
+use target_app::catalogue::{KEEPS_CONTRACT, Kind, Variant};
+use target_app::exercises::Variants;
 
 use crate::api::Api;
 use crate::exporter::Exporter;
@@ -19,7 +20,7 @@ use crate::load::{self, Cancel, LoadError, Mode, Plan, arrivals};
 use crate::reference::{self, REFERENCE, Reference};
 use crate::report;
 use crate::results::{Environment, ExerciseResult, Generator, Results, SCHEMA_VERSION, VariantResult};
-use crate::scenarios::{self, Scenario, Shape, WARM_UP};
+use crate::scenarios::{self, AnyScenario, Shape, WARM_UP};
 use crate::verdict::{self, RoundResult};
 
 /// What requests in flight get at the end of a schedule; a third of it, when one has failed.
@@ -37,7 +38,7 @@ const REPEATS: u32 = 2;
 /// What to run.
 pub struct Job {
     /// With the variants of each, in the order of the tables.
-    pub exercises: Vec<(&'static dyn Scenario, Vec<&'static Variant>)>,
+    pub exercises: Vec<(&'static dyn AnyScenario, Vec<&'static Variant>)>,
     /// Whose solution is judged, such as `your edit`, where it is not the catalogue's: then it must be clean.
     pub solution: Option<&'static str>,
     /// Whether only the contracts are gone through, and no load is sent.
@@ -208,7 +209,7 @@ struct ExerciseRun<'a> {
     watch: &'a dyn Watch,
     reference: &'a Reference,
     run_id: &'a str,
-    scenario: &'static dyn Scenario,
+    scenario: &'static dyn AnyScenario,
     load: String,
 }
 
@@ -229,11 +230,10 @@ impl ExerciseRun<'_> {
                     return Ok(());
                 }
                 let judged = self.job.solution.unwrap_or(variant.name);
-                self.watch.round(self.scenario.exercise().id, judged, number, self.job.rounds);
-                let done = self
-                    .round_repeated(variant, number, generator)
-                    .await
-                    .with_context(|| format!("{}, {judged}, round {number}", self.scenario.exercise().id))?;
+                self.watch.round(self.scenario.spec().exercise.id, judged, number, self.job.rounds);
+                let done = self.round_repeated(variant, number, generator).await.with_context(|| {
+                    format!("{}, {judged}, round {number}", self.scenario.spec().exercise.id)
+                })?;
                 rounds.entry(variant.name).or_default().extend(done);
                 self.watch.done();
             }
@@ -273,7 +273,7 @@ impl ExerciseRun<'_> {
         number: u32,
         repeat: u32,
     ) -> anyhow::Result<Option<RoundResult>> {
-        let (exercise, run_id) = (self.scenario.exercise().id, self.run_id);
+        let (exercise, run_id) = (self.scenario.spec().exercise.id, self.run_id);
         match self.bench {
             Bench::Foreign(api) => {
                 // One that is gone is not a wrong solution.
@@ -325,7 +325,7 @@ impl ExerciseRun<'_> {
     }
 
     fn shape(&self) -> Shape {
-        self.job.shape.of(self.scenario.shape())
+        self.job.shape.of(self.scenario.spec().shape)
     }
 
     async fn measure(
@@ -335,7 +335,7 @@ impl ExerciseRun<'_> {
         number: u32,
         repeat: u32,
     ) -> anyhow::Result<Option<RoundResult>> {
-        let (exercise, shape) = (self.scenario.exercise().id, self.shape());
+        let (exercise, shape) = (self.scenario.spec().exercise.id, self.shape());
         let meter = self
             .job
             .exporter
@@ -350,7 +350,8 @@ impl ExerciseRun<'_> {
         if self.job.only_contracts || !contract.held && !predicted {
             return Ok(Some(RoundResult { contract, measured: None }));
         }
-        let broken = |clause, error| scenarios::contract_check(self.scenario.exercise(), clause, Err(error));
+        let broken =
+            |clause, error| scenarios::contract_check(self.scenario.spec().exercise, clause, Err(error));
         let preparing = scenarios::in_time(self.scenario.prepare(api, &shape, self.rng(number)));
         let mut round = match self.unless_cancelled(preparing).await {
             None => return Ok(None),
@@ -375,7 +376,7 @@ impl ExerciseRun<'_> {
         for (n, ticket) in tickets.iter_mut().enumerate() {
             ticket.request.target = n % api.targets.len();
         }
-        let statements = self.scenario.reference_statements();
+        let statements = self.scenario.spec().reference_statements;
         // Schedules of its own, so that those of the scenario are the same with it and without.
         let mut rng = self.rng(self.job.rounds + number);
         tickets.extend(reference::tickets(&mut rng, api.targets.len(), statements, shape.duration));
@@ -388,7 +389,7 @@ impl ExerciseRun<'_> {
                 Mode::Open => USERS,
                 Mode::Closed => CLOSED_USERS,
             },
-            timeout: self.scenario.patience(),
+            timeout: self.scenario.spec().patience,
             drain: DRAIN,
             mode: self.job.mode,
             trace_seed: load::trace_seed(&format!(
@@ -397,7 +398,7 @@ impl ExerciseRun<'_> {
             )),
             meter: meter.clone(),
         };
-        let round: std::sync::Arc<dyn crate::scenarios::Round> = round.into();
+        let round: std::sync::Arc<dyn crate::scenarios::AnyRound> = round.into();
         let judge = round.clone();
         let driven = load::drive(
             plan,
@@ -451,7 +452,7 @@ impl ExerciseRun<'_> {
         variants: &[&'static Variant],
         mut rounds: BTreeMap<&'static str, Vec<RoundResult>>,
     ) -> ExerciseResult {
-        let exercise = self.scenario.exercise();
+        let exercise = self.scenario.spec().exercise;
         let judged = variants.iter().filter_map(|variant| {
             let judged =
                 verdict::judge(self.scenario, variant, self.job.solution, rounds.remove(variant.name)?);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use reqwest::Url;
 use serde_json::Value;
-use target_app::catalogue::Variants;
+use target_app::exercises::Variants;
 use target_app::postgres::{Database, Options, Postgres, Progress};
 use target_app::seed::{self, Scale};
 use target_app::server::Ready;

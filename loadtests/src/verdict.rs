@@ -6,8 +6,9 @@ use target_app::catalogue::{CheckKind, Exercise, KEEPS_CONTRACT, Kind, Variant};
 
 use crate::hint::Hinted;
 use crate::load::{Load, Mode};
-use crate::results::{CheckResult, SignalValue, Tickets, VariantResult, Verdict, Worse};
-use crate::scenarios::{Audit, Findings, Scenario, skipped};
+use crate::reference::REFERENCE;
+use crate::results::{CheckResult, SignalValue, SlowRequest, Tickets, VariantResult, Verdict, Worse};
+use crate::scenarios::{AnyScenario, Audit, Findings, skipped};
 
 /// What one round of a variant measured and found.
 pub struct RoundResult {
@@ -46,7 +47,7 @@ impl RoundResult {
     /// Why the round says little of the server, and what to do about it: the generator was late, or nothing was missed but
     /// what the machine may have been too busy for. What such noise breaks, it does not break each time; what the server
     /// breaks, it does.
-    pub fn unfit(&self, scenario: &dyn Scenario, variant: &Variant) -> Option<Hinted> {
+    pub fn unfit(&self, scenario: &dyn AnyScenario, variant: &Variant) -> Option<Hinted> {
         let (load, audit) = self.measured.as_ref()?;
         if let Some(saturation) = &load.saturation {
             return Some(Hinted::new(saturation, &saturation.hint));
@@ -91,12 +92,12 @@ pub fn expected(kind: Kind) -> Verdict {
 /// Merges the rounds of one variant, at least one, and judges them. What is expected of it the catalogue says; a `solution`,
 /// which only stands in the variant's place, must be clean.
 pub fn judge(
-    scenario: &dyn Scenario,
+    scenario: &dyn AnyScenario,
     variant: &Variant,
     solution: Option<&str>,
     rounds: Vec<RoundResult>,
 ) -> Option<VariantResult> {
-    let exercise = scenario.exercise();
+    let exercise = scenario.spec().exercise;
     let count = rounds.len() as u32;
     let mut contract: Option<CheckResult> = None;
     let mut merged: Option<(Load, Audit)> = None;
@@ -127,7 +128,7 @@ pub fn judge(
     match &merged {
         Some((load, _)) => {
             // Of all rounds together, so that no single one has it.
-            checks.push(enough(load, scenario.needs()));
+            checks.push(enough(load, scenario.spec().needs));
             checks.push(all_reported(&unreported));
         }
         None => {
@@ -161,23 +162,28 @@ pub fn judge(
         rounds: count,
         audit: merged.as_ref().map_or_else(|| "no load".into(), |(_, audit)| audit.sentence.clone()),
         requests: load.map(Load::request_stats).unwrap_or_default(),
-        headline: scenario.headline().into(),
-        throughput: load.map_or(0.0, |load| load.throughput(scenario.headline())),
+        headline: exercise.headline.into(),
+        throughput: load.map_or(0.0, |load| load.throughput(exercise.headline)),
         tickets: load.map_or_else(Tickets::default, |load| load.tickets),
         series: load.map(|load| load.series.clone()).unwrap_or_default(),
-        slowest: load.map(Load::slowest_judged).unwrap_or_default(),
+        slowest: load.map(slowest).unwrap_or_default(),
         signals: findings.signals,
         checks: findings.checks,
     })
 }
 
+/// The slowest requests to what is judged: no log of it knows those to the reference server.
+fn slowest(load: &Load) -> Vec<SlowRequest> {
+    load.slowest.iter().filter(|request| request.request != REFERENCE).cloned().collect()
+}
+
 /// All that a load and its audit say, but for whether it was enough.
-pub fn findings(scenario: &dyn Scenario, load: &Load, audit: Findings) -> Findings {
+pub fn findings(scenario: &dyn AnyScenario, load: &Load, audit: Findings) -> Findings {
     let objectives = scenario.objectives(load);
     let mut checks = vec![kept_up(load)];
     checks.extend(audit.checks);
     checks.extend(objectives.checks);
-    in_order(scenario.exercise(), &mut checks);
+    in_order(scenario.spec().exercise, &mut checks);
     let mut signals = audit.signals;
     signals.extend(objectives.signals);
     Findings { checks, signals }

@@ -10,30 +10,18 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use sqlx::PgPool;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::abandoned::{self, Abandoned};
 use crate::body;
-use crate::catalogue::Variants;
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::readiness::Readiness;
 use crate::routes;
-use crate::telemetry::{self, Gauges, Telemetry};
-
-/// What every handler can reach.
-#[derive(Debug, Clone)]
-pub struct AppState {
-    /// Connections to the database.
-    pub pool: PgPool,
-    /// Which variants run.
-    pub variants: Variants,
-    /// What is measured.
-    pub telemetry: Arc<Telemetry>,
-}
+use crate::state::AppState;
+use crate::telemetry::{self, Gauges};
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -141,8 +129,13 @@ async fn metrics(app: &AppState, gauges: Option<&Gauges>) -> impl IntoResponse +
 }
 
 async fn info(State(app): State<AppState>) -> impl IntoResponse {
-    let variants: serde_json::Map<_, _> =
-        app.variants.entries().into_iter().map(|(id, variant)| (id.into(), variant.name.into())).collect();
+    let variants: serde_json::Map<_, _> = app
+        .exercises
+        .variants
+        .entries()
+        .into_iter()
+        .map(|(id, variant)| (id.into(), variant.name.into()))
+        .collect();
     Json(serde_json::json!({
         "version": env!("CARGO_PKG_VERSION"),
         "variants": variants,

@@ -1,7 +1,7 @@
-//! The one declaration that everything else is made from: what an exercise is, and the ordered list of them.
+//! The one declaration that everything else is made from: what an exercise is.
 //!
-//! An exercise declares itself in its own `mod.rs` (see [`crate::exercises`]). The command line, the report, the
-//! docs index and the room test read [`EXERCISES`]; nothing keeps a second list.
+//! An exercise declares itself in its own `mod.rs`. The command line, the report, the docs index and the room test read
+//! [`EXERCISES`](crate::exercises::EXERCISES); nothing keeps a second list.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,10 +11,9 @@ use serde::Serialize;
 use crate::telemetry::MetricSpec;
 use crate::telemetry::data_gauges::StartDataGauge;
 
-pub use crate::exercises::{EXERCISES, Variants};
-
-/// One defect that real backends ship, with the fixes that look right and the fix that holds.
-#[derive(Debug)]
+/// One defect that real backends ship, with the fixes that look right and the fix that holds. What is serialized is what a
+/// script may need and gives nothing away.
+#[derive(Debug, Serialize)]
 pub struct Exercise {
     /// Kebab-case name of the symptom. It never changes and never names the cause.
     pub id: &'static str,
@@ -23,22 +22,30 @@ pub struct Exercise {
     /// What a user reports, in one sentence.
     pub symptom: &'static str,
     /// Why it happens, in one or two sentences. A spoiler: shown only where the reader asked for it.
+    #[serde(skip)]
     pub cause: &'static str,
     /// The public routes involved, as `METHOD /path`.
     pub routes: &'static [&'static str],
+    /// Name of the load's requests that the exercise is about, which tables and curves show.
+    pub headline: &'static str,
     /// All variants, buggy first, fixed last.
     pub variants: &'static [Variant],
     /// Other solutions, wrong (tempting) and right (fixed), by which the judge is judged; empty without the feature `corpus`.
+    #[serde(skip)]
     pub corpus: &'static [Variant],
     /// What a verdict rests on.
     pub checks: &'static [CheckSpec],
     /// What to watch on a dashboard. The first is the one that exposes the defect, and it has a limit.
+    #[serde(skip)]
     pub signals: &'static [Signal],
     /// What wakes somebody up when the symptom is there.
+    #[serde(skip)]
     pub alert: Alert,
     /// Business facts that the server exports beside its general metrics.
+    #[serde(skip)]
     pub metrics: &'static [&'static MetricSpec],
     /// The one of these that is read from the data, where the damage shows there alone.
+    #[serde(skip)]
     pub data_gauge: Option<StartDataGauge>,
 }
 
@@ -69,7 +76,7 @@ impl Exercise {
 }
 
 /// One way to write the exercise's function.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct Variant {
     /// Kebab-case name, `buggy` and `fixed` among them.
     pub name: &'static str,
@@ -80,6 +87,7 @@ pub struct Variant {
     /// Names of the checks that it fails on every machine, because they follow from its defect. Others may fail beside them.
     pub must_fail: &'static [&'static str],
     /// The text of its source file: the diff between two of these is the lesson.
+    #[serde(skip)]
     pub source: &'static str,
 }
 
@@ -106,7 +114,7 @@ impl fmt::Display for Kind {
 }
 
 /// A check that a load verdict is made of.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct CheckSpec {
     /// Kebab-case name, unique within the exercise.
     pub name: &'static str,
@@ -116,13 +124,29 @@ pub struct CheckSpec {
     pub promise: &'static str,
 }
 
+impl CheckSpec {
+    /// A fact about the data after the run.
+    pub const fn invariant(name: &'static str, promise: &'static str) -> Self {
+        CheckSpec { name, kind: CheckKind::Invariant, promise }
+    }
+
+    /// What users would notice.
+    pub const fn objective(name: &'static str, promise: &'static str) -> Self {
+        CheckSpec { name, kind: CheckKind::Objective, promise }
+    }
+
+    /// A count that explains the symptom.
+    pub const fn signal(name: &'static str, promise: &'static str) -> Self {
+        CheckSpec { name, kind: CheckKind::Signal, promise }
+    }
+}
+
 /// The check that every exercise has, and the first of each: whether the server answers one client, who sends one request
 /// after another, as any correct server does.
-pub const KEEPS_CONTRACT: CheckSpec = CheckSpec {
-    name: "keeps-contract",
-    kind: CheckKind::Invariant,
-    promise: "A single client, who sends one request after another, gets what the API promises.",
-};
+pub const KEEPS_CONTRACT: CheckSpec = CheckSpec::invariant(
+    "keeps-contract",
+    "A single client, who sends one request after another, gets what the API promises.",
+);
 
 /// What a check rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -192,9 +216,27 @@ pub struct Alert {
     pub silent_on: &'static [Series],
 }
 
-/// A series for a test of an alert: a selector, in which `$scope` stands for what all series have in common, and its
-/// samples, 15 s apart, in the notation of `promtool test rules`.
-pub type Series = (&'static str, &'static str);
+/// Series for a test of an alert. Samples are 15 s apart, in the notation of `promtool test rules`.
+#[derive(Debug)]
+pub enum Series {
+    /// A selector, in which `$scope` stands for what all series have in common, and its samples.
+    One(&'static str, &'static str),
+    /// A histogram's name, labels that it has beside that, and for each edge of its buckets the samples.
+    Histogram(&'static str, &'static str, &'static [(&'static str, &'static str)]),
+}
+
+impl Series {
+    /// Each series as a selector and its samples.
+    pub fn samples(&self) -> Vec<(String, &'static str)> {
+        match self {
+            Series::One(selector, samples) => vec![((*selector).to_owned(), *samples)],
+            Series::Histogram(name, labels, buckets) => {
+                let bucket = |edge| format!(r#"{name}_bucket{{$scope, {labels}, le="{edge}"}}"#);
+                buckets.iter().map(|(edge, samples)| (bucket(edge), *samples)).collect()
+            }
+        }
+    }
+}
 
 /// How urgent an alert is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -218,15 +260,6 @@ impl fmt::Display for Severity {
     }
 }
 
-/// The exercise called `id`.
-pub fn exercise(id: &str) -> Result<&'static Exercise, UnknownName> {
-    EXERCISES
-        .iter()
-        .copied()
-        .find(|exercise| exercise.id == id)
-        .ok_or_else(|| UnknownName::new("exercise", id, EXERCISES.iter().map(|exercise| exercise.id)))
-}
-
 /// A name that is not in a list, with the nearest that are.
 #[derive(Debug, thiserror::Error)]
 #[error("there is no {what} called '{name}'")]
@@ -238,7 +271,11 @@ pub struct UnknownName {
 }
 
 impl UnknownName {
-    fn new(what: impl Into<String>, name: &str, known: impl Iterator<Item = &'static str>) -> Self {
+    pub(crate) fn new(
+        what: impl Into<String>,
+        name: &str,
+        known: impl Iterator<Item = &'static str>,
+    ) -> Self {
         let all: Vec<_> = known.collect();
         let mut near: Vec<_> = all
             .iter()

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use axum::http::Uri;
 use rustix::process::Resource;
 
-use crate::catalogue::{self, EXERCISES, Exercise, Variants};
-use crate::telemetry::otlp;
+use crate::catalogue::{Exercise, UnknownName};
+use crate::exercises::{self, EXERCISES, Variants};
+use crate::telemetry;
+use crate::telemetry::data_gauges::StartDataGauge;
 
 /// Runs the reference backend on a database that exists and is seeded.
 #[derive(Debug, Clone, clap::Parser)]
@@ -68,23 +69,14 @@ pub struct Config {
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(i32).range(0..=19))]
     pub nice: i32,
 
-    /// Names the run in metrics and logs
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
-    pub run_id: String,
-
-    /// Whether the server measures itself; off leaves only the run's name on the operator port, and is there to show what
-    /// measuring costs
-    #[arg(long, value_enum, default_value_t, value_name = "SWITCH")]
-    pub telemetry: Switch,
+    /// What the server says of itself
+    #[command(flatten)]
+    pub telemetry: telemetry::Options,
 
     /// Exercise whose damage to the data is counted for the metrics, where it has such a gauge; may be repeated. Each asks
     /// the database once a second at most, when the metrics are read. All when not given
     #[arg(long = "data-gauge", value_name = "ID", value_parser = exercise)]
     pub data_gauges: Vec<&'static Exercise>,
-
-    /// Collector to send traces to, over OTLP with HTTP, such as http://127.0.0.1:4318
-    #[arg(long, value_name = "URL", value_parser = otlp::collector)]
-    pub otlp: Option<Uri>,
 
     /// Stops when its standard input is closed: a parent that dies, however it dies, takes the server along
     #[arg(long, hide = true)]
@@ -116,9 +108,10 @@ impl Config {
         files.saturating_sub(others).clamp(LEAST_CONNECTIONS, MOST_CONNECTIONS)
     }
 
-    /// The exercises whose data gauges are kept.
-    pub fn data_gauges(&self) -> Vec<&'static Exercise> {
-        if self.data_gauges.is_empty() { EXERCISES.to_vec() } else { self.data_gauges.clone() }
+    /// The data gauges that are kept, each with its exercise's id. Most exercises have none.
+    pub fn data_gauges(&self) -> Vec<(&'static str, StartDataGauge)> {
+        let chosen = if self.data_gauges.is_empty() { EXERCISES } else { &self.data_gauges[..] };
+        chosen.iter().filter_map(|exercise| Some((exercise.id, exercise.data_gauge?))).collect()
     }
 
     /// [`Config::request_timeout_ms`] as a duration.
@@ -137,19 +130,9 @@ const LEAST_CONNECTIONS: usize = 16;
 /// More are not worth their memory, wherever the limit of open files is.
 const MOST_CONNECTIONS: usize = 65_536;
 
-/// Whether something is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum Switch {
-    /// It is.
-    #[default]
-    On,
-    /// It is not.
-    Off,
-}
-
 /// Looks an exercise up.
 fn exercise(id: &str) -> Result<&'static Exercise, String> {
-    catalogue::exercise(id).map_err(|unknown| format!("{unknown}; {}", unknown.hint()))
+    exercises::exercise(id).map_err(|unknown| format!("{unknown}; {}", unknown.hint()))
 }
 
 /// Parses a round trip's time.
@@ -164,7 +147,7 @@ pub fn db_rtt(text: &str) -> Result<Duration, String> {
 /// Which variant of each exercise a server runs.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Choice {
-    /// The variant of every exercise that --variant does not name: buggy (what ships) or fixed (the fix that holds)
+    /// Variant of the exercises that --variant does not name: buggy (the code that shipped) or fixed (the fix that works)
     #[arg(
         long,
         value_enum,
@@ -175,7 +158,7 @@ pub struct Choice {
     )]
     pub all: All,
 
-    /// An exercise's variant, such as oversold-stock=row-lock; once for each exercise
+    /// Variant of one exercise, such as oversold-stock=row-lock; may be given once per exercise
     #[arg(long = "variant", value_name = "ID=NAME", allow_hyphen_values = true)]
     pub variants: Vec<String>,
 }
@@ -201,7 +184,7 @@ pub enum ChoiceError {
     Twice(String, String),
     /// No such exercise or variant.
     #[error(transparent)]
-    Unknown(#[from] crate::catalogue::UnknownName),
+    Unknown(#[from] UnknownName),
 }
 
 impl ChoiceError {

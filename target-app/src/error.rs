@@ -8,11 +8,6 @@ use axum::response::{IntoResponse, Response};
 use problem_details::ProblemDetails;
 use serde::Serialize;
 
-use crate::domain::restaurants::MealError;
-use crate::exercises::frozen_health::RenderError;
-use crate::exercises::oversold_stock::CheckoutError;
-use crate::telemetry::statements;
-
 /// Why a request was not answered as it wished.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -121,7 +116,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.status();
         if let ApiError::Database(error) = &self {
-            statements::failed(error);
+            sql_tally::failed(error);
         }
         if status == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::error!(error = ?self, "request failed");
@@ -173,44 +168,9 @@ pub fn on_constraint<'a>(
 ) -> impl FnOnce(sqlx::Error) -> ApiError + 'a {
     move |error| match &error {
         sqlx::Error::Database(database) if database.constraint() == Some(constraint) => {
-            statements::failed(&error);
+            sql_tally::failed(&error);
             answer()
         }
         _ => error.into(),
-    }
-}
-
-impl From<CheckoutError> for ApiError {
-    fn from(error: CheckoutError) -> Self {
-        match error {
-            CheckoutError::ShortStock { .. } => ApiError::Conflict(error.to_string()),
-            CheckoutError::UnknownProduct(_) => ApiError::Invalid(error.to_string()),
-            CheckoutError::Database(error) => {
-                on_constraint("orders_user_id_fkey", || ApiError::Invalid("there is no such user".into()))(
-                    error,
-                )
-            }
-        }
-    }
-}
-
-impl From<RenderError> for ApiError {
-    fn from(error: RenderError) -> Self {
-        match error {
-            RenderError::Busy { retry_after } => {
-                ApiError::Busy { message: error.to_string(), retry_after: retry_after.as_secs() }
-            }
-            RenderError::Failed(_) => ApiError::Internal(error.into()),
-        }
-    }
-}
-
-impl From<MealError> for ApiError {
-    fn from(error: MealError) -> Self {
-        match error {
-            MealError::ShortStock { .. } => ApiError::Conflict(error.to_string()),
-            MealError::UnknownDish(_) => ApiError::Invalid(error.to_string()),
-            MealError::Database(error) => error.into(),
-        }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! How to read this crate: [`exercises`] holds the lessons, one folder each, and the diff between two files of a
 //! folder is the lesson. [`catalogue`] says what an exercise is. `routes` are ordinary handlers which call the
-//! exercise's function, [`domain`] the correct types and queries that everything shares. [`app`] puts them together,
+//! exercise, [`domain`] the correct types and queries that everything shares. [`app`] puts them together,
 //! [`server`] runs them, [`postgres`] finds a database to run them on and [`seed`] fills it. [`source`] tells a program that was
 //! built before an edit from one that knows it.
 
@@ -23,4 +23,5 @@ mod routes;
 pub mod seed;
 pub mod server;
 pub mod source;
+pub mod state;
 pub mod telemetry;

@@ -17,13 +17,15 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
 
 use crate::abandoned::Abandoned;
-use crate::app::{self, AppState};
-use crate::catalogue::Variants;
+use crate::app;
 use crate::config::Config;
+use crate::exercises::{Exercises, Variants, all_metrics};
 use crate::listen::{self, Limits};
 use crate::postgres;
 use crate::readiness::Readiness;
 use crate::relay;
+use crate::state::AppState;
+use crate::telemetry::spec::RUN_INFO;
 use crate::telemetry::{DataGauges, Gauges, Telemetry};
 
 /// How long requests in flight may go on after the signal to stop.
@@ -59,7 +61,11 @@ fn start(config: Config) -> anyhow::Result<()> {
     if config.nice > 0 {
         let _ = rustix::process::setpriority_process(None, config.nice);
     }
-    let telemetry = Arc::new(Telemetry::start(&config, &variants)?);
+    let telemetry = Arc::new(Telemetry::start(&config.telemetry, all_metrics(), config.acquire_timeout())?);
+    for (exercise, variant) in variants.entries() {
+        let labels = [exercise, variant.name, &config.telemetry.run_id, env!("CARGO_PKG_VERSION")];
+        telemetry.metrics.gauge(&RUN_INFO, &labels).set(1.0);
+    }
     let mut runtime = Builder::new_multi_thread();
     if let Some(threads) = config.worker_threads {
         runtime.worker_threads(threads.into());
@@ -93,10 +99,7 @@ async fn serve(
     // For who looks at the server: beside its pool, and not counted among its statements.
     let beside = database.clone();
     if telemetry.is_on() {
-        database = database
-            .log_statements(log::LevelFilter::Debug)
-            // Slow statements are logged like the others: the count of statements rests on their events.
-            .log_slow_statements(log::LevelFilter::Debug, Duration::MAX);
+        database = sql_tally::reporting(database);
     }
     if !config.db_rtt.is_zero() {
         let address = tokio::net::lookup_host((database.get_host(), database.get_port()))
@@ -131,14 +134,14 @@ async fn serve(
         true => {
             let (of_data, patience) = (config.data_gauges(), config.acquire_timeout());
             let beside = beside.clone();
-            let start = async move { DataGauges::start(&of_data, &beside, patience).await };
+            let start = async move { DataGauges::start(of_data, &beside, patience).await };
             let of_data = operators.spawn(start).await?;
             let gauges = Gauges::new(telemetry.clone(), pool.clone(), of_data);
             Some(gauges.context("the runtime cannot be watched")?)
         }
         false => None,
     };
-    let state = AppState { pool, variants, telemetry };
+    let state = AppState { pool, exercises: Arc::new(Exercises::new(variants)), telemetry };
 
     let public = bind(config.listen).await?;
     let operator = operators.spawn(bind(config.operator_listen)).await??;

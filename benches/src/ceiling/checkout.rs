@@ -23,25 +23,21 @@ use loadtests::load::{Answer, Cancel, Mode, Outcome, Plan, Request, Ticket, driv
 use rand::RngExt;
 use sqlx::types::Uuid;
 use sqlx::{ConnectOptions, Connection, PgPool, Row};
-use target_app::catalogue::Variants;
 use target_app::domain::orders::{Cart, CartItem};
-use target_app::exercises::oversold_stock::{Variant, place_order};
+use target_app::exercises::Variants;
+use target_app::exercises::oversold_stock::{Service, Variant};
 use target_app::postgres::Database;
 use target_app::seed::Scale;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use super::plan::{Percentiles, Sample, interleave};
-use super::report::{Checkout, Skipped};
+use super::plan::{Sample, interleave, percentiles};
+use super::results::{Checkout, IN_PROCESS, OVER_HTTP, PGBENCH, Skipped};
 use super::tool::{self, Tools};
 use super::{Pace, progress, unless_interrupted};
 
 /// Checkouts at once: fewer than the connections that a server has by default, so that none waits for one.
 pub(super) const CONCURRENCY: u32 = 8;
-
-pub(super) const PGBENCH: &str = "pgbench";
-pub(super) const IN_PROCESS: &str = "in process";
-pub(super) const OVER_HTTP: &str = "over HTTP";
 
 /// Different carts; pgbench takes a script for each, and 128 at most.
 const CARTS: usize = 64;
@@ -145,12 +141,13 @@ impl Shop {
         for caller in 0..CONCURRENCY {
             let (pool, carts) = (pool.clone(), self.carts.clone());
             callers.spawn(async move {
+                let fixed = Service::new(Variant::Fixed);
                 let mut rng = seeded(u64::from(caller));
                 let mut times = histogram();
                 while start.elapsed() < WARM_UP + duration {
                     let cart = &carts[rng.random_range(0..carts.len())];
                     let begun = start.elapsed();
-                    place_order(Variant::Fixed, &pool, cart).await?;
+                    fixed.place_order(&pool, cart).await?;
                     if begun >= WARM_UP {
                         times.saturating_record((start.elapsed() - begun).as_micros() as u64);
                     }
@@ -230,7 +227,7 @@ impl Shop {
 /// The statements that a checkout leaves prepared in a fresh connection, in their order.
 async fn prepared_by_a_checkout(database: &Database, cart: &Cart) -> anyhow::Result<Vec<String>> {
     let pool = pool(database, 1).await?;
-    place_order(Variant::Fixed, &pool, cart).await?;
+    Service::new(Variant::Fixed).place_order(&pool, cart).await?;
     // As text, because a query that is prepared would find itself.
     let rows = sqlx::raw_sql("SELECT statement FROM pg_prepared_statements ORDER BY prepare_time")
         .fetch_all(&pool)
@@ -314,10 +311,6 @@ async fn restock(pool: &PgPool) -> sqlx::Result<()> {
 
 fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 60_000_000, 3).expect("the bounds are valid")
-}
-
-pub(super) fn percentiles(times: &Histogram<u64>) -> Percentiles {
-    Percentiles { p50_us: times.value_at_quantile(0.5) as f64, p99_us: times.value_at_quantile(0.99) as f64 }
 }
 
 /// pgbench with a script for each cart.

@@ -11,9 +11,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::bare::{self, BareServer, Count, HEALTH, STALLS};
-use super::checkout::percentiles;
-use super::plan::{Percentiles, Sample, interleave};
-use super::report::{Generator, Skipped};
+use super::plan::{Percentiles, Sample, interleave, percentiles};
+use super::results::{GOOSE, Generator, Highest, K6, LAB, OHA, Skipped, WRK};
 use super::tool::{self, Tools, number};
 use super::{Pace, progress};
 
@@ -31,12 +30,6 @@ const LOWEST_RATE: f64 = 2_000.0;
 
 /// A tool that sends less than this part of what it was told to send does not hold the rate.
 const DELIVERED: f64 = 0.99;
-
-pub(super) const LAB: &str = "stampede";
-pub(super) const GOOSE: &str = "goose";
-pub(super) const WRK: &str = "wrk";
-pub(super) const OHA: &str = "oha";
-pub(super) const K6: &str = "k6";
 
 /// Measures closed loops, fixed rates and highest rates.
 pub(super) async fn measure(pace: Pace, tools: &Tools) -> anyhow::Result<Generator> {
@@ -89,17 +82,6 @@ pub(super) async fn measure(pace: Pace, tools: &Tools) -> anyhow::Result<Generat
 fn stalls_p99_us() -> f64 {
     let stalled = bare::STALL.as_secs_f64() / bare::STALL_PERIOD.as_secs_f64();
     bare::STALL.as_secs_f64() * (1.0 - 0.01 / stalled) * 1e6
-}
-
-/// The highest rate that a tool held, and the first that it did not, in requests a second.
-#[derive(Debug, Clone, serde::Serialize)]
-pub(super) struct Highest {
-    pub(super) tool: &'static str,
-    /// None when it did not hold even the first.
-    pub(super) held: Option<f64>,
-    pub(super) lost: f64,
-    /// Why not.
-    pub(super) reason: String,
 }
 
 /// The tools that are there.

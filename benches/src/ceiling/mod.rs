@@ -16,6 +16,7 @@ mod checkout;
 mod generators;
 mod plan;
 mod report;
+mod results;
 mod tool;
 
 use std::io::{IsTerminal, Write};

@@ -1,5 +1,6 @@
 //! Who is measured when, and what is made of it.
 
+use hdrhistogram::Histogram;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
@@ -21,6 +22,11 @@ pub(super) struct Sample {
 pub(super) struct Percentiles {
     pub(super) p50_us: f64,
     pub(super) p99_us: f64,
+}
+
+/// The two of times in microseconds.
+pub(super) fn percentiles(times: &Histogram<u64>) -> Percentiles {
+    Percentiles { p50_us: times.value_at_quantile(0.5) as f64, p99_us: times.value_at_quantile(0.99) as f64 }
 }
 
 /// One measurement, and where it stands in the plan.

@@ -6,9 +6,8 @@ use comfy_table::{Table, TableStyle, presets};
 use serde::Serialize;
 
 use super::Pace;
-use super::checkout::{IN_PROCESS, OVER_HTTP, PGBENCH};
-use super::generators::{GOOSE, Highest, K6, LAB, OHA};
 use super::plan::{Percentiles, Run, Sample, Spread, ratio, spread};
+use super::results::{Checkout, GOOSE, Generator, IN_PROCESS, K6, LAB, OHA, OVER_HTTP, PGBENCH, Skipped};
 
 /// Everything that was measured. `ceiling.json` is this, with the goals.
 #[derive(Debug, Serialize)]
@@ -30,38 +29,6 @@ struct Machine {
     model: Option<String>,
     /// Of the last minute, before the first measurement: whether others used the machine too.
     load_average: Option<String>,
-}
-
-/// The checkout's measurements.
-#[derive(Debug, Serialize)]
-pub(super) struct Checkout {
-    pub(super) concurrency: u32,
-    pub(super) postgres: String,
-    /// What pgbench's scripts were made of.
-    pub(super) statements: Vec<String>,
-    pub(super) runs: Vec<Run>,
-    pub(super) skipped: Vec<Skipped>,
-}
-
-/// The generators' measurements.
-#[derive(Debug, Serialize)]
-pub(super) struct Generator {
-    pub(super) connections: usize,
-    pub(super) fixed_rate: u32,
-    /// By arithmetic.
-    pub(super) stalls_p99_us: f64,
-    pub(super) closed: Vec<Run>,
-    pub(super) fixed_health: Vec<Run>,
-    pub(super) fixed_stalls: Vec<Run>,
-    pub(super) highest: Vec<Highest>,
-    pub(super) skipped: Vec<Skipped>,
-}
-
-/// A tool that was not measured, or only in part.
-#[derive(Debug, Serialize)]
-pub(super) struct Skipped {
-    pub(super) tool: &'static str,
-    pub(super) why: String,
 }
 
 /// A ratio, and what it should be.

@@ -1,16 +1,14 @@
 //! A dashboard: variables, annotations, links, and the grid that panels flow into.
 
 use serde_json::{Value, json};
-use target_app::catalogue::{EXERCISES, Kind, Variant};
+use target_app::catalogue::{Kind, Variant};
+use target_app::exercises::EXERCISES;
 
-use super::panel::{Panel, Query};
+use super::panel::{COLUMNS, Panel, Position, Query, datasource, named};
 use crate::promql::Scope;
 
 /// The newest version of the classic schema; newer Grafanas read it, and provisioning takes no other.
 const SCHEMA_VERSION: u32 = 42;
-
-/// Columns of Grafana's grid.
-pub(super) const COLUMNS: u32 = 24;
 
 /// Of all alerts, those that somebody is woken for. The watchdog, which fires always, is none of them.
 const URGENT: &str = r#"alertname=~"Stampede.+", severity="critical""#;
@@ -46,18 +44,6 @@ pub struct Section {
     pub title: String,
     /// They flow from left to right, then into the next line.
     pub panels: Vec<Panel>,
-}
-
-/// A place on the grid.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Position {
-    pub x: u32,
-    pub y: u32,
-}
-
-/// Whatever the reader of the dashboard chose.
-pub(super) fn datasource() -> Value {
-    json!({ "type": "prometheus", "uid": "${datasource}" })
 }
 
 /// An expression of a dashboard as Prometheus gets it when everything is chosen, with the shortest range of a rate.
@@ -248,13 +234,6 @@ impl Dashboard {
             query("variant", "Variant", &format!(r#"{{{from}, job=~"$job", instance=~"$instance"}}"#), ".*"),
         ]
     }
-}
-
-/// A matcher of the series whose names match a pattern.
-///
-/// Grafana's `byRegexp` does no more, but its options are a string, and the schema of a dashboard wants an object.
-pub(super) fn named(pattern: &str) -> Value {
-    json!({ "id": "byRegexpOrNames", "options": { "pattern": pattern, "names": [] } })
 }
 
 /// Fixed colours of variants: red for what shipped, green for what holds. All lines of a variant have its colour, whatever

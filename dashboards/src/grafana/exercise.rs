@@ -1,6 +1,5 @@
 //! The dashboard of one exercise: symptom first, the signal that exposes the defect last, the cause nowhere.
 
-use loadtests::scenarios::scenario;
 use target_app::catalogue::{Exercise, Signal};
 
 use super::dashboard::{Dashboard, Section};
@@ -103,7 +102,7 @@ fn verdict(exercise: &Exercise) -> Vec<Panel> {
         .query("avg by (variant) (stampede_check_held{$scope})", "{{variant}}")
         .at_least(1.0),
     );
-    let headline = scenario(exercise.id).expect("every exercise has a scenario").headline();
+    let headline = exercise.headline;
     panels.push(
         Panel::worst(
             format!("Client's p99 of {headline}, at worst"),

@@ -10,7 +10,7 @@ mod saturation;
 pub use dashboard::{Dashboard, Section, with_all_chosen};
 pub use panel::{Kind, Panel, Query};
 
-use target_app::catalogue::EXERCISES;
+use target_app::exercises::EXERCISES;
 
 use crate::docs::Docs;
 use crate::prometheus::{GENERATED, INTERVAL};

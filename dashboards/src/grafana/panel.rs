@@ -2,8 +2,22 @@
 
 use serde_json::{Value, json};
 
-use super::dashboard::{COLUMNS, Position, datasource, named};
 use crate::promql::Scope;
+
+/// Columns of Grafana's grid.
+pub(super) const COLUMNS: u32 = 24;
+
+/// A place on the grid.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Position {
+    pub x: u32,
+    pub y: u32,
+}
+
+/// Whatever the reader of the dashboard chose.
+pub(super) fn datasource() -> Value {
+    json!({ "type": "prometheus", "uid": "${datasource}" })
+}
 
 /// A panel before it has a place.
 #[derive(Debug, Clone)]
@@ -324,4 +338,11 @@ impl Query {
             "instant": false,
         })
     }
+}
+
+/// A matcher of the series whose names match a pattern.
+///
+/// Grafana's `byRegexp` does no more, but its options are a string, and the schema of a dashboard wants an object.
+pub(super) fn named(pattern: &str) -> Value {
+    json!({ "id": "byRegexpOrNames", "options": { "pattern": pattern, "names": [] } })
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use target_app::catalogue::{EXERCISES, Series, Severity};
+use target_app::catalogue::{Series, Severity};
+use target_app::exercises::EXERCISES;
 
 use super::{TARGET_APP, checkout, generator, servers};
 use crate::objectives::{
@@ -57,7 +58,8 @@ impl Case {
     /// Samples 15 s apart, looked at after five minutes, of series in the notation of the catalogue.
     fn new(scope: &promql::Scope, firing: &[Series], silent: &[Series]) -> Self {
         let fill = |series: &[Series]| {
-            series.iter().map(|(series, values)| (scope.fill(series), (*values).to_owned())).collect()
+            let samples = series.iter().flat_map(Series::samples);
+            samples.map(|(selector, samples)| (scope.fill(&selector), samples.to_owned())).collect()
         };
         Case {
             step: "15s",
@@ -188,13 +190,13 @@ fn saturation() -> impl Iterator<Item = AlertRule> {
                 .into(),
             case: Some(Case::new(
                 &servers(),
-                &[(r#"db_client_connection_wait_time_seconds_sum{$scope, variant="buggy"}"#, "0+60x30")],
+                &[Series::One(r#"db_client_connection_wait_time_seconds_sum{$scope, variant="buggy"}"#, "0+60x30")],
                 // Every hand-over takes a few microseconds, and a busy pool has a connection free now and then.
                 &[
-                    (r#"db_client_connection_wait_time_seconds_sum{$scope, variant="buggy"}"#, "0+0.0005x30"),
-                    (r#"db_client_connections{$scope, state="used", variant="buggy"}"#, "10 10 9 10 10 9 10 10 9 10 10 9 10 10 9 10 10 9 10 10 9 10 10 9"),
-                    (r#"db_client_connection_max{$scope, variant="buggy"}"#, "10x30"),
-                    (r#"db_client_connection_timeouts_total{$scope, variant="buggy"}"#, "7x30"),
+                    Series::One(r#"db_client_connection_wait_time_seconds_sum{$scope, variant="buggy"}"#, "0+0.0005x30"),
+                    Series::One(r#"db_client_connections{$scope, state="used", variant="buggy"}"#, "10 10 9 10 10 9 10 10 9 10 10 9 10 10 9 10 10 9 10 10 9 10 10 9"),
+                    Series::One(r#"db_client_connection_max{$scope, variant="buggy"}"#, "10x30"),
+                    Series::One(r#"db_client_connection_timeouts_total{$scope, variant="buggy"}"#, "7x30"),
                 ],
             )),
         },
@@ -212,15 +214,15 @@ fn saturation() -> impl Iterator<Item = AlertRule> {
             case: Some(Case::new(
                 &servers(),
                 &[
-                    (r#"stampede_runtime_lag_seconds_bucket{$scope, variant="buggy", le="0.05"}"#, "0x30"),
-                    (r#"stampede_runtime_lag_seconds_bucket{$scope, variant="buggy", le="0.1"}"#, "0+20x30"),
-                    (r#"stampede_runtime_lag_seconds_bucket{$scope, variant="buggy", le="+Inf"}"#, "0+20x30"),
+                    Series::One(r#"stampede_runtime_lag_seconds_bucket{$scope, variant="buggy", le="0.05"}"#, "0x30"),
+                    Series::One(r#"stampede_runtime_lag_seconds_bucket{$scope, variant="buggy", le="0.1"}"#, "0+20x30"),
+                    Series::One(r#"stampede_runtime_lag_seconds_bucket{$scope, variant="buggy", le="+Inf"}"#, "0+20x30"),
                 ],
                 // A moment: it is over before it has lasted for a minute.
                 &[
-                    (r#"stampede_runtime_lag_seconds_bucket{$scope, variant="buggy", le="0.05"}"#, "0x17 10+20x13"),
-                    (r#"stampede_runtime_lag_seconds_bucket{$scope, variant="buggy", le="0.1"}"#, "0x17 20+20x13"),
-                    (r#"stampede_runtime_lag_seconds_bucket{$scope, variant="buggy", le="+Inf"}"#, "0x17 20+20x13"),
+                    Series::One(r#"stampede_runtime_lag_seconds_bucket{$scope, variant="buggy", le="0.05"}"#, "0x17 10+20x13"),
+                    Series::One(r#"stampede_runtime_lag_seconds_bucket{$scope, variant="buggy", le="0.1"}"#, "0x17 20+20x13"),
+                    Series::One(r#"stampede_runtime_lag_seconds_bucket{$scope, variant="buggy", le="+Inf"}"#, "0x17 20+20x13"),
                 ],
             )),
         },
@@ -240,8 +242,8 @@ fn saturation() -> impl Iterator<Item = AlertRule> {
                 labels: vec![("job", TARGET_APP), ("instance", "one"), ("variant", "buggy")],
                 ..Case::new(
                     &servers(),
-                    &[(r#"up{$scope, instance="one", variant="buggy"}"#, "1x4 0x26")],
-                    &[(r#"up{$scope, instance="one", variant="buggy"}"#, "1x17 0 0 1x11")],
+                    &[Series::One(r#"up{$scope, instance="one", variant="buggy"}"#, "1x4 0x26")],
+                    &[Series::One(r#"up{$scope, instance="one", variant="buggy"}"#, "1x17 0 0 1x11")],
                 )
             }),
         },
@@ -261,14 +263,14 @@ fn saturation() -> impl Iterator<Item = AlertRule> {
                 ..Case::new(
                     &generator(),
                     &[
-                        (r#"stampede_loadgen_timer_lag_seconds_bucket{$scope, exercise="slow-analytics", variant="buggy", le="0.02"}"#, "0+1x30"),
-                        (r#"stampede_loadgen_timer_lag_seconds_bucket{$scope, exercise="slow-analytics", variant="buggy", le="0.1"}"#, "0+9x30"),
-                        (r#"stampede_loadgen_timer_lag_seconds_bucket{$scope, exercise="slow-analytics", variant="buggy", le="+Inf"}"#, "0+9x30"),
+                        Series::One(r#"stampede_loadgen_timer_lag_seconds_bucket{$scope, exercise="slow-analytics", variant="buggy", le="0.02"}"#, "0+1x30"),
+                        Series::One(r#"stampede_loadgen_timer_lag_seconds_bucket{$scope, exercise="slow-analytics", variant="buggy", le="0.1"}"#, "0+9x30"),
+                        Series::One(r#"stampede_loadgen_timer_lag_seconds_bucket{$scope, exercise="slow-analytics", variant="buggy", le="+Inf"}"#, "0+9x30"),
                     ],
                     &[
-                        (r#"stampede_loadgen_timer_lag_seconds_bucket{$scope, exercise="slow-analytics", variant="buggy", le="0.001"}"#, "0+9x30"),
-                        (r#"stampede_loadgen_timer_lag_seconds_bucket{$scope, exercise="slow-analytics", variant="buggy", le="0.01"}"#, "0+9x30"),
-                        (r#"stampede_loadgen_timer_lag_seconds_bucket{$scope, exercise="slow-analytics", variant="buggy", le="+Inf"}"#, "0+9x30"),
+                        Series::One(r#"stampede_loadgen_timer_lag_seconds_bucket{$scope, exercise="slow-analytics", variant="buggy", le="0.001"}"#, "0+9x30"),
+                        Series::One(r#"stampede_loadgen_timer_lag_seconds_bucket{$scope, exercise="slow-analytics", variant="buggy", le="0.01"}"#, "0+9x30"),
+                        Series::One(r#"stampede_loadgen_timer_lag_seconds_bucket{$scope, exercise="slow-analytics", variant="buggy", le="+Inf"}"#, "0+9x30"),
                     ],
                 )
             }),

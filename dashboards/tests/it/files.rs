@@ -7,7 +7,7 @@ use std::process::Command;
 
 use dashboards::files::Difference;
 use dashboards::prometheus::{alerts, runbook};
-use target_app::catalogue::EXERCISES;
+use target_app::exercises::EXERCISES;
 
 use crate::support::{root, said, skip, tool};
 

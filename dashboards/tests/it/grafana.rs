@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use target_app::catalogue::{EXERCISES, Kind};
+use target_app::catalogue::Kind;
+use target_app::exercises::EXERCISES;
 
 use crate::support::{dashboards, list, panels, text};
 

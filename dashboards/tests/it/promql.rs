@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loadtests::load::metrics::METRICS;
+use loadgen_metrics::METRICS;
 use promql_parser::parser::{self, Expr, LabelModifier, VectorSelector};
 use serde_json::Value;
-use target_app::telemetry::{MetricKind, all_metrics};
+use target_app::exercises::all_metrics;
+use target_app::telemetry::MetricKind;
 
 use dashboards::grafana::with_all_chosen;
 

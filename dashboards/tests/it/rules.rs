@@ -5,7 +5,7 @@ use std::path::Path;
 
 use dashboards::docs::Docs;
 use dashboards::prometheus::{RUNBOOKS, alerts, runbook};
-use target_app::catalogue::EXERCISES;
+use target_app::exercises::EXERCISES;
 
 use crate::support::{root, said, skip, tool};
 

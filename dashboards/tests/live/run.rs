@@ -157,7 +157,7 @@ impl Seen {
         let mut general = BTreeSet::new();
         let dashboards = dashboards::grafana::dashboards(&Docs::default());
         let is_of_another = |dashboard: &&Dashboard| {
-            dashboard.uid != exercise.id && target_app::catalogue::exercise(&dashboard.uid).is_ok()
+            dashboard.uid != exercise.id && target_app::exercises::exercise(&dashboard.uid).is_ok()
         };
         for dashboard in dashboards.iter().filter(|dashboard| !is_of_another(dashboard)) {
             for (panel, query) in dashboard.queries() {

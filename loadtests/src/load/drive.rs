@@ -20,10 +20,12 @@ use tokio::sync::watch;
 
 use super::cancel::Cancel;
 use super::cpu::Cpu;
-use super::measure::{End, Fate, Load};
+use super::fate::{End, Fate};
+use super::measure::Load;
 use super::metrics::{Live, Reading};
 use super::pacer::Pacer;
-use super::plan::{Answer, Judge, Mode, Outcome, Plan, Request, Ticket};
+use super::plan::{Mode, Plan};
+use super::request::{Answer, Judge, Outcome, Request, Ticket};
 use super::silence::Silence;
 use super::trace::Traces;
 use super::{lock, saturation};

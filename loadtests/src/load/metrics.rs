@@ -16,82 +16,14 @@ use prometheus::{
     TextEncoder,
 };
 
+use loadgen_metrics::{
+    CHECK_HELD, IN_FLIGHT, INTENDED, LAG, REQUESTS, RESPONSE, SATURATED, TIMER_LAG, USERS,
+};
 use target_app::telemetry::MetricSpec;
 
+use super::fate::Fate;
 use super::lock;
-use super::measure::Fate;
 use crate::results::CheckResult;
-
-const VARIANT: &[&str] = &["exercise", "variant"];
-const REQUEST: &[&str] = &["exercise", "variant", "request"];
-const OUTCOME: &[&str] = &["exercise", "variant", "request", "outcome"];
-const CHECK: &[&str] = &["exercise", "variant", "check"];
-
-/// Those of the server's own histogram, and the 3 s after which a request is given up.
-const RESPONSE_BUCKETS: &[f64] = &[
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.2, 0.25, 0.5, 0.75, 1.0, 2.5, 3.0, 5.0, 7.5, 10.0,
-];
-/// 20 ms are among them: a timer that is later makes a round invalid.
-const LAG_BUCKETS: &[f64] =
-    &[0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0];
-
-static INTENDED: MetricSpec = MetricSpec::counter(
-    "stampede_loadgen_requests_intended_total",
-    REQUEST,
-    "requests",
-    "Requests that the schedule wanted sent by now; in a closed loop, requests sent",
-);
-static REQUESTS: MetricSpec = MetricSpec::counter(
-    "stampede_loadgen_requests_total",
-    OUTCOME,
-    "requests",
-    "Requests that came to an end, by outcome: ok, a refusal that is expected, or a failure",
-);
-static RESPONSE: MetricSpec = MetricSpec::histogram(
-    "stampede_loadgen_response_duration_seconds",
-    OUTCOME,
-    RESPONSE_BUCKETS,
-    "seconds",
-    "Time from a request's intended start to the end of its answer",
-);
-static LAG: MetricSpec = MetricSpec::histogram(
-    "stampede_loadgen_lag_seconds",
-    REQUEST,
-    LAG_BUCKETS,
-    "seconds",
-    "Time from a request's intended start to its sending: the wait for a free user, and late timers",
-);
-static TIMER_LAG: MetricSpec = MetricSpec::histogram(
-    "stampede_loadgen_timer_lag_seconds",
-    VARIANT,
-    LAG_BUCKETS,
-    "seconds",
-    "How late a user who was free sent a request: the generator's own fault",
-);
-static IN_FLIGHT: MetricSpec = MetricSpec::gauge(
-    "stampede_loadgen_in_flight",
-    REQUEST,
-    "requests",
-    "Requests that were sent and have not come to an end",
-);
-static USERS: MetricSpec = MetricSpec::gauge(
-    "stampede_loadgen_users",
-    VARIANT,
-    "requests",
-    "Requests that can be in flight at most",
-);
-static SATURATED: MetricSpec = MetricSpec::gauge(
-    "stampede_loadgen_saturated",
-    VARIANT,
-    "",
-    "1 when the generator, not the server, shaped the numbers of the last round, else 0",
-);
-static CHECK_HELD: MetricSpec =
-    MetricSpec::gauge("stampede_check_held", CHECK, "", "1 when the check held in the last round, else 0");
-
-/// All metrics of the generator.
-pub static METRICS: &[&MetricSpec] =
-    &[&INTENDED, &REQUESTS, &RESPONSE, &LAG, &TIMER_LAG, &IN_FLIGHT, &USERS, &SATURATED, &CHECK_HELD];
 
 /// The metrics of a process that drives loads.
 #[derive(Debug)]
@@ -117,7 +49,7 @@ pub(super) trait Live: std::fmt::Debug + Send + Sync {
 }
 
 impl Metrics {
-    /// All of [`METRICS`], without any series.
+    /// All of [`loadgen_metrics::METRICS`], without any series.
     ///
     /// # Errors
     /// When a declaration is not valid, which no declaration of this module is.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use super::cpu::Cpu;
-use super::measure::Fate;
+use super::fate::Fate;
 
 /// A later wake-up than this of a waiting user, for more than one ticket in a hundred, makes a load invalid.
 const TIMER_LAG_BOUND: Duration = Duration::from_millis(20);
@@ -144,8 +144,8 @@ fn replay(fates: &[Fate], warm_up: Duration, users: usize, service: impl Fn(Dura
 
 #[cfg(test)]
 mod tests {
-    use super::super::measure::End;
-    use super::super::plan::Outcome;
+    use super::super::fate::End;
+    use super::super::request::Outcome;
     use super::*;
 
     const MILLI: Duration = Duration::from_millis(1);

@@ -1,7 +1,8 @@
 //! The questions that every report asks of the results.
 
 use chrono::DateTime;
-use target_app::catalogue::{self, KEEPS_CONTRACT};
+use target_app::catalogue::KEEPS_CONTRACT;
+use target_app::exercises;
 
 use super::format::{self, ABSENT};
 use crate::results::{CheckResult, ExerciseResult, RequestStats, Results, Tickets, VariantResult, Verdict};
@@ -63,7 +64,7 @@ impl VariantResult {
         if self.failed_checks().any(|check| check.name == KEEPS_CONTRACT.name) {
             return Some("a single client saw this, so no load was sent".into());
         }
-        let claim = |name: &str| Some(catalogue::exercise(&exercise.id).ok()?.variant(name).ok()?.claim);
+        let claim = |name: &str| Some(exercises::exercise(&exercise.id).ok()?.variant(name).ok()?.claim);
         Some(match self.fails_like.as_slice() {
             [] => "none of the listed variants fails like this".into(),
             [one] => format!("fails like {one}: {}", claim(one).unwrap_or_default()),

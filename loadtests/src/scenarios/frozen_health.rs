@@ -9,17 +9,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use futures::future::{BoxFuture, FutureExt};
 use rand::RngExt;
 use rand_pcg::Pcg64;
-use target_app::catalogue::Exercise;
 use target_app::exercises::frozen_health::EXERCISE;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::{
-    Audit, Clause, Findings, Shape, WARM_UP, check, machine_p99, ms, p99_within, signal, signal_to_keep_up,
-    within,
+    Audit, Clause, Findings, Shape, Spec, WARM_UP, check, machine_p99, ms, p99_within, signal,
+    signal_to_keep_up, within,
 };
 use crate::api::Api;
 use crate::hint::Hinted;
@@ -79,113 +77,82 @@ const RENDERINGS_AFTER_A_CROWD: u32 = 7;
 pub struct Scenario;
 
 impl super::Scenario for Scenario {
-    fn exercise(&self) -> &'static Exercise {
-        &EXERCISE
-    }
-
-    fn contract<'a>(&'a self, api: &'a Api, clause: &'a mut Clause) -> BoxFuture<'a, anyhow::Result<()>> {
-        contract::check(api, clause).boxed()
-    }
-
-    fn reference_statements(&self) -> u32 {
+    const SPEC: &'static Spec = &Spec {
+        exercise: &EXERCISE,
+        shape: Shape { rate: None, duration: Duration::from_millis(2_000), replicas: 1 },
+        total_rate: |rate| HEALTH_RATE + rate.unwrap_or(processors() * MOST_PER_PROCESSOR),
+        needs: &[("health-idle", 50), ("health", 100), ("report", 10)],
+        patience: PATIENCE,
         // As the health check.
-        0
-    }
-
-    fn headline(&self) -> &'static str {
-        "health"
-    }
-
-    fn needs_schedule(&self) -> bool {
+        reference_statements: 0,
+        limits: &[Duration::from_micros(QUICK_US)],
         // The health check is asked alone first.
-        true
+        needs_schedule: true,
+    };
+
+    type Round = Round;
+
+    async fn contract(api: &Api, clause: &mut Clause) -> anyhow::Result<()> {
+        contract::check(api, clause).await
     }
 
-    fn shape(&self) -> Shape {
-        Shape { rate: None, duration: Duration::from_millis(2_000), replicas: 1 }
-    }
-
-    fn total_rate(&self, rate: Option<f64>) -> f64 {
-        HEALTH_RATE + rate.unwrap_or(processors() * MOST_PER_PROCESSOR)
-    }
-
-    fn patience(&self) -> Duration {
-        PATIENCE
-    }
-
-    fn needs(&self) -> &'static [(&'static str, u64)] {
-        &[("health-idle", 50), ("health", 100), ("report", 10)]
-    }
-
-    fn limits(&self) -> &'static [Duration] {
-        const { &[Duration::from_micros(QUICK_US)] }
-    }
-
-    fn prepare<'a>(
-        &'a self,
-        api: &'a Api,
-        shape: &'a Shape,
-        mut rng: Pcg64,
-    ) -> BoxFuture<'a, anyhow::Result<Box<dyn super::Round>>> {
-        async move {
-            let user = shop::user(api, shop::HEAVY_USER).await?.id;
-            let users = shop::users(api).await?;
-            let second = contract::second_reader(&users).cloned();
-            let second = second.ok_or_else(|| Hinted::unseeded("there are fewer than three users"))?;
-            let mut third = None;
-            for other in users.iter().filter(|other| other.id != user && other.id != second.id) {
-                third = third.max(Some((shop::orders(api, other.id).await?.len(), other.id)));
-            }
-            let (few, third) = third.ok_or_else(|| Hinted::unseeded("there are fewer than four users"))?;
-            // What the contract found to be complete.
-            let reports =
-                [(path(user), report_of(api, user).await?), (path(third), report_of(api, third).await?)];
-            let pages = shop::orders(api, user).await?.len();
-            let rendering = processor_time(api, pages).await?;
-            let capacity = processors() / rendering.as_secs_f64();
-            let rate = shape.rate.unwrap_or((OVERLOAD * capacity).min(processors() * MOST_PER_PROCESSOR));
-
-            let reports_from = WARM_UP + IDLE;
-            let mut tickets = Vec::new();
-            for at in arrivals::constant(HEALTH_RATE, shape.duration) {
-                let name = if at < reports_from { "health-idle" } else { "health" };
-                tickets.push(Ticket { at, request: Request::get(name, "/health") });
-            }
-            let rush = shape.duration.saturating_sub(reports_from);
-            for at in arrivals::poisson(&mut rng, rate, rush) {
-                let hang_up =
-                    rng.random_ratio(1, LEAVER).then(|| Duration::from_millis(rng.random_range(1..200)));
-                let request = match hang_up {
-                    Some(_) => Request { hang_up, ..Request::get("leaver", path(user)) },
-                    None if rng.random_ratio(1, SHORT) => Request::get("short-report", path(third)),
-                    None => Request::get("report", path(user)),
-                };
-                tickets.push(Ticket { at: reports_from + at, request });
-            }
-            let short = rendering.mul_f64(few as f64 / pages.max(1) as f64);
-            let crowd = (processors() * CROWD_TIME.div_duration_f64(short.max(Duration::from_micros(1))))
-                .min(processors() * CROWD_MOST) as usize;
-            let least = LEAST_SHARE * capacity.min(rate) * rush.as_secs_f64();
-            Ok(Box::new(Round {
-                tickets,
-                rate,
-                crowd,
-                pages,
-                user,
-                third,
-                reports: reports.into(),
-                second,
-                news: Mutex::default(),
-                rush: (reports_from, shape.duration),
-                least: least.ceil() as usize,
-                least_in_part: (least / PARTS as f64).floor().max(1.0) as usize,
-                delivered: Mutex::default(),
-            }) as Box<dyn super::Round>)
+    async fn prepare(api: &Api, shape: &Shape, mut rng: Pcg64) -> anyhow::Result<Round> {
+        let user = shop::user(api, shop::HEAVY_USER).await?.id;
+        let users = shop::users(api).await?;
+        let second = contract::second_reader(&users).cloned();
+        let second = second.ok_or_else(|| Hinted::unseeded("there are fewer than three users"))?;
+        let mut third = None;
+        for other in users.iter().filter(|other| other.id != user && other.id != second.id) {
+            third = third.max(Some((shop::orders(api, other.id).await?.len(), other.id)));
         }
-        .boxed()
+        let (few, third) = third.ok_or_else(|| Hinted::unseeded("there are fewer than four users"))?;
+        // What the contract found to be complete.
+        let reports =
+            [(path(user), report_of(api, user).await?), (path(third), report_of(api, third).await?)];
+        let pages = shop::orders(api, user).await?.len();
+        let rendering = processor_time(api, pages).await?;
+        let capacity = processors() / rendering.as_secs_f64();
+        let rate = shape.rate.unwrap_or((OVERLOAD * capacity).min(processors() * MOST_PER_PROCESSOR));
+
+        let reports_from = WARM_UP + IDLE;
+        let mut tickets = Vec::new();
+        for at in arrivals::constant(HEALTH_RATE, shape.duration) {
+            let name = if at < reports_from { "health-idle" } else { "health" };
+            tickets.push(Ticket { at, request: Request::get(name, "/health") });
+        }
+        let rush = shape.duration.saturating_sub(reports_from);
+        for at in arrivals::poisson(&mut rng, rate, rush) {
+            let hang_up =
+                rng.random_ratio(1, LEAVER).then(|| Duration::from_millis(rng.random_range(1..200)));
+            let request = match hang_up {
+                Some(_) => Request { hang_up, ..Request::get("leaver", path(user)) },
+                None if rng.random_ratio(1, SHORT) => Request::get("short-report", path(third)),
+                None => Request::get("report", path(user)),
+            };
+            tickets.push(Ticket { at: reports_from + at, request });
+        }
+        let short = rendering.mul_f64(few as f64 / pages.max(1) as f64);
+        let crowd = (processors() * CROWD_TIME.div_duration_f64(short.max(Duration::from_micros(1))))
+            .min(processors() * CROWD_MOST) as usize;
+        let least = LEAST_SHARE * capacity.min(rate) * rush.as_secs_f64();
+        Ok(Round {
+            tickets,
+            rate,
+            crowd,
+            pages,
+            user,
+            third,
+            reports: reports.into(),
+            second,
+            news: Mutex::default(),
+            rush: (reports_from, shape.duration),
+            least: least.ceil() as usize,
+            least_in_part: (least / PARTS as f64).floor().max(1.0) as usize,
+            delivered: Mutex::default(),
+        })
     }
 
-    fn objectives(&self, load: &Load) -> Findings {
+    fn objectives(load: &Load) -> Findings {
         let idle = load.response("health-idle").value_at_quantile(0.99);
         let busy = load.response("health").value_at_quantile(0.99);
         let quick = (2 * idle).max(QUICK_US);
@@ -282,7 +249,7 @@ fn processors() -> f64 {
     std::thread::available_parallelism().map_or(2, usize::from) as f64
 }
 
-struct Round {
+pub struct Round {
     tickets: Vec<Ticket>,
     rate: f64,
     /// Readers of a crowd that wants short reports.
@@ -323,18 +290,15 @@ impl super::Round for Round {
     }
 
     /// Somebody buys and wants to see it in the report.
-    fn beside<'a>(&'a self, api: &'a Api) -> BoxFuture<'a, ()> {
-        async move {
-            loop {
-                tokio::time::sleep(NEWS).await;
-                if let Err(flaw) = self.ensure_news(api).await
-                    && !flaw.chain().any(|cause| cause.is::<reqwest::Error>())
-                {
-                    lock(&self.news).push(format!("{flaw:#}"));
-                }
+    async fn beside(&self, api: &Api) {
+        loop {
+            tokio::time::sleep(NEWS).await;
+            if let Err(flaw) = self.ensure_news(api).await
+                && !flaw.chain().any(|cause| cause.is::<reqwest::Error>())
+            {
+                lock(&self.news).push(format!("{flaw:#}"));
             }
         }
-        .boxed()
     }
 
     fn judge(&self, request: &Request, answer: &Answer<'_>) -> Outcome {
@@ -356,82 +320,82 @@ impl super::Round for Round {
         }
     }
 
-    fn audit<'a>(&'a self, api: &'a Api, load: &'a Load) -> BoxFuture<'a, anyhow::Result<Audit>> {
-        async move {
-            // Now, and not when the load was planned: the machine may have become busy with something else.
-            let (rendering, processor) = rendering(api, self.pages).await?;
-            let others = busy_others(api, load);
-            let (recovered, slow) = match self.recover(api, rendering).await {
-                // Of a server that has failed already, a crowd that leaves would show nothing new.
-                Ok(words) if ended_uncleanly(load).1 == 0 => {
-                    (self.after_a_crowd(api, rendering).await.map(|()| words), others.clone())
-                }
-                Ok(words) => (Ok(words), None),
-                Err(late) => {
-                    // The machine may have become busy since.
-                    let rendering = rendering.max(self::rendering(api, self.pages).await?.0);
-                    (Err(late), slow_rendering(rendering, processor).or(others.clone()))
-                }
-            };
-            let what = format!("each health check beside {} short reports", self.crowd);
-            let short_reports = match self.beside_short_reports(api).await {
-                Ok((health, machine)) => {
-                    within(&EXERCISE, "short-reports", (&what, health), BESIDE_SHORT, machine)
-                }
-                // A reference server that is gone is nobody's fault.
-                Err(error) if error.is::<Hinted>() => return Err(error),
-                Err(error) => check(&EXERCISE, "short-reports", false, what, format!("{error:#}")),
-            };
-            let altered: u64 =
-                ["report", "short-report", "leaver"].map(|name| load.count(name, "altered-report")).iter().sum();
-            let news = lock(&self.news).first().cloned();
-            let delivered = load.count("report", "ok");
-            let refused = load.count("report", "busy");
-            let offered = load.response("report").len();
-            let parts = self.delivered_in_parts();
-            let few = parts.iter().sum::<usize>() < self.least
-                || parts.iter().any(|delivered| *delivered < self.least_in_part);
-            let words: Vec<String> = parts.iter().map(usize::to_string).collect();
-            let checks = vec![
-                check(
-                    &EXERCISE,
-                    "reports-identical",
-                    altered == 0 && news.is_none(),
-                    "the same bytes each time, and those of the orders there are",
-                    match news {
-                        Some(flaw) => format!("of an order placed during the rush: {flaw}"),
-                        None => format!("{altered} of {} differ", delivered + altered),
-                    },
-                ),
-                CheckResult {
-                    doubt: slow_rendering(rendering, processor).or(others).filter(|_| few),
-                    ..check(
+    async fn audit(&self, api: &Api, load: &Load) -> anyhow::Result<Audit> {
+        // Now, and not when the load was planned: the machine may have become busy with something else.
+        let (rendering, processor) = rendering(api, self.pages).await?;
+        let others = busy_others(api, load);
+        let (recovered, slow) = match self.recover(api, rendering).await {
+            // Of a server that has failed already, a crowd that leaves would show nothing new.
+            Ok(words) if ended_uncleanly(load).1 == 0 => {
+                (self.after_a_crowd(api, rendering).await.map(|()| words), others.clone())
+            }
+            Ok(words) => (Ok(words), None),
+            Err(late) => {
+                // The machine may have become busy since.
+                let rendering = rendering.max(self::rendering(api, self.pages).await?.0);
+                (Err(late), slow_rendering(rendering, processor).or(others.clone()))
+            }
+        };
+        let what = format!("each health check beside {} short reports", self.crowd);
+        let short_reports = match self.beside_short_reports(api).await {
+            Ok((health, machine)) => {
+                within(&EXERCISE, "short-reports", (&what, health), BESIDE_SHORT, machine)
+            }
+            // A reference server that is gone is nobody's fault.
+            Err(error) if error.is::<Hinted>() => return Err(error),
+            Err(error) => check(&EXERCISE, "short-reports", false, what, format!("{error:#}")),
+        };
+        let altered: u64 =
+            ["report", "short-report", "leaver"].map(|name| load.count(name, "altered-report")).iter().sum();
+        let news = lock(&self.news).first().cloned();
+        let delivered = load.count("report", "ok");
+        let refused = load.count("report", "busy");
+        let offered = load.response("report").len();
+        let parts = self.delivered_in_parts();
+        let few = parts.iter().sum::<usize>() < self.least
+            || parts.iter().any(|delivered| *delivered < self.least_in_part);
+        let words: Vec<String> = parts.iter().map(usize::to_string).collect();
+        let checks = vec![
+            check(
+                &EXERCISE,
+                "reports-identical",
+                altered == 0 && news.is_none(),
+                "the same bytes each time, and those of the orders there are",
+                match news {
+                    Some(flaw) => format!("of an order placed during the rush: {flaw}"),
+                    None => format!("{altered} of {} differ", delivered + altered),
+                },
+            ),
+            CheckResult {
+                doubt: slow_rendering(rendering, processor).or(others).filter(|_| few),
+                ..check(
                     &EXERCISE,
                     "reports-delivered",
                     !few,
-                    format!("at least {} in each third of the rush, and {} in all", self.least_in_part, self.least),
+                    format!(
+                        "at least {} in each third of the rush, and {} in all",
+                        self.least_in_part, self.least
+                    ),
                     format!("{} delivered", words.join(", ")),
-                    )
-                },
-                short_reports,
-                CheckResult {
-                    doubt: slow.filter(|_| recovered.is_err()),
-                    ..check(
-                        &EXERCISE,
-                        "recovers",
-                        recovered.is_ok(),
-                        format!(
-                            "within {} s, a report alone takes at most {RENDERINGS} times its rendering and {WAY:?}",
-                            RECOVERY.as_secs()
-                        ),
-                        recovered.unwrap_or_else(|error| format!("{error:#}")),
-                    )
-                },
-            ];
-            let sentence = format!("of {offered} reports {delivered} delivered, {refused} refused in time");
-            Ok(Audit { sentence, findings: Findings { checks, signals: Vec::new() } })
-        }
-        .boxed()
+                )
+            },
+            short_reports,
+            CheckResult {
+                doubt: slow.filter(|_| recovered.is_err()),
+                ..check(
+                    &EXERCISE,
+                    "recovers",
+                    recovered.is_ok(),
+                    format!(
+                        "within {} s, a report alone takes at most {RENDERINGS} times its rendering and {WAY:?}",
+                        RECOVERY.as_secs()
+                    ),
+                    recovered.unwrap_or_else(|error| format!("{error:#}")),
+                )
+            },
+        ];
+        let sentence = format!("of {offered} reports {delivered} delivered, {refused} refused in time");
+        Ok(Audit { sentence, findings: Findings { checks, signals: Vec::new() } })
     }
 }
 

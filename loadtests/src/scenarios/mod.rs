@@ -5,13 +5,13 @@
 //! the schedule and the audit. So the same scenario judges the lab's own variants, a participant's edit, and a server that
 //! somebody else wrote.
 
+mod any;
 mod frozen_health;
 mod oversold_stock;
 mod slow_analytics;
 
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use rand_pcg::Pcg64;
 use target_app::catalogue::{Exercise, KEEPS_CONTRACT, UnknownName};
 
@@ -21,14 +21,16 @@ use crate::load::{Answer, Load, Outcome, Request, Ticket};
 use crate::reference::REFERENCE;
 use crate::results::{CheckResult, SignalValue, Worse};
 
+pub use any::{AnyRound, AnyScenario};
+
 /// All scenarios, in catalogue order.
-pub static SCENARIOS: &[&dyn Scenario] =
+pub static SCENARIOS: &[&dyn AnyScenario] =
     &[&oversold_stock::Scenario, &frozen_health::Scenario, &slow_analytics::Scenario];
 
 /// The scenario of the exercise `id`.
-pub fn scenario(id: &str) -> Result<&'static dyn Scenario, UnknownName> {
-    let exercise = target_app::catalogue::exercise(id)?;
-    let scenario = SCENARIOS.iter().find(|scenario| scenario.exercise().id == exercise.id);
+pub fn scenario(id: &str) -> Result<&'static dyn AnyScenario, UnknownName> {
+    let exercise = target_app::exercises::exercise(id)?;
+    let scenario = SCENARIOS.iter().find(|scenario| scenario.spec().exercise.id == exercise.id);
     Ok(*scenario.expect("a test makes sure that every exercise has a scenario"))
 }
 
@@ -53,74 +55,69 @@ pub const TIMEOUT: Duration = Duration::from_secs(3);
 /// of a second; the sums over half a million orders take a minute.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The load scenario of one exercise.
-pub trait Scenario: Sync {
+/// What is known of a scenario before it has seen a server.
+#[derive(Debug)]
+pub struct Spec {
     /// The exercise it belongs to.
-    fn exercise(&self) -> &'static Exercise;
+    pub exercise: &'static Exercise,
+    /// The load without any option.
+    pub shape: Shape,
+    /// Requests a second at most, of all streams together, when the main one has this rate: what a round takes of memory.
+    pub total_rate: fn(Option<f64>) -> f64,
+    /// Requests, by name, and how many of each have to be measured in all rounds together before the checks mean anything:
+    /// of fewer, a slow one may be missing by chance.
+    pub needs: &'static [(&'static str, u64)],
+    /// What a request may take, from sending it to the end of its answer's body.
+    pub patience: Duration,
+    /// SQL statements of a request to the reference server: as many as the quickest request takes whose latency is judged.
+    pub reference_statements: u32,
+    /// The latencies that its objectives allow, without what late wake-ups add: each is an edge of the histograms' buckets.
+    pub limits: &'static [Duration],
+    /// Whether the scenario rests on when requests are sent, so that a closed loop makes nonsense of it.
+    pub needs_schedule: bool,
+}
+
+/// The load scenario of one exercise.
+pub trait Scenario: Sync + 'static {
+    /// What is known of it.
+    const SPEC: &'static Spec;
+
+    /// What it makes of a server for one round.
+    type Round: Round;
 
     /// Asks, one request after another, for all that any correct server answers. It ends with the first answer that is not
     /// right, and `clause` says what it was about.
-    fn contract<'a>(&'a self, api: &'a Api, clause: &'a mut Clause) -> BoxFuture<'a, anyhow::Result<()>>;
-
-    /// SQL statements of a request to the reference server: as many as the quickest request takes whose latency is judged.
-    fn reference_statements(&self) -> u32;
-
-    /// Name of the request that tables and curves show.
-    fn headline(&self) -> &'static str;
-
-    /// The load without any option.
-    fn shape(&self) -> Shape;
-
-    /// Requests a second at most, of all streams together, when the main one has `rate`: what a round takes of memory.
-    fn total_rate(&self, rate: Option<f64>) -> f64;
-
-    /// Requests, by name, and how many of each have to be measured in all rounds together before the checks mean anything:
-    /// of fewer, a slow one may be missing by chance.
-    fn needs(&self) -> &'static [(&'static str, u64)];
-
-    /// What a request may take, from sending it to the end of its answer's body.
-    fn patience(&self) -> Duration {
-        TIMEOUT
-    }
-
-    /// Whether the scenario rests on when requests are sent, so that a closed loop makes nonsense of it.
-    fn needs_schedule(&self) -> bool {
-        false
-    }
-
-    /// The latencies that its objectives allow, without what late wake-ups add: each is an edge of the histograms' buckets.
-    fn limits(&self) -> &'static [Duration];
+    fn contract(api: &Api, clause: &mut Clause) -> impl Future<Output = anyhow::Result<()>> + Send;
 
     /// Looks around on the server and makes the round's schedule.
-    fn prepare<'a>(
-        &'a self,
-        api: &'a Api,
-        shape: &'a Shape,
+    fn prepare(
+        api: &Api,
+        shape: &Shape,
         rng: Pcg64,
-    ) -> BoxFuture<'a, anyhow::Result<Box<dyn Round>>>;
+    ) -> impl Future<Output = anyhow::Result<Self::Round>> + Send;
 
     /// What the latencies say, over all rounds of a variant.
-    fn objectives(&self, load: &Load) -> Findings;
+    fn objectives(load: &Load) -> Findings;
 }
 
 /// One round of a scenario.
-pub trait Round: Send + Sync {
+pub trait Round: Send + Sync + 'static {
     /// The load in words: arrivals, rates, mix. `servers` says how many answer it.
     fn describe(&self, servers: &str) -> String;
 
     /// The schedule; taken once. The requests go to the servers in turn.
     fn tickets(&mut self) -> Vec<Ticket>;
 
-    /// What is asked beside the load, outside its schedule; dropped when the load is over.
-    fn beside<'a>(&'a self, _: &'a Api) -> BoxFuture<'a, ()> {
-        Box::pin(std::future::pending())
+    /// What is asked beside the load, outside its schedule; dropped when the load is over, and it may not end before.
+    fn beside(&self, _: &Api) -> impl Future<Output = ()> + Send {
+        std::future::pending()
     }
 
     /// Names the outcome of an answer.
     fn judge(&self, request: &Request, answer: &Answer<'_>) -> Outcome;
 
     /// Compares the server's state after the load with what it answered.
-    fn audit<'a>(&'a self, api: &'a Api, load: &'a Load) -> BoxFuture<'a, anyhow::Result<Audit>>;
+    fn audit(&self, api: &Api, load: &Load) -> impl Future<Output = anyhow::Result<Audit>> + Send;
 }
 
 /// Checks and figures.
@@ -156,11 +153,11 @@ impl Clause {
 ///
 /// # Errors
 /// When the server has not the data that the contract is about.
-pub async fn keeps_contract(scenario: &dyn Scenario, api: &Api) -> anyhow::Result<CheckResult> {
+pub async fn keeps_contract(scenario: &dyn AnyScenario, api: &Api) -> anyhow::Result<CheckResult> {
     let mut clause = Clause::default();
     match in_time(scenario.contract(api, &mut clause)).await {
         Err(error) if error.is::<Hinted>() => Err(error),
-        kept => Ok(contract_check(scenario.exercise(), clause.0, kept)),
+        kept => Ok(contract_check(scenario.spec().exercise, clause.0, kept)),
     }
 }
 

@@ -10,19 +10,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures::StreamExt;
-use futures::future::{BoxFuture, FutureExt};
 use rand::RngExt;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand_pcg::Pcg64;
 use serde::Deserialize;
 use sqlx::Connection;
-use target_app::catalogue::Exercise;
 use target_app::exercises::oversold_stock::EXERCISE;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::{
-    Audit, Clause, Findings, Shape, WARM_UP, check, failures, no_failures, p99_within, signal,
+    Audit, Clause, Findings, Shape, Spec, TIMEOUT, WARM_UP, check, failures, no_failures, p99_within, signal,
     signal_to_keep_up,
 };
 use crate::api::Api;
@@ -97,146 +95,125 @@ const RECOVERY: Duration = Duration::from_millis(2_500);
 pub struct Scenario;
 
 impl super::Scenario for Scenario {
-    fn exercise(&self) -> &'static Exercise {
-        &EXERCISE
-    }
-
-    fn contract<'a>(&'a self, api: &'a Api, clause: &'a mut Clause) -> BoxFuture<'a, anyhow::Result<()>> {
-        contract::check(api, clause).boxed()
-    }
-
-    fn reference_statements(&self) -> u32 {
-        // As a page of the catalogue.
-        2
-    }
-
-    fn headline(&self) -> &'static str {
-        "checkout"
-    }
-
-    fn shape(&self) -> Shape {
+    const SPEC: &'static Spec = &Spec {
+        exercise: &EXERCISE,
         // Two replicas: what one process does to protect the stock must not be taken for protection.
-        Shape { rate: None, duration: Duration::from_millis(1_500), replicas: 2 }
+        shape: Shape { rate: None, duration: Duration::from_millis(1_500), replicas: 2 },
+        total_rate: |rate| {
+            rate.unwrap_or(RATE) + CATALOGUE_RATE + (CROWDS * CROWD + QUEUES * (QUEUE + MISTAKES)) as f64
+        },
+        needs: &[("checkout", 100), ("catalogue", 30)],
+        patience: TIMEOUT,
+        // As a page of the catalogue.
+        reference_statements: 2,
+        limits: &[Duration::from_micros(CATALOGUE_LIMIT_US)],
+        needs_schedule: false,
+    };
+
+    type Round = Round;
+
+    async fn contract(api: &Api, clause: &mut Clause) -> anyhow::Result<()> {
+        contract::check(api, clause).await
     }
 
-    fn total_rate(&self, rate: Option<f64>) -> f64 {
-        rate.unwrap_or(RATE) + CATALOGUE_RATE + (CROWDS * CROWD + QUEUES * (QUEUE + MISTAKES)) as f64
-    }
-
-    fn needs(&self) -> &'static [(&'static str, u64)] {
-        &[("checkout", 100), ("catalogue", 30)]
-    }
-
-    fn limits(&self) -> &'static [Duration] {
-        const { &[Duration::from_micros(CATALOGUE_LIMIT_US)] }
-    }
-
-    fn prepare<'a>(
-        &'a self,
-        api: &'a Api,
-        shape: &'a Shape,
-        mut rng: Pcg64,
-    ) -> BoxFuture<'a, anyhow::Result<Box<dyn super::Round>>> {
-        async move {
-            let rate = shape.rate.unwrap_or(RATE);
-            let heavy = shop::user(api, shop::HEAVY_USER).await?.id;
-            let users: Vec<Uuid> = shop::users(api).await?.iter().map(|user| user.id).collect();
-            let mut buyers: Vec<Uuid> = users.iter().copied().filter(|user| *user != heavy).collect();
-            if buyers.len() <= LEAVERS {
-                return Err(Hinted::unseeded(format!("there are fewer than {} users", LEAVERS + 2)).into());
-            }
-            let leavers = buyers.split_off(buyers.len() - LEAVERS);
-            let before = Books::read(api, &users).await?;
-
-            let schedule = arrivals::poisson(&mut rng, rate, shape.duration);
-            let bundles_from = shape.duration.mul_f64(RUSH_SHARE);
-            let rush = schedule.partition_point(|at| *at < bundles_from);
-            let bundles = schedule.len() - rush;
-            let mut stock: Vec<&Product> = before.products.values().collect();
-            // Half the demand at most: each sale must sell out, or nothing is learned.
-            let [rushed] = take(&mut stock, 1..=rush / 2)?;
-            let bundled: [Uuid; BUNDLED] = take(&mut stock, 1..=bundles / 2)?;
-
-            let mut plan = Plan { rng, buyers, leavers, tickets: Vec::new() };
-            for (n, at) in schedule.into_iter().enumerate() {
-                let items: Vec<(Uuid, i32)> = match n < rush {
-                    true => vec![(rushed, *[1, 1, 1, 1, 2, 3].choose(&mut plan.rng).expect("not empty"))],
-                    false => {
-                        let lines = plan.rng.random_range(1..=3);
-                        let mut products = bundled;
-                        // The first few of a shuffle: any selection, in any sequence.
-                        products.shuffle(&mut plan.rng);
-                        products[..lines].iter().map(|id| (*id, plan.rng.random_range(1..=3))).collect()
-                    }
-                };
-                plan.checkout(at, &items);
-            }
-            // Of what is in stock for all of them, so none may be refused.
-            // After the rush, which must sell out also where everybody waits for everybody.
-            let moment = |nth: usize, of: usize| {
-                let from = bundles_from.max(WARM_UP);
-                from + shape.duration.saturating_sub(from).mul_f64((nth as f64 + 0.5) / of as f64)
-            };
-            let (mut queued, mut crowded) = (Vec::new(), Vec::new());
-            for queue in 0..QUEUES {
-                let Ok([product]) = take::<1>(&mut stock, 2 * QUEUE..=usize::MAX) else { break };
-                // The first one has the servers open all connections that their pools may have, before anything is measured.
-                let at = if queue == 0 { WARM_UP / 3 } else { moment(queue - 1, QUEUES - 1) };
-                queued.push((at, vec![product]));
-                for nth in 0..QUEUE {
-                    // Among the others, and not after them.
-                    if nth % (QUEUE / MISTAKES) == 0 {
-                        plan.mistakes(at, product);
-                    }
-                    plan.stays("crowd", at, &[(product, 1)]);
-                }
-            }
-            let mut stocked = Vec::new();
-            for crowd in 0..CROWDS {
-                let Ok(mut products) = take::<CROWDED>(&mut stock, 2 * CROWD..=usize::MAX) else { break };
-                stocked.extend(products);
-                let at = moment(crowd, CROWDS);
-                // Every second one: what all had to wait for, they go through in one sequence.
-                if crowd % 2 == 0 {
-                    crowded.push((at, products.to_vec()));
-                }
-                for _ in 0..CROWD {
-                    products.shuffle(&mut plan.rng);
-                    let items: Vec<_> = products[1..].iter().map(|id| (*id, 1)).collect();
-                    plan.stays("crowd", at, &items);
-                }
-            }
-            for at in arrivals::constant(CATALOGUE_RATE, shape.duration) {
-                let request = Request::get("catalogue", format!("/products?page=1&limit={CATALOGUE_PAGE}"));
-                plan.tickets.push(Ticket { at, request });
-            }
-
-            let leaving = plan.tickets.iter().filter(|ticket| ticket.request.hang_up.is_some()).count();
-            let (confirmed_now, to_read) = mpsc::channel(64);
-            Ok(Box::new(Round {
-                tickets: plan.tickets,
-                rate,
-                users,
-                leavers: plan.leavers,
-                leaving,
-                leaving_after: CROWD_OF_LEAVERS * api.targets.len(),
-                rushed,
-                bundled,
-                stocked,
-                held: [queued, crowded],
-                start: OnceLock::new(),
-                before,
-                sales: Mutex::default(),
-                refusals: Mutex::default(),
-                flaws: Mutex::default(),
-                confirmed_now,
-                to_read: Mutex::new(Some(to_read)),
-            }) as Box<dyn super::Round>)
+    async fn prepare(api: &Api, shape: &Shape, mut rng: Pcg64) -> anyhow::Result<Round> {
+        let rate = shape.rate.unwrap_or(RATE);
+        let heavy = shop::user(api, shop::HEAVY_USER).await?.id;
+        let users: Vec<Uuid> = shop::users(api).await?.iter().map(|user| user.id).collect();
+        let mut buyers: Vec<Uuid> = users.iter().copied().filter(|user| *user != heavy).collect();
+        if buyers.len() <= LEAVERS {
+            return Err(Hinted::unseeded(format!("there are fewer than {} users", LEAVERS + 2)).into());
         }
-        .boxed()
+        let leavers = buyers.split_off(buyers.len() - LEAVERS);
+        let before = Books::read(api, &users).await?;
+
+        let schedule = arrivals::poisson(&mut rng, rate, shape.duration);
+        let bundles_from = shape.duration.mul_f64(RUSH_SHARE);
+        let rush = schedule.partition_point(|at| *at < bundles_from);
+        let bundles = schedule.len() - rush;
+        let mut stock: Vec<&Product> = before.products.values().collect();
+        // Half the demand at most: each sale must sell out, or nothing is learned.
+        let [rushed] = take(&mut stock, 1..=rush / 2)?;
+        let bundled: [Uuid; BUNDLED] = take(&mut stock, 1..=bundles / 2)?;
+
+        let mut plan = Plan { rng, buyers, leavers, tickets: Vec::new() };
+        for (n, at) in schedule.into_iter().enumerate() {
+            let items: Vec<(Uuid, i32)> = match n < rush {
+                true => vec![(rushed, *[1, 1, 1, 1, 2, 3].choose(&mut plan.rng).expect("not empty"))],
+                false => {
+                    let lines = plan.rng.random_range(1..=3);
+                    let mut products = bundled;
+                    // The first few of a shuffle: any selection, in any sequence.
+                    products.shuffle(&mut plan.rng);
+                    products[..lines].iter().map(|id| (*id, plan.rng.random_range(1..=3))).collect()
+                }
+            };
+            plan.checkout(at, &items);
+        }
+        // Of what is in stock for all of them, so none may be refused.
+        // After the rush, which must sell out also where everybody waits for everybody.
+        let moment = |nth: usize, of: usize| {
+            let from = bundles_from.max(WARM_UP);
+            from + shape.duration.saturating_sub(from).mul_f64((nth as f64 + 0.5) / of as f64)
+        };
+        let (mut queued, mut crowded) = (Vec::new(), Vec::new());
+        for queue in 0..QUEUES {
+            let Ok([product]) = take::<1>(&mut stock, 2 * QUEUE..=usize::MAX) else { break };
+            // The first one has the servers open all connections that their pools may have, before anything is measured.
+            let at = if queue == 0 { WARM_UP / 3 } else { moment(queue - 1, QUEUES - 1) };
+            queued.push((at, vec![product]));
+            for nth in 0..QUEUE {
+                // Among the others, and not after them.
+                if nth % (QUEUE / MISTAKES) == 0 {
+                    plan.mistakes(at, product);
+                }
+                plan.stays("crowd", at, &[(product, 1)]);
+            }
+        }
+        let mut stocked = Vec::new();
+        for crowd in 0..CROWDS {
+            let Ok(mut products) = take::<CROWDED>(&mut stock, 2 * CROWD..=usize::MAX) else { break };
+            stocked.extend(products);
+            let at = moment(crowd, CROWDS);
+            // Every second one: what all had to wait for, they go through in one sequence.
+            if crowd % 2 == 0 {
+                crowded.push((at, products.to_vec()));
+            }
+            for _ in 0..CROWD {
+                products.shuffle(&mut plan.rng);
+                let items: Vec<_> = products[1..].iter().map(|id| (*id, 1)).collect();
+                plan.stays("crowd", at, &items);
+            }
+        }
+        for at in arrivals::constant(CATALOGUE_RATE, shape.duration) {
+            let request = Request::get("catalogue", format!("/products?page=1&limit={CATALOGUE_PAGE}"));
+            plan.tickets.push(Ticket { at, request });
+        }
+
+        let leaving = plan.tickets.iter().filter(|ticket| ticket.request.hang_up.is_some()).count();
+        let (confirmed_now, to_read) = mpsc::channel(64);
+        Ok(Round {
+            tickets: plan.tickets,
+            rate,
+            users,
+            leavers: plan.leavers,
+            leaving,
+            leaving_after: CROWD_OF_LEAVERS * api.targets.len(),
+            rushed,
+            bundled,
+            stocked,
+            held: [queued, crowded],
+            start: OnceLock::new(),
+            before,
+            sales: Mutex::default(),
+            refusals: Mutex::default(),
+            flaws: Mutex::default(),
+            confirmed_now,
+            to_read: Mutex::new(Some(to_read)),
+        })
     }
 
-    fn objectives(&self, load: &Load) -> Findings {
+    fn objectives(load: &Load) -> Findings {
         Findings {
             checks: vec![
                 no_failures(
@@ -324,7 +301,7 @@ struct Refusal {
     done: Duration,
 }
 
-struct Round {
+pub struct Round {
     tickets: Vec<Ticket>,
     rate: f64,
     /// All of them.
@@ -370,8 +347,8 @@ impl super::Round for Round {
     }
 
     /// Reads orders back as soon as they were confirmed, and works on what the crowds want.
-    fn beside<'a>(&'a self, api: &'a Api) -> BoxFuture<'a, ()> {
-        let read_back = async move {
+    async fn beside(&self, api: &Api) {
+        let read_back = async {
             let mut to_read = lock(&self.to_read).take().expect("it is read once");
             while let Some(order) = to_read.recv().await {
                 match shop::orders(api, order.user_id).await {
@@ -383,11 +360,11 @@ impl super::Round for Round {
                 }
             }
             // Nobody confirms any more; what waits for this ends with the load.
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         let [queued, crowded] = &self.held;
         // Without such work, the crowds come all the same.
-        async move { tokio::join!(read_back, self.hold(api, queued), self.hold(api, crowded)).0 }.boxed()
+        let _ = tokio::join!(read_back, self.hold(api, queued), self.hold(api, crowded));
     }
 
     fn judge(&self, request: &Request, answer: &Answer<'_>) -> Outcome {
@@ -436,91 +413,91 @@ impl super::Round for Round {
         }
     }
 
-    fn audit<'a>(&'a self, api: &'a Api, load: &'a Load) -> BoxFuture<'a, anyhow::Result<Audit>> {
-        async move {
-            self.leave(api).await;
-            let unanswered = self.unanswered(load);
-            // First, because what it buys is in the books as well.
-            let mut recovered = self.recover(api).await;
-            // In line behind what has failed, a race would take long and show nothing new.
-            if recovered.is_ok() && failures(load).is_empty() {
-                recovered = self.race(api).await.and(recovered);
-            }
-            let (after, findings) = self.settled_books(api, unanswered).await?;
-            let sold = shop::pieces(after.new_orders(&self.before));
-            let sold = |id: &Uuid| sold.get(id).copied().unwrap_or(0);
-            let before = |id: &Uuid| i64::from(self.before.products[id].inventory);
-            let oversold: i64 = self.before.products.keys().map(|id| (sold(id) - before(id)).max(0)).sum();
-
-            let story = |id: &Uuid| format!("{} of {}", sold(id), before(id));
-            let bundles: Vec<String> = self.bundled.iter().map(story).collect();
-            let stories = format!("{} of the rush, {} of the bundles", story(&self.rushed), bundles.join(", "));
-            let refused_wrongly = self.refused_wrongly(&after);
-
-            let checks = vec![
-                check(
-                    &EXERCISE,
-                    "sold-within-stock",
-                    oversold == 0,
-                    "no piece is sold twice",
-                    format!("{oversold} pieces oversold: sold {stories}"),
-                ),
-                check(
-                    &EXERCISE,
-                    "stock-adds-up",
-                    findings.unaccounted == 0,
-                    "stock before − pieces in orders = stock after, for each product",
-                    format!("{} pieces unaccounted for", findings.unaccounted),
-                ),
-                check(
-                    &EXERCISE,
-                    "orders-recorded",
-                    findings.flaw.is_none() && lock(&self.flaws).is_empty(),
-                    format!(
-                        "every confirmed order is that of its cart and in the books, and there are no others but for {unanswered} \
-                         checkouts without an answer"
-                    ),
-                    match (lock(&self.flaws).first(), findings.flaw) {
-                        (None, None) => format!("{} confirmed and recorded", lock(&self.sales).len()),
-                        (Some(flaw), _) => flaw.clone(),
-                        (None, Some(flaw)) => flaw,
-                    },
-                ),
-                check(
-                    &EXERCISE,
-                    "sells-out",
-                    refused_wrongly == 0,
-                    "who was refused could not have been served from what was left",
-                    format!("{refused_wrongly} of {} refused although the stock sufficed", lock(&self.refusals).len()),
-                ),
-                check(
-                    &EXERCISE,
-                    "recovers",
-                    recovered.is_ok(),
-                    format!("each product can be bought within {} s, or is short", RECOVERY.as_secs_f32()),
-                    match recovered {
-                        Ok(bought) => format!("{bought} bought, one after the other"),
-                        Err(error) => format!("{error:#}"),
-                    },
-                ),
-            ];
-            let signals = vec![
-                signal("pieces oversold", oversold as f64, "pieces", Some(0.0)),
-                signal("checkouts failed or unanswered", self.uncertain(load) as f64, "requests", Some(0.0)),
-                signal_to_keep_up(
-                    "stock of the rush sold",
-                    100.0 * sold(&self.rushed) as f64 / before(&self.rushed) as f64,
-                    "%",
-                    Some(100.0),
-                ),
-            ];
-            let sentence = match oversold {
-                0 => format!("sold {stories}"),
-                n => format!("oversold {n}: sold {stories}"),
-            };
-            Ok(Audit { sentence, findings: Findings { checks, signals } })
+    async fn audit(&self, api: &Api, load: &Load) -> anyhow::Result<Audit> {
+        self.leave(api).await;
+        let unanswered = self.unanswered(load);
+        // First, because what it buys is in the books as well.
+        let mut recovered = self.recover(api).await;
+        // In line behind what has failed, a race would take long and show nothing new.
+        if recovered.is_ok() && failures(load).is_empty() {
+            recovered = self.race(api).await.and(recovered);
         }
-        .boxed()
+        let (after, findings) = self.settled_books(api, unanswered).await?;
+        let sold = shop::pieces(after.new_orders(&self.before));
+        let sold = |id: &Uuid| sold.get(id).copied().unwrap_or(0);
+        let before = |id: &Uuid| i64::from(self.before.products[id].inventory);
+        let oversold: i64 = self.before.products.keys().map(|id| (sold(id) - before(id)).max(0)).sum();
+
+        let story = |id: &Uuid| format!("{} of {}", sold(id), before(id));
+        let bundles: Vec<String> = self.bundled.iter().map(story).collect();
+        let stories = format!("{} of the rush, {} of the bundles", story(&self.rushed), bundles.join(", "));
+        let refused_wrongly = self.refused_wrongly(&after);
+
+        let checks = vec![
+            check(
+                &EXERCISE,
+                "sold-within-stock",
+                oversold == 0,
+                "no piece is sold twice",
+                format!("{oversold} pieces oversold: sold {stories}"),
+            ),
+            check(
+                &EXERCISE,
+                "stock-adds-up",
+                findings.unaccounted == 0,
+                "stock before − pieces in orders = stock after, for each product",
+                format!("{} pieces unaccounted for", findings.unaccounted),
+            ),
+            check(
+                &EXERCISE,
+                "orders-recorded",
+                findings.flaw.is_none() && lock(&self.flaws).is_empty(),
+                format!(
+                    "every confirmed order is that of its cart and in the books, and there are no others but for {unanswered} \
+                     checkouts without an answer"
+                ),
+                match (lock(&self.flaws).first(), findings.flaw) {
+                    (None, None) => format!("{} confirmed and recorded", lock(&self.sales).len()),
+                    (Some(flaw), _) => flaw.clone(),
+                    (None, Some(flaw)) => flaw,
+                },
+            ),
+            check(
+                &EXERCISE,
+                "sells-out",
+                refused_wrongly == 0,
+                "who was refused could not have been served from what was left",
+                format!(
+                    "{refused_wrongly} of {} refused although the stock sufficed",
+                    lock(&self.refusals).len()
+                ),
+            ),
+            check(
+                &EXERCISE,
+                "recovers",
+                recovered.is_ok(),
+                format!("each product can be bought within {} s, or is short", RECOVERY.as_secs_f32()),
+                match recovered {
+                    Ok(bought) => format!("{bought} bought, one after the other"),
+                    Err(error) => format!("{error:#}"),
+                },
+            ),
+        ];
+        let signals = vec![
+            signal("pieces oversold", oversold as f64, "pieces", Some(0.0)),
+            signal("checkouts failed or unanswered", self.uncertain(load) as f64, "requests", Some(0.0)),
+            signal_to_keep_up(
+                "stock of the rush sold",
+                100.0 * sold(&self.rushed) as f64 / before(&self.rushed) as f64,
+                "%",
+                Some(100.0),
+            ),
+        ];
+        let sentence = match oversold {
+            0 => format!("sold {stories}"),
+            n => format!("oversold {n}: sold {stories}"),
+        };
+        Ok(Audit { sentence, findings: Findings { checks, signals } })
     }
 }
 

@@ -9,16 +9,14 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use futures::future::{BoxFuture, FutureExt};
 use rand::RngExt;
 use rand_pcg::Pcg64;
 use reqwest::header::{HeaderName, HeaderValue};
 use sqlx::Connection;
-use target_app::catalogue::Exercise;
 use target_app::exercises::slow_analytics::EXERCISE;
 
 use self::sums::{Analytics, Sums, average, ensure_right};
-use super::{Audit, Clause, Findings, Shape, TIMEOUT, check, no_failures, p99_within, signal, skipped};
+use super::{Audit, Clause, Findings, Shape, Spec, TIMEOUT, check, no_failures, p99_within, signal, skipped};
 use crate::api::{Api, is_timeout};
 use crate::hint::Hinted;
 use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
@@ -55,104 +53,79 @@ const SETTLED: Duration = Duration::from_millis(40);
 pub struct Scenario;
 
 impl super::Scenario for Scenario {
-    fn exercise(&self) -> &'static Exercise {
-        &EXERCISE
-    }
-
-    fn contract<'a>(&'a self, api: &'a Api, clause: &'a mut Clause) -> BoxFuture<'a, anyhow::Result<()>> {
-        contract::check(api, clause).boxed()
-    }
-
-    fn reference_statements(&self) -> u32 {
+    const SPEC: &'static Spec = &Spec {
+        exercise: &EXERCISE,
+        shape: Shape { rate: None, duration: Duration::from_millis(2_300), replicas: 1 },
+        total_rate: |rate| rate.unwrap_or(RATE) * (1.0 + MENUS + ORDERS),
+        needs: &[("analytics", 50), ("menu", 50)],
+        patience: TIMEOUT,
         // As the menu.
-        2
+        reference_statements: 2,
+        limits: &[Duration::from_micros(LIMIT_US)],
+        needs_schedule: false,
+    };
+
+    type Round = Round;
+
+    async fn contract(api: &Api, clause: &mut Clause) -> anyhow::Result<()> {
+        contract::check(api, clause).await
     }
 
-    fn headline(&self) -> &'static str {
-        "analytics"
-    }
-
-    fn shape(&self) -> Shape {
-        Shape { rate: None, duration: Duration::from_millis(2_300), replicas: 1 }
-    }
-
-    fn total_rate(&self, rate: Option<f64>) -> f64 {
-        rate.unwrap_or(RATE) * (1.0 + MENUS + ORDERS)
-    }
-
-    fn needs(&self) -> &'static [(&'static str, u64)] {
-        &[("analytics", 50), ("menu", 50)]
-    }
-
-    fn limits(&self) -> &'static [Duration] {
-        const { &[Duration::from_micros(LIMIT_US)] }
-    }
-
-    fn prepare<'a>(
-        &'a self,
-        api: &'a Api,
-        shape: &'a Shape,
-        mut rng: Pcg64,
-    ) -> BoxFuture<'a, anyhow::Result<Box<dyn super::Round>>> {
-        async move {
-            let mut sums = sums::of_tenant(api).await?;
-            if sums.len() < 2 || sums[0].1.orders == sums[1].1.orders || sums[1].1.orders == 0 {
-                return Err(Hinted::unseeded(format!(
-                    "tenant {TENANT} has no two restaurants of different size"
-                ))
-                .into());
-            }
-            let long = contract::longest_list(api).await?;
-            let growth = match api.counts_statements() {
-                true => Some(Growth {
-                    few: statements(api, sums[1].0).await?,
-                    many: statements(api, long).await?,
-                }),
-                false => None,
-            };
-            let quiet = sums[1].clone();
-            let (busy, sums) = sums.swap_remove(0);
-            // A best seller, so that each answer tells how many of it were sold.
-            let sellers = sums.top_items();
-            let dishes = sellers.iter().filter_map(|item| sums.menu.get(&item.menu_item_id));
-            let dish = dishes
-                .max_by_key(|dish| dish.inventory)
-                .context("the busiest restaurant has no best seller")?;
-            let dish = dish.clone();
-
-            let rate = shape.rate.unwrap_or(RATE);
-            let tenant = vec![(HeaderName::from_static("x-tenant-id"), HeaderValue::from_static(TENANT))];
-            let order = restaurants::meal(&[(dish.id, 1)]).to_string();
-            let mut tickets = Vec::new();
-            for (name, rate) in [("analytics", rate), ("menu", rate * MENUS), ("order", rate * ORDERS)] {
-                for at in arrivals::poisson(&mut rng, rate, shape.duration) {
-                    let request = match name {
-                        "order" => Request::post(name, busy.path("orders"), order.clone()),
-                        "analytics" if rng.random_ratio(1, LEAVER) => Request {
-                            hang_up: Some(Duration::from_micros(rng.random_range(200..5_000))),
-                            ..Request::get("leaver", busy.path("analytics"))
-                        },
-                        name => Request::get(name, busy.path(name)),
-                    };
-                    tickets.push(Ticket { at, request: Request { headers: tenant.clone(), ..request } });
-                }
-            }
-            Ok(Box::new(Round {
-                tickets,
-                rate,
-                busy,
-                quiet,
-                dish,
-                sums,
-                growth,
-                ordered: Mutex::default(),
-                seen: Mutex::default(),
-            }) as Box<dyn super::Round>)
+    async fn prepare(api: &Api, shape: &Shape, mut rng: Pcg64) -> anyhow::Result<Round> {
+        let mut sums = sums::of_tenant(api).await?;
+        if sums.len() < 2 || sums[0].1.orders == sums[1].1.orders || sums[1].1.orders == 0 {
+            return Err(Hinted::unseeded(format!(
+                "tenant {TENANT} has no two restaurants of different size"
+            ))
+            .into());
         }
-        .boxed()
+        let long = contract::longest_list(api).await?;
+        let growth = match api.counts_statements() {
+            true => {
+                Some(Growth { few: statements(api, sums[1].0).await?, many: statements(api, long).await? })
+            }
+            false => None,
+        };
+        let quiet = sums[1].clone();
+        let (busy, sums) = sums.swap_remove(0);
+        // A best seller, so that each answer tells how many of it were sold.
+        let sellers = sums.top_items();
+        let dishes = sellers.iter().filter_map(|item| sums.menu.get(&item.menu_item_id));
+        let dish =
+            dishes.max_by_key(|dish| dish.inventory).context("the busiest restaurant has no best seller")?;
+        let dish = dish.clone();
+
+        let rate = shape.rate.unwrap_or(RATE);
+        let tenant = vec![(HeaderName::from_static("x-tenant-id"), HeaderValue::from_static(TENANT))];
+        let order = restaurants::meal(&[(dish.id, 1)]).to_string();
+        let mut tickets = Vec::new();
+        for (name, rate) in [("analytics", rate), ("menu", rate * MENUS), ("order", rate * ORDERS)] {
+            for at in arrivals::poisson(&mut rng, rate, shape.duration) {
+                let request = match name {
+                    "order" => Request::post(name, busy.path("orders"), order.clone()),
+                    "analytics" if rng.random_ratio(1, LEAVER) => Request {
+                        hang_up: Some(Duration::from_micros(rng.random_range(200..5_000))),
+                        ..Request::get("leaver", busy.path("analytics"))
+                    },
+                    name => Request::get(name, busy.path(name)),
+                };
+                tickets.push(Ticket { at, request: Request { headers: tenant.clone(), ..request } });
+            }
+        }
+        Ok(Round {
+            tickets,
+            rate,
+            busy,
+            quiet,
+            dish,
+            sums,
+            growth,
+            ordered: Mutex::default(),
+            seen: Mutex::default(),
+        })
     }
 
-    fn objectives(&self, load: &Load) -> Findings {
+    fn objectives(load: &Load) -> Findings {
         let p99 = load.response("menu").value_at_quantile(0.99);
         let limit = Some(LIMIT_US as f64 / 1000.0);
         Findings {
@@ -203,7 +176,7 @@ struct Seen {
     sent: Duration,
 }
 
-struct Round {
+pub struct Round {
     tickets: Vec<Ticket>,
     rate: f64,
     busy: Restaurant,
@@ -254,54 +227,51 @@ impl super::Round for Round {
         }
     }
 
-    fn audit<'a>(&'a self, api: &'a Api, load: &'a Load) -> BoxFuture<'a, anyhow::Result<Audit>> {
-        async move {
-            let wrong = load.count("analytics", "wrong-totals");
-            let right = load.count("analytics", "ok");
-            let stale = self.stale();
-            let afterwards = self.afterwards(api).await;
-            let mut checks = vec![check(
+    async fn audit(&self, api: &Api, load: &Load) -> anyhow::Result<Audit> {
+        let wrong = load.count("analytics", "wrong-totals");
+        let right = load.count("analytics", "ok");
+        let stale = self.stale();
+        let afterwards = self.afterwards(api).await;
+        let mut checks = vec![check(
+            &EXERCISE,
+            "totals-right",
+            wrong == 0 && stale == 0 && right > 0 && afterwards.is_ok(),
+            "each answer has every order that was confirmed before it was asked for, and so have those after the load",
+            match (wrong + right, afterwards) {
+                (0, _) => "no answer to compare".into(),
+                (_, Err(error)) => format!("after the load: {error:#}"),
+                (answers, _) => format!("of {answers} answers {wrong} are wrong and {stale} out of date"),
+            },
+        )];
+        let mut signals = Vec::new();
+        let mut sentence = format!("{right} of {} answers right", load.response("analytics").len());
+        match &self.growth {
+            None => checks.push(skipped(
                 &EXERCISE,
-                "totals-right",
-                wrong == 0 && stale == 0 && right > 0 && afterwards.is_ok(),
-                "each answer has every order that was confirmed before it was asked for, and so have those after the load",
-                match (wrong + right, afterwards) {
-                    (0, _) => "no answer to compare".into(),
-                    (_, Err(error)) => format!("after the load: {error:#}"),
-                    (answers, _) => format!("of {answers} answers {wrong} are wrong and {stale} out of date"),
-                },
-            )];
-            let mut signals = Vec::new();
-            let mut sentence = format!("{right} of {} answers right", load.response("analytics").len());
-            match &self.growth {
-                None => checks.push(skipped(
+                "constant-statements",
+                "a foreign server does not tell its statements",
+            )),
+            Some(Growth { few, many }) => {
+                let words = |counted: &Option<(i64, f64)>| match counted {
+                    Some((orders, statements)) => format!("{statements} for {orders} orders"),
+                    None => "no answer in time".into(),
+                };
+                let story = format!("statements: {}, {}", words(many), words(few));
+                let statements = few.zip(*many).map(|((_, few), (_, many))| (few, many));
+                checks.push(check(
                     &EXERCISE,
                     "constant-statements",
-                    "a foreign server does not tell its statements",
-                )),
-                Some(Growth { few, many }) => {
-                    let words = |counted: &Option<(i64, f64)>| match counted {
-                        Some((orders, statements)) => format!("{statements} for {orders} orders"),
-                        None => "no answer in time".into(),
-                    };
-                    let story = format!("statements: {}, {}", words(many), words(few));
-                    let statements = few.zip(*many).map(|((_, few), (_, many))| (few, many));
-                    checks.push(check(
-                        &EXERCISE,
-                        "constant-statements",
-                        statements.is_some_and(|(few, many)| many <= few && many <= FEW),
-                        format!("at most {FEW}, and as many for many orders as for few"),
-                        story.clone(),
-                    ));
-                    if let Some((_, many)) = statements {
-                        signals.push(signal("statements per analytics request", many, "statements", Some(FEW)));
-                    }
-                    sentence = format!("{story}; {sentence}");
+                    statements.is_some_and(|(few, many)| many <= few && many <= FEW),
+                    format!("at most {FEW}, and as many for many orders as for few"),
+                    story.clone(),
+                ));
+                if let Some((_, many)) = statements {
+                    signals.push(signal("statements per analytics request", many, "statements", Some(FEW)));
                 }
+                sentence = format!("{story}; {sentence}");
             }
-            Ok(Audit { sentence, findings: Findings { checks, signals } })
         }
-        .boxed()
+        Ok(Audit { sentence, findings: Findings { checks, signals } })
     }
 }
 

@@ -17,6 +17,7 @@ use loadtests::results::Results;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use target_app::catalogue::CheckKind;
+use target_app::exercises::EXERCISES;
 use target_app::exercises::oversold_stock::EXERCISE;
 use target_app::postgres::{Options, Postgres};
 use target_app::seed::{self, Scale};
@@ -453,6 +454,20 @@ async fn a_disk_with_little_room_gets_what_fits_and_keeps_what_it_has() {
     }
     let left: Vec<_> = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(!left.iter().any(|name| name.to_string_lossy().ends_with(".tmp")), "{left:?}");
+}
+
+#[tokio::test]
+async fn the_list_is_there_for_scripts_too_and_gives_nothing_away() {
+    let said = ended(&mut stampede(&["list", "--json"])).await;
+    let list: Value = serde_json::from_str(&said.stdout).expect("JSON");
+    let list = list.as_array().expect("a list");
+    assert_eq!(list.len(), EXERCISES.len());
+    for (listed, exercise) in list.iter().zip(EXERCISES) {
+        assert_eq!(listed["id"], exercise.id);
+        assert_eq!(listed["variants"][0]["must_fail"][0], exercise.variants[0].must_fail[0]);
+        assert_eq!(listed["checks"].as_array().map(Vec::len), Some(exercise.checks.len()));
+        assert!(!said.stdout.contains(exercise.cause));
+    }
 }
 
 #[tokio::test]

@@ -2,17 +2,18 @@
 
 use futures::future::join_all;
 use loadtests::lab::{Deployment, Lab, Setting};
-use loadtests::scenarios::{SCENARIOS, Scenario, keeps_contract};
-use target_app::catalogue::{KEEPS_CONTRACT, Variant, Variants};
+use loadtests::scenarios::{AnyScenario, SCENARIOS, keeps_contract};
+use target_app::catalogue::{KEEPS_CONTRACT, Variant};
+use target_app::exercises::Variants;
 use target_app::seed::Scale;
 
-async fn ensure_predicted(lab: &Lab, scenario: &dyn Scenario, variant: &Variant) {
-    let exercise = scenario.exercise();
+async fn ensure_predicted(lab: &Lab, scenario: &dyn AnyScenario, variant: &Variant) {
+    let exercise = scenario.spec().exercise;
     let mut variants = Variants::FIXED;
     variants.set(exercise.id, variant.name).unwrap();
     let deployment = Deployment {
         variants,
-        replicas: scenario.shape().replicas,
+        replicas: scenario.spec().shape.replicas,
         port: 0,
         operator_port: 0,
         data_gauge: None,
@@ -33,7 +34,7 @@ async fn every_variant_keeps_the_contract_or_is_predicted_to_break_it() {
     let mut lab = Lab::open(setting, &|_| ()).await.expect("PostgreSQL");
     lab.program = env!("CARGO_BIN_EXE_stampede").into();
     for scenario in SCENARIOS {
-        let variants = scenario.exercise().variants.iter();
+        let variants = scenario.spec().exercise.variants.iter();
         join_all(variants.map(|variant| ensure_predicted(&lab, *scenario, variant))).await;
     }
     lab.close().await.unwrap();

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use loadtests::load::metrics::{METRICS, Meter, Metrics};
+use loadgen_metrics::METRICS;
+use loadtests::load::metrics::{Meter, Metrics};
 use loadtests::load::{Cancel, Mode, Plan, Request, drive, judge_status};
 use loadtests::results::CheckResult;
 use loadtests::scenarios::{SCENARIOS, TIMEOUT};
@@ -167,7 +168,7 @@ async fn promtool_finds_nothing_to_say() {
 #[test]
 fn every_limit_of_an_objective_is_a_bucket_edge() {
     let response = METRICS.iter().find(|spec| spec.name.contains("response")).unwrap();
-    let limits = SCENARIOS.iter().flat_map(|scenario| scenario.limits()).chain([&TIMEOUT]);
+    let limits = SCENARIOS.iter().flat_map(|scenario| scenario.spec().limits).chain([&TIMEOUT]);
     for limit in limits {
         assert!(response.buckets.contains(&limit.as_secs_f64()), "{limit:?}");
     }

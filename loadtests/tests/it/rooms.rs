@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use loadtests::scenarios::SCENARIOS;
-use target_app::catalogue::{EXERCISES, Exercise, KEEPS_CONTRACT, Kind};
+use target_app::catalogue::{Exercise, KEEPS_CONTRACT, Kind};
+use target_app::exercises::EXERCISES;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_path_buf()
@@ -53,8 +54,8 @@ fn every_exercise_has_its_code_one_file_a_variant() {
 
 #[test]
 fn every_exercise_has_its_scenario_in_the_same_order() {
-    assert_eq!(without(names("loadtests/src/scenarios"), "mod"), snake_ids());
-    let scenarios: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.exercise().id).collect();
+    assert_eq!(without(without(names("loadtests/src/scenarios"), "mod"), "any"), snake_ids());
+    let scenarios: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.spec().exercise.id).collect();
     assert_eq!(scenarios, EXERCISES.iter().map(|exercise| exercise.id).collect::<Vec<_>>());
 }
 
@@ -92,17 +93,16 @@ fn the_index_of_the_documents_has_a_row_for_every_exercise_in_the_same_order() {
     assert_eq!(found, EXERCISES.iter().map(row).collect::<Vec<_>>());
 }
 
-/// Of the pure pieces, and of work that is known: they belong to no exercise.
-const OTHER_BENCHMARKS: [&str; 3] = ["hot_path", "instructions", "self_test"];
+/// Those of the exercises, of the pure pieces, and of work that is known.
+const BENCHMARKS: [&str; 4] = ["exercises", "hot_path", "instructions", "self_test"];
 
 /// That each has a chart, a test beside the charts says; dashboards, alerts and runbooks are tested by what makes them.
 #[test]
 fn every_exercise_has_its_benchmark() {
-    let mut wanted = snake_ids();
-    wanted.extend(set(OTHER_BENCHMARKS));
-    assert_eq!(names("benches/benches"), wanted);
+    assert_eq!(without(names("benches/benches/exercises"), "main"), snake_ids());
+    assert_eq!(names("benches/benches"), set(BENCHMARKS));
     let manifest = read("benches/Cargo.toml");
-    for name in wanted {
+    for name in BENCHMARKS {
         // With cargo's own harness it is compiled, and measures nothing.
         let declared = format!("[[bench]]\nname = \"{name}\"\nharness = false\n");
         assert!(manifest.contains(&declared), "benches/Cargo.toml does not declare {name}");
@@ -123,6 +123,7 @@ fn every_declaration_is_complete() {
             symptom,
             cause,
             routes,
+            headline: _,
             variants,
             corpus: _,
             checks,

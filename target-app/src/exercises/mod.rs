@@ -1,16 +1,14 @@
-//! The exercises. To add one: a folder here that declares it, and its line in the list at the bottom.
+//! The exercises. To add one: a folder here that declares it, its `mod`, and its line in the list at the bottom.
 
-/// Declares the variants of an exercise: their modules, the enum to dispatch on, and their entries in the catalogue.
+use crate::catalogue::{Exercise, UnknownName};
+use crate::telemetry::MetricSpec;
+use crate::telemetry::spec::METRICS;
+
+/// Declares the variants of an exercise: the enum to dispatch on, and their entries in the catalogue.
 ///
 /// One line a variant, buggy first and fixed last: `Name "kebab-name" module Kind "claim" ["check-that-must-fail"]`.
 macro_rules! variants {
     ($($variant:ident $name:literal $module:ident $kind:ident $claim:literal [$($must_fail:literal)*])+) => {
-        $(mod $module;)+
-
-        /// Solutions that the judge is judged by.
-        #[cfg(feature = "corpus")]
-        mod corpus;
-
         /// Which way the exercise's function is written.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Variant {
@@ -102,13 +100,26 @@ macro_rules! corpus {
     };
 }
 
-/// Declares the exercises: their modules, the catalogue's list, and the choice of variants that a server runs.
+/// Declares the exercises: the catalogue's list, the choice of variants, and the exercises as a server runs them.
 macro_rules! exercises {
     ($($exercise:ident)+) => {
-        $(pub mod $exercise;)+
-
         /// All exercises, in catalogue order.
-        pub static EXERCISES: &[&$crate::catalogue::Exercise] = &[$(&$exercise::EXERCISE),+];
+        pub static EXERCISES: &[&Exercise] = &[$(&$exercise::EXERCISE),+];
+
+        /// The exercises as a server runs them, each with what it keeps as long as the server lives.
+        #[derive(Debug)]
+        pub struct Exercises {
+            /// The variant of each.
+            pub variants: Variants,
+            $(#[doc = concat!("`", stringify!($exercise), "`.")] pub $exercise: $exercise::Service,)+
+        }
+
+        impl Exercises {
+            /// In these variants.
+            pub fn new(variants: Variants) -> Self {
+                Exercises { variants, $($exercise: $exercise::Service::new(variants.$exercise),)+ }
+            }
+        }
 
         /// The variant of each exercise that a server runs.
         #[derive(Debug, Clone, Copy)]
@@ -125,8 +136,8 @@ macro_rules! exercises {
                 Variants { $($exercise: $exercise::Variant::ALL[$exercise::Variant::ALL.len() - 1],)+ };
 
             /// Runs exercise `id` in the variant called `name`.
-            pub fn set(&mut self, id: &str, name: &str) -> Result<(), $crate::catalogue::UnknownName> {
-                let exercise = $crate::catalogue::exercise(id)?;
+            pub fn set(&mut self, id: &str, name: &str) -> Result<(), UnknownName> {
+                let exercise = exercise(id)?;
                 let entry = exercise.variant(name)?;
                 $(if exercise.id == $exercise::EXERCISE.id {
                     self.$exercise =
@@ -143,8 +154,27 @@ macro_rules! exercises {
     };
 }
 
+pub mod frozen_health;
+pub mod oversold_stock;
+pub mod slow_analytics;
+
 exercises! {
     oversold_stock
     frozen_health
     slow_analytics
+}
+
+/// The exercise called `id`.
+pub fn exercise(id: &str) -> Result<&'static Exercise, UnknownName> {
+    EXERCISES
+        .iter()
+        .copied()
+        .find(|exercise| exercise.id == id)
+        .ok_or_else(|| UnknownName::new("exercise", id, EXERCISES.iter().map(|exercise| exercise.id)))
+}
+
+/// Every metric that a server exports: the general ones, then those of the exercises.
+pub fn all_metrics() -> impl Iterator<Item = &'static MetricSpec> + Clone {
+    let business = EXERCISES.iter().flat_map(|exercise| exercise.metrics);
+    METRICS.iter().chain(business).copied()
 }

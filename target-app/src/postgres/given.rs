@@ -8,6 +8,7 @@ use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use super::home::hash;
 use super::template::{OWNER, Owner, Template, connect, drop_database, execute, exists};
+use super::url::read_url;
 use super::{OLDEST_MAJOR, PostgresError, Progress, RUN_PREFIX, TEMPLATE_PREFIX, run_id};
 
 /// A server that has not answered by then is not there.
@@ -105,35 +106,6 @@ async fn check(url: &str) -> Result<(PgConnectOptions, PgConnection, String, boo
         return Err(PostgresError::MayNotCreateDatabases { url: masked, user });
     }
     Ok((door, admin, version, may_create_roles))
-}
-
-/// Reads a URL of PostgreSQL.
-///
-/// # Errors
-///
-/// [`sqlx::Error::Configuration`] when it is none.
-pub fn read_url(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
-    // sqlx reads the address of any URL; one of another kind of server should not end in a failed look-up.
-    if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
-        return Err(sqlx::Error::Configuration("it does not begin with postgres://".into()));
-    }
-    let options: PgConnectOptions = url.parse()?;
-    // sqlx leaves the brackets around an address of IPv6, which the resolver takes for a part of the name.
-    let host = options.get_host();
-    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).map(str::to_owned);
-    Ok(match address {
-        Some(address) => options.host(&address),
-        None => options,
-    })
-}
-
-/// The same the other way around.
-pub(super) fn write_url(options: &PgConnectOptions) -> String {
-    let host = options.get_host();
-    match host.contains(':') {
-        true => options.clone().host(&format!("[{host}]")).to_url_lossy().into(),
-        false => options.to_url_lossy().into(),
-    }
 }
 
 /// Says what a failed connection means.

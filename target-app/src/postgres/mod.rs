@@ -19,6 +19,7 @@ mod given;
 mod home;
 mod process;
 mod template;
+mod url;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -33,9 +34,9 @@ use home::Area;
 use template::{CloneStrategy, Owner};
 
 pub use error::PostgresError;
-pub use given::read_url;
 pub use home::default_home;
 pub use template::{Database, DatabaseName, Template};
+pub use url::read_url;
 
 /// With this version came clones that choose how they are copied, and databases that name their locale provider.
 const OLDEST_MAJOR: u32 = 15;

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
 
-use super::given::write_url;
+use super::url::write_url;
 use super::{PostgresError, RUN_PREFIX, TEMPLATE_PREFIX};
 
 /// Makes the owner of a clone the owner of all that is in it.

@@ -11,7 +11,7 @@ mod users;
 
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::app::AppState;
+use crate::state::AppState;
 
 /// All public routes.
 pub fn router() -> OpenApiRouter<AppState> {

@@ -8,11 +8,11 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::extract::{self, Path};
-use crate::app::AppState;
 use crate::domain::orders::{self, Cart, Order};
 use crate::domain::users;
 use crate::error::ApiError;
 use crate::exercises::oversold_stock;
+use crate::state::AppState;
 
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(checkout)).routes(routes!(of_user))
@@ -45,7 +45,7 @@ async fn checkout(
     State(app): State<AppState>,
     extract::Json(cart): extract::Json<Cart>,
 ) -> Result<(StatusCode, Json<Order>), ApiError> {
-    let order = oversold_stock::place_order(app.variants.oversold_stock, &app.pool, &cart).await?;
+    let order = app.exercises.oversold_stock.place_order(&app.pool, &cart).await?;
     let pieces = order.items.iter().map(|item| f64::from(item.quantity)).sum();
     app.telemetry.count(&oversold_stock::UNITS_SOLD, &[], pieces);
     Ok((StatusCode::CREATED, Json(order)))

@@ -10,10 +10,10 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::extract::{Path, Query};
-use crate::app::AppState;
 use crate::domain::pages::{Page, Pagination};
 use crate::domain::products::{self, Product};
 use crate::error::ApiError;
+use crate::state::AppState;
 
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(get)).routes(routes!(low_stock))

@@ -8,11 +8,11 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::extract::Path;
-use crate::app::AppState;
 use crate::domain::report::OrderHistory;
 use crate::domain::{orders, users};
 use crate::error::ApiError;
 use crate::exercises::frozen_health;
+use crate::state::AppState;
 
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(order_report))
@@ -36,7 +36,7 @@ async fn order_report(
     // Rendering needs no connection, so others may have it meanwhile.
     drop(connection);
 
-    let rendered = frozen_health::render(app.variants.frozen_health, OrderHistory { user, orders }).await;
+    let rendered = app.exercises.frozen_health.render(OrderHistory { user, orders }).await;
     app.telemetry.count(&frozen_health::REPORTS, &[frozen_health::outcome(&rendered)], 1.0);
     let pdf = rendered?;
     Ok((

@@ -10,11 +10,11 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::extract::{self, Path, Query, Tenant};
-use crate::app::AppState;
 use crate::domain::pages::{Page, Pagination};
-use crate::domain::restaurants::{self, Meal, MenuItem, NewMeal, NewMenuItem, Restaurant};
+use crate::domain::restaurants::{self, Meal, MealError, MenuItem, NewMeal, NewMenuItem, Restaurant};
 use crate::error::{ApiError, on_constraint};
-use crate::exercises::slow_analytics::{self, Analytics};
+use crate::exercises::slow_analytics::Analytics;
+use crate::state::AppState;
 
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -113,5 +113,15 @@ async fn analytics(
     Path(id): Path<Uuid>,
 ) -> Result<Json<Analytics>, ApiError> {
     let restaurant = restaurant_of(&app, &tenant, id).await?;
-    Ok(Json(slow_analytics::analytics(app.variants.slow_analytics, &app.pool, restaurant.id).await?))
+    Ok(Json(app.exercises.slow_analytics.analytics(&app.pool, restaurant.id).await?))
+}
+
+impl From<MealError> for ApiError {
+    fn from(error: MealError) -> Self {
+        match error {
+            MealError::ShortStock { .. } => ApiError::Conflict(error.to_string()),
+            MealError::UnknownDish(_) => ApiError::Invalid(error.to_string()),
+            MealError::Database(error) => error.into(),
+        }
+    }
 }

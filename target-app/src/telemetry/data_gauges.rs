@@ -11,7 +11,6 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::sync::Mutex;
 
 use super::{MetricSpec, Metrics};
-use crate::catalogue::Exercise;
 
 /// A gauge that is read from the data, not told by a handler.
 pub trait DataGauge: Debug + Send + Sync {
@@ -43,18 +42,22 @@ struct Kept {
 }
 
 impl DataGauges {
-    /// Starts those of these exercises; most have none. One that cannot start within `patience` is missing from the metrics.
+    /// Starts these, each with the name that the log has for it. One that cannot start within `patience` is missing from the
+    /// metrics.
     ///
     /// Each asks `database` through a connection of its own: it must neither wait for the server's connections nor take one
     /// from it, nor wait for another gauge whose table is locked.
-    pub async fn start(exercises: &[&Exercise], database: &PgConnectOptions, patience: Duration) -> Self {
-        let start = exercises.iter().filter_map(|exercise| Some((exercise.id, exercise.data_gauge?)));
-        let started = start.map(async |(id, start)| {
+    pub async fn start(
+        gauges: Vec<(&str, StartDataGauge)>,
+        database: &PgConnectOptions,
+        patience: Duration,
+    ) -> Self {
+        let started = gauges.into_iter().map(async |(name, start)| {
             let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(patience);
             match start(pool.connect_lazy_with(database.clone())).await {
                 Ok(gauge) => Some(Kept { gauge, last: Mutex::default() }),
                 Err(error) => {
-                    tracing::warn!(exercise = id, %error, "the data could not be read; a gauge is missing");
+                    tracing::warn!(gauge = name, %error, "the data could not be read; a gauge is missing");
                     None
                 }
             }
@@ -92,9 +95,7 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalogue::Variants;
-    use crate::exercises::oversold_stock::OVERSOLD_UNITS;
-    use crate::telemetry::spec::TOKIO_WORKERS;
+    use crate::telemetry::spec::{METRICS, TOKIO_LIVE_TASKS, TOKIO_WORKERS};
 
     /// A gauge that says 7, or that nobody ever hears of.
     #[derive(Debug)]
@@ -115,11 +116,11 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_is_stuck_keeps_no_other_from_being_read() {
-        let metrics = Metrics::new("", &Variants::FIXED).unwrap();
-        let fakes = [Fake(&TOKIO_WORKERS, false), Fake(&OVERSOLD_UNITS, true)];
+        let metrics = Metrics::new(METRICS.iter().copied()).unwrap();
+        let fakes = [Fake(&TOKIO_WORKERS, false), Fake(&TOKIO_LIVE_TASKS, true)];
         let kept = fakes.map(|fake| Kept { gauge: Box::new(fake), last: Mutex::default() });
         DataGauges(kept.into()).scrape(&metrics).await;
-        assert_eq!(metrics.gauge(&OVERSOLD_UNITS, &[]).get(), 7.0);
+        assert_eq!(metrics.gauge(&TOKIO_LIVE_TASKS, &[]).get(), 7.0);
         assert_eq!(metrics.gauge(&TOKIO_WORKERS, &[]).get(), 0.0);
     }
 }

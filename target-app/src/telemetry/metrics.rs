@@ -7,8 +7,7 @@ use prometheus::{
     Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, Opts, Registry, TextEncoder,
 };
 
-use super::spec::{self, MetricKind, MetricSpec, all_metrics};
-use crate::catalogue::Variants;
+use super::spec::{self, MetricKind, MetricSpec};
 
 /// What the server counts and times.
 #[derive(Debug)]
@@ -49,25 +48,20 @@ impl Family {
 }
 
 impl Metrics {
-    /// Every declared metric at zero, as far as its labels are known, and the series that say which run and which variants
-    /// this is.
-    pub fn new(run_id: &str, variants: &Variants) -> prometheus::Result<Self> {
+    /// These metrics at zero, as far as their labels are known.
+    pub fn new(specs: impl Iterator<Item = &'static MetricSpec> + Clone) -> prometheus::Result<Self> {
         let registry = Registry::new();
-        let families = all_metrics()
+        let families = (specs.clone())
             .map(|spec| Ok((spec.name, Family::register(spec, &registry)?)))
             .collect::<prometheus::Result<_>>()?;
         let metrics = Metrics { registry, families };
-        for spec in all_metrics().filter(|spec| spec.labels.is_empty()) {
+        for spec in specs.filter(|spec| spec.labels.is_empty()) {
             match spec.kind {
                 MetricKind::Counter => drop(metrics.counter(spec, &[])),
                 MetricKind::Histogram => drop(metrics.histogram(spec, &[])),
                 // Zero would be an answer that nobody has given yet.
                 MetricKind::Gauge => {}
             }
-        }
-        for (exercise, variant) in variants.entries() {
-            let labels = [exercise, variant.name, run_id, env!("CARGO_PKG_VERSION")];
-            metrics.gauge(&spec::RUN_INFO, &labels).set(1.0);
         }
         Ok(metrics)
     }

@@ -1,13 +1,12 @@
 //! What the server says about itself: metrics on the operator port, logs on standard error, traces to a collector.
 //!
 //! - `spec`: every metric, declared once; `metrics` makes them
-//! - [`statements`] and `fingerprint`: what a request asks of the database, for any service on sqlx
+//! - [`sql_tally`], a crate of its own: what a request asks of the database
 //! - `pool`, `runtime`, `process`: connections, workers, processor time; `window`: what of them is a rate
 //! - [`data_gauges`]: what an exercise has read from the data when somebody asks for the metrics
 //! - `trace`, `logs`, `otlp`: trace ids, where they are written, and where they are sent
 
 pub mod data_gauges;
-mod fingerprint;
 mod logs;
 mod metrics;
 pub mod otlp;
@@ -15,7 +14,6 @@ mod pool;
 pub mod process;
 pub mod runtime;
 pub mod spec;
-pub mod statements;
 mod trace;
 mod window;
 
@@ -23,7 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::Method;
+use axum::http::{Method, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
 use opentelemetry_sdk::trace::SdkTracerProvider;
@@ -33,15 +31,40 @@ use tracing::{Instrument, Span};
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::prelude::*;
 
-use crate::catalogue::Variants;
-use crate::config::{Config, Switch};
 use logs::LoggedRequest;
 
 pub use data_gauges::DataGauges;
 pub use metrics::{Active, Metrics};
 pub use pool::PoolMetrics;
-pub use spec::{MetricKind, MetricSpec, all_metrics};
+pub use spec::{MetricKind, MetricSpec};
 pub use trace::{TRACEPARENT, TraceContext};
+
+/// What a server says about itself, and to whom.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// Names the run in metrics and logs
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
+    pub run_id: String,
+
+    /// Whether the server measures itself; off leaves only the run's name on the operator port, and is there to show what
+    /// measuring costs
+    #[arg(long, value_enum, default_value_t, value_name = "SWITCH")]
+    pub telemetry: Switch,
+
+    /// Collector to send traces to, over OTLP with HTTP, such as http://127.0.0.1:4318
+    #[arg(long, value_name = "URL", value_parser = otlp::collector)]
+    pub otlp: Option<Uri>,
+}
+
+/// Whether something is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Switch {
+    /// It is.
+    #[default]
+    On,
+    /// It is not.
+    Off,
+}
 
 /// What a server says about itself, and through what.
 #[derive(Debug)]
@@ -55,31 +78,35 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Makes the metrics and installs the subscriber of this process: logs, the count of statements, the export of traces.
+    /// Makes these metrics and installs the subscriber of this process: logs, the count of statements, the export of
+    /// traces. Of the pool it has to be known how long a request may wait for a connection.
     ///
     /// # Errors
     ///
     /// When the export of traces cannot be set up, or is asked for without telemetry.
-    pub fn start(config: &Config, variants: &Variants) -> anyhow::Result<Self> {
-        let on = config.telemetry == Switch::On;
-        let metrics = Arc::new(Metrics::new(&config.run_id, variants)?);
-        let pool = Arc::new(PoolMetrics::new(&metrics, config.acquire_timeout()));
-        let traces = match &config.otlp {
+    pub fn start(
+        options: &Options,
+        metrics: impl Iterator<Item = &'static MetricSpec> + Clone,
+        acquire_timeout: Duration,
+    ) -> anyhow::Result<Self> {
+        let on = options.telemetry == Switch::On;
+        let metrics = Arc::new(Metrics::new(metrics)?);
+        let pool = Arc::new(PoolMetrics::new(&metrics, acquire_timeout));
+        let traces = match &options.otlp {
             Some(_) if !on => {
                 anyhow::bail!("--otlp sends nothing with --telemetry off; leave one of the two out")
             }
-            Some(collector) => Some(otlp::provider(collector, &config.run_id)?),
+            Some(collector) => Some(otlp::provider(collector, &options.run_id)?),
             None => None,
         };
         let observer = Observer { metrics: metrics.clone(), pool: pool.clone() };
         let chosen = logs::chosen();
         let subscriber = tracing_subscriber::registry()
-            .with(logs::layer(&config.run_id, chosen.clone()))
-            .with(on.then(|| statements::layer(observer)))
+            .with(logs::layer(&options.run_id, chosen.clone()))
+            .with(on.then(|| sql_tally::layer(observer)))
             .with(traces.as_ref().map(otlp::layer))
             .with(filter_fn(move |metadata| {
-                (on && statements::wants(metadata))
-                    || chosen.would_enable(metadata.target(), metadata.level())
+                (on && sql_tally::wants(metadata)) || chosen.would_enable(metadata.target(), metadata.level())
             }));
         // Fails only when a subscriber is there already, which then is the caller's choice. The subscriber is not offered
         // to the `log` crate, which nothing here logs with, and which sqlx would ask before each statement.
@@ -113,7 +140,7 @@ struct Observer {
     pool: Arc<PoolMetrics>,
 }
 
-impl statements::Observer for Observer {
+impl sql_tally::Observer for Observer {
     fn statement(&self, summary: &str, error_type: &str, duration: Duration) {
         self.metrics
             .histogram(&spec::STATEMENT_DURATION, &[summary, error_type])
@@ -176,7 +203,7 @@ pub async fn observe(State(telemetry): State<Arc<Telemetry>>, request: Request, 
     let caller = TraceContext::of_caller(request.headers());
     let own = caller.map_or_else(TraceContext::begin, TraceContext::child);
     let span = tracing::info_span!(
-        statements::SPAN,
+        sql_tally::SPAN,
         http_request_method = method,
         http_route = route,
         http_response_status_code = Empty,
@@ -229,7 +256,7 @@ impl Drop for Asked {
         let route = route_label(self.path.as_ref());
         let duration = self.start.elapsed();
         metrics.request(method, route, *status, duration);
-        if let Some(tally) = statements::tally(span) {
+        if let Some(tally) = sql_tally::tally(span) {
             metrics.statements(route, tally.statements);
             for summary in &tally.repeated {
                 metrics.counter(&spec::N_PLUS_ONE, &[route, summary]).inc();

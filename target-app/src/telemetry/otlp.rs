@@ -19,7 +19,6 @@ use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::layer::Layer;
 use tracing_subscriber::registry::LookupSpan;
 
-use super::statements;
 use super::trace::TraceContext;
 
 /// How long the collector may take for a batch, and the last batch may hold up the end of the process.
@@ -85,8 +84,8 @@ pub fn shut_down(provider: &SdkTracerProvider) {
 /// The layer that makes a span of each request, with an event for each statement.
 pub fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(provider: &SdkTracerProvider) -> impl Layer<S> {
     let filter = filter_fn(|metadata| match metadata.is_span() {
-        true => metadata.name() == statements::SPAN,
-        false => metadata.target() == statements::QUERY,
+        true => metadata.name() == sql_tally::SPAN,
+        false => metadata.target() == sql_tally::QUERY,
     });
     tracing_opentelemetry::layer()
         .with_tracer(provider.tracer(env!("CARGO_PKG_NAME")))

@@ -129,12 +129,12 @@ impl PoolMetrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalogue::Variants;
+    use crate::telemetry::spec::METRICS;
 
     #[tokio::test]
     async fn whoever_looks_first_leaves_the_waits_to_the_next() {
         let pool = PgPool::connect_lazy("postgres://nobody@127.0.0.1:1/none").unwrap();
-        let metrics = Metrics::new("", &Variants::FIXED).unwrap();
+        let metrics = Metrics::new(METRICS.iter().copied()).unwrap();
         let of_pool = PoolMetrics::new(&metrics, Duration::from_secs(3));
         of_pool.timed_out();
         for _ in 0..2 {

@@ -1,9 +1,6 @@
 //! The metrics, each declared once: what is registered, documented and allowed on a dashboard is read from here.
 //!
-//! Business facts are declared by the exercise that they belong to ([`crate::catalogue::Exercise::metrics`]).
-//! [`all_metrics`] gives both.
-
-use crate::catalogue::EXERCISES;
+//! Business facts are declared by whoever they belong to.
 
 /// The declaration of one metric.
 #[derive(Debug)]
@@ -85,12 +82,6 @@ impl MetricSpec {
             }
         }
     }
-}
-
-/// Every metric that a server exports: the general ones, then those of the exercises.
-pub fn all_metrics() -> impl Iterator<Item = &'static MetricSpec> {
-    let business = EXERCISES.iter().flat_map(|exercise| exercise.metrics);
-    METRICS.iter().chain(business).copied()
 }
 
 /// Every limit on an answer's time that is watched is an edge, else the quantile beside it is a guess.

@@ -345,7 +345,7 @@ async fn the_openapi_document_lists_every_route_and_no_other() {
     }
     listed.sort();
     assert_eq!(listed, ROUTES);
-    for route in target_app::catalogue::EXERCISES.iter().flat_map(|exercise| exercise.routes) {
+    for route in target_app::exercises::EXERCISES.iter().flat_map(|exercise| exercise.routes) {
         assert!(ROUTES.contains(route), "{route}");
     }
 }

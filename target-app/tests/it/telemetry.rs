@@ -13,7 +13,8 @@ use reqwest::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use sqlx::PgPool;
-use target_app::telemetry::{MetricKind, all_metrics};
+use target_app::exercises::all_metrics;
+use target_app::telemetry::MetricKind;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use uuid::Uuid;
 

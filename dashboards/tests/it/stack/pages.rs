@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use promql_parser::parser::{self, Expr};
 use promql_parser::util::{ExprVisitor, walk_expr};
-use target_app::telemetry::all_metrics;
+use target_app::exercises::all_metrics;
 
 use super::read;
 
@@ -47,7 +47,7 @@ fn metrics(expr: &Expr) -> BTreeSet<String> {
 fn every_query_on_the_pages_parses_and_asks_for_what_is_exported() {
     let app = all_metrics().map(|metric| metric.name);
     let exported: BTreeSet<&str> =
-        app.chain(loadtests::load::metrics::METRICS.iter().map(|metric| metric.name)).collect();
+        app.chain(loadgen_metrics::METRICS.iter().map(|metric| metric.name)).collect();
     let rules = dashboards::generate();
     let recorded = rules.get("dashboards/prometheus/rules/recording.yml").expect("recording rules");
     for page in PAGES {

@@ -1,11 +1,14 @@
 //! Exercise `frozen-health`: `GET /reports/orders/{userId}` renders a user's orders as a PDF.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::task::JoinError;
 
-use crate::catalogue::{Alert, CheckKind, CheckSpec, Exercise, KEEPS_CONTRACT, Severity, Signal};
+use crate::catalogue::{Alert, CheckSpec, Exercise, KEEPS_CONTRACT, Series, Severity, Signal};
 use crate::domain::report::{OrderHistory, ReportWriter};
+use crate::error::ApiError;
 use crate::telemetry::MetricSpec;
 
 /// What the catalogue says of this exercise.
@@ -16,41 +19,36 @@ pub static EXERCISE: Exercise = Exercise {
     cause: "Rendering is pure computation. On an async worker it keeps every other request from being polled, and \
             nothing limits how much of it runs at once.",
     routes: &["GET /reports/orders/{userId}", "GET /health"],
+    headline: "health",
     variants: Variant::ENTRIES,
     corpus: Variant::CORPUS,
     checks: &[
         KEEPS_CONTRACT,
-        CheckSpec {
-            name: "reports-identical",
-            kind: CheckKind::Invariant,
-            promise: "Every report that is delivered is its user's whole report, byte for byte.",
-        },
-        CheckSpec {
-            name: "reports-delivered",
-            kind: CheckKind::Objective,
-            promise: "Reports go on being delivered, in every part of the rush, while more are asked for than can be made.",
-        },
-        CheckSpec {
-            name: "health-p99",
-            kind: CheckKind::Objective,
-            promise: "The health check is answered during reports nearly as quickly as without: p99 at most twice the idle \
-                      one, or within 10 ms.",
-        },
-        CheckSpec {
-            name: "only-clean-refusals",
-            kind: CheckKind::Objective,
-            promise: "Within 2 s a report is delivered, or refused with 503 and Retry-After.",
-        },
-        CheckSpec {
-            name: "short-reports",
-            kind: CheckKind::Objective,
-            promise: "Short reports are no exception: beside a crowd that wants them, the health check is answered at once.",
-        },
-        CheckSpec {
-            name: "recovers",
-            kind: CheckKind::Objective,
-            promise: "A report that is asked for alone, after the rush as before it, takes little longer than its rendering.",
-        },
+        CheckSpec::invariant(
+            "reports-identical",
+            "Every report that is delivered is its user's whole report, byte for byte.",
+        ),
+        CheckSpec::objective(
+            "reports-delivered",
+            "Reports go on being delivered, in every part of the rush, while more are asked for than can be made.",
+        ),
+        CheckSpec::objective(
+            "health-p99",
+            "The health check is answered during reports nearly as quickly as without: p99 at most twice the idle one, or \
+             within 10 ms.",
+        ),
+        CheckSpec::objective(
+            "only-clean-refusals",
+            "Within 2 s a report is delivered, or refused with 503 and Retry-After.",
+        ),
+        CheckSpec::objective(
+            "short-reports",
+            "Short reports are no exception: beside a crowd that wants them, the health check is answered at once.",
+        ),
+        CheckSpec::objective(
+            "recovers",
+            "A report that is asked for alone, after the rush as before it, takes little longer than its rendering.",
+        ),
     ],
     signals: &[
         Signal {
@@ -87,15 +85,16 @@ pub static EXERCISE: Exercise = Exercise {
         summary: "The server answers nothing for long moments, not even its health check",
         description: "Requests to variant {{ $labels.variant }} wait before anybody works on them, so the server's own latencies look \
                       fine. Keep the orchestrator from restarting it, then look at what runs while nothing is answered.",
-        fires_on: &[
-            (r#"stampede_runtime_lag_seconds_bucket{$scope, variant="buggy", le="0.25"}"#, "0+10x30"),
-            (r#"stampede_runtime_lag_seconds_bucket{$scope, variant="buggy", le="0.5"}"#, "0+20x30"),
-            (r#"stampede_runtime_lag_seconds_bucket{$scope, variant="buggy", le="+Inf"}"#, "0+20x30"),
-        ],
-        silent_on: &[
-            (r#"stampede_runtime_lag_seconds_bucket{$scope, variant="fixed", le="0.01"}"#, "0+20x30"),
-            (r#"stampede_runtime_lag_seconds_bucket{$scope, variant="fixed", le="+Inf"}"#, "0+20x30"),
-        ],
+        fires_on: &[Series::Histogram(
+            "stampede_runtime_lag_seconds",
+            r#"variant="buggy""#,
+            &[("0.25", "0+10x30"), ("0.5", "0+20x30"), ("+Inf", "0+20x30")],
+        )],
+        silent_on: &[Series::Histogram(
+            "stampede_runtime_lag_seconds",
+            r#"variant="fixed""#,
+            &[("0.01", "0+20x30"), ("+Inf", "0+20x30")],
+        )],
     },
     metrics: &[&REPORTS],
     data_gauge: None,
@@ -109,6 +108,13 @@ pub static REPORTS: MetricSpec = MetricSpec::counter(
     "Reports that were delivered, refused or failed",
 );
 
+mod buggy;
+#[cfg(feature = "corpus")]
+mod corpus;
+mod fixed;
+mod spawned;
+mod yielding;
+
 variants! {
     Buggy    "buggy"    buggy    Buggy    "Renders the report in the handler." ["health-p99"]
     Spawned  "spawned"  spawned  Tempting "Renders it in a task of its own, off the request's path." ["health-p99"]
@@ -116,15 +122,30 @@ variants! {
     Fixed    "fixed"    fixed    Fixed    "Renders on a bounded number of blocking threads and refuses what would only wait." []
 }
 
-/// Renders the user's orders as a PDF.
-pub async fn render(variant: Variant, history: OrderHistory) -> Result<Vec<u8>, RenderError> {
-    match variant {
-        Variant::Buggy => buggy::render(history).await,
-        Variant::Spawned => spawned::render(history).await,
-        Variant::Yielding => yielding::render(history).await,
-        Variant::Fixed => fixed::render(history).await,
-        #[cfg(feature = "corpus")]
-        Variant::Corpus(solution) => corpus::render(solution, history).await,
+/// The reports as a server makes them.
+#[derive(Debug)]
+pub struct Service {
+    variant: Variant,
+    /// One for each report that may be rendered at once, where their number has a limit.
+    slots: Arc<Semaphore>,
+}
+
+impl Service {
+    /// In this variant.
+    pub fn new(variant: Variant) -> Self {
+        Service { variant, slots: Arc::new(fixed::slots()) }
+    }
+
+    /// Renders the user's orders as a PDF.
+    pub async fn render(&self, history: OrderHistory) -> Result<Vec<u8>, RenderError> {
+        match self.variant {
+            Variant::Buggy => buggy::render(history).await,
+            Variant::Spawned => spawned::render(history).await,
+            Variant::Yielding => yielding::render(history).await,
+            Variant::Fixed => fixed::render(&self.slots, history).await,
+            #[cfg(feature = "corpus")]
+            Variant::Corpus(solution) => corpus::render(solution, history).await,
+        }
     }
 }
 
@@ -149,4 +170,15 @@ pub enum RenderError {
     /// The renderer panicked or was cancelled.
     #[error("the report could not be rendered")]
     Failed(#[from] JoinError),
+}
+
+impl From<RenderError> for ApiError {
+    fn from(error: RenderError) -> Self {
+        match error {
+            RenderError::Busy { retry_after } => {
+                ApiError::Busy { message: error.to_string(), retry_after: retry_after.as_secs() }
+            }
+            RenderError::Failed(_) => ApiError::Internal(error.into()),
+        }
+    }
 }

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use sqlx::{PgConnection, PgPool};
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use crate::catalogue::{Alert, CheckKind, CheckSpec, Exercise, KEEPS_CONTRACT, Severity, Signal};
+use crate::catalogue::{Alert, CheckSpec, Exercise, KEEPS_CONTRACT, Series, Severity, Signal};
 use crate::domain::orders::{self, Cart, CartItem, Order, OrderItem};
 use crate::domain::products::Product;
+use crate::error::{ApiError, on_constraint};
 use crate::telemetry::MetricSpec;
 
 /// What the catalogue says of this exercise.
@@ -18,45 +20,33 @@ pub static EXERCISE: Exercise = Exercise {
     cause: "The stock is read, compared in the service and written back; two checkouts that read the same number both \
             sell the same piece.",
     routes: &["POST /orders/checkout"],
+    headline: "checkout",
     variants: Variant::ENTRIES,
     corpus: Variant::CORPUS,
     checks: &[
         KEEPS_CONTRACT,
-        CheckSpec {
-            name: "sold-within-stock",
-            kind: CheckKind::Invariant,
-            promise: "No more pieces are sold than there were.",
-        },
-        CheckSpec {
-            name: "stock-adds-up",
-            kind: CheckKind::Invariant,
-            promise: "Of every product, what is left is what there was less what is in orders, and never below zero.",
-        },
-        CheckSpec {
-            name: "orders-recorded",
-            kind: CheckKind::Invariant,
-            promise: "Every order that was confirmed can be read back at once, field by field, and there are no others.",
-        },
-        CheckSpec {
-            name: "sells-out",
-            kind: CheckKind::Invariant,
-            promise: "Nobody is refused while there is stock for the whole cart.",
-        },
-        CheckSpec {
-            name: "only-clean-refusals",
-            kind: CheckKind::Objective,
-            promise: "Every checkout ends in an order or in 409; none in an error or a timeout.",
-        },
-        CheckSpec {
-            name: "catalogue-p99",
-            kind: CheckKind::Objective,
-            promise: "The catalogue can be read beside the rush: 99 in 100 pages within 100 ms.",
-        },
-        CheckSpec {
-            name: "recovers",
-            kind: CheckKind::Objective,
-            promise: "When the rush is over, and buyers have hung up in the middle of it, each product can be bought as before.",
-        },
+        CheckSpec::invariant("sold-within-stock", "No more pieces are sold than there were."),
+        CheckSpec::invariant(
+            "stock-adds-up",
+            "Of every product, what is left is what there was less what is in orders, and never below zero.",
+        ),
+        CheckSpec::invariant(
+            "orders-recorded",
+            "Every order that was confirmed can be read back at once, field by field, and there are no others.",
+        ),
+        CheckSpec::invariant("sells-out", "Nobody is refused while there is stock for the whole cart."),
+        CheckSpec::objective(
+            "only-clean-refusals",
+            "Every checkout ends in an order or in 409; none in an error or a timeout.",
+        ),
+        CheckSpec::objective(
+            "catalogue-p99",
+            "The catalogue can be read beside the rush: 99 in 100 pages within 100 ms.",
+        ),
+        CheckSpec::objective(
+            "recovers",
+            "When the rush is over, and buyers have hung up in the middle of it, each product can be bought as before.",
+        ),
     ],
     signals: &[
         Signal {
@@ -91,8 +81,8 @@ pub static EXERCISE: Exercise = Exercise {
         summary: "More pieces were sold than there were",
         description: "Customers of variant {{ $labels.variant }} hold confirmed orders for products that cannot be delivered. \
                       Stop the sale of the product, then count confirmed orders against stock.",
-        fires_on: &[(r#"stampede_oversold_units{$scope, variant="buggy"}"#, "0x8 1 3x20")],
-        silent_on: &[(r#"stampede_oversold_units{$scope, variant="fixed"}"#, "0x30")],
+        fires_on: &[Series::One(r#"stampede_oversold_units{$scope, variant="buggy"}"#, "0x8 1 3x20")],
+        silent_on: &[Series::One(r#"stampede_oversold_units{$scope, variant="fixed"}"#, "0x30")],
     },
     metrics: &[&UNITS_SOLD, &OVERSOLD_UNITS],
     data_gauge: Some(data_gauge::start),
@@ -110,7 +100,14 @@ pub static OVERSOLD_UNITS: MetricSpec = MetricSpec::gauge(
     "Pieces in the orders of all servers on this database beyond the stock when this server started",
 );
 
+mod buggy;
+#[cfg(feature = "corpus")]
+mod corpus;
 mod data_gauge;
+mod fixed;
+mod process_lock;
+mod row_lock;
+mod transaction;
 
 variants! {
     Buggy       "buggy"        buggy        Buggy    "Reads the stock, compares it, writes back what is left." ["sold-within-stock"]
@@ -120,16 +117,31 @@ variants! {
     Fixed       "fixed"        fixed        Fixed    "The database takes the stock only if it is there, products in one order." []
 }
 
-/// Takes the cart's products out of stock and writes the order.
-pub async fn place_order(variant: Variant, pool: &PgPool, cart: &Cart) -> Result<Order, CheckoutError> {
-    match variant {
-        Variant::Buggy => buggy::place_order(pool, cart).await,
-        Variant::Transaction => transaction::place_order(pool, cart).await,
-        Variant::ProcessLock => process_lock::place_order(pool, cart).await,
-        Variant::RowLock => row_lock::place_order(pool, cart).await,
-        Variant::Fixed => fixed::place_order(pool, cart).await,
-        #[cfg(feature = "corpus")]
-        Variant::Corpus(solution) => corpus::place_order(solution, pool, cart).await,
+/// The checkout as a server runs it.
+#[derive(Debug)]
+pub struct Service {
+    variant: Variant,
+    /// Held by the one checkout that may touch the stock, where only one may.
+    turn: Mutex<()>,
+}
+
+impl Service {
+    /// In this variant.
+    pub fn new(variant: Variant) -> Self {
+        Service { variant, turn: Mutex::default() }
+    }
+
+    /// Takes the cart's products out of stock and writes the order.
+    pub async fn place_order(&self, pool: &PgPool, cart: &Cart) -> Result<Order, CheckoutError> {
+        match self.variant {
+            Variant::Buggy => buggy::place_order(pool, cart).await,
+            Variant::Transaction => transaction::place_order(pool, cart).await,
+            Variant::ProcessLock => process_lock::place_order(&self.turn, pool, cart).await,
+            Variant::RowLock => row_lock::place_order(pool, cart).await,
+            Variant::Fixed => fixed::place_order(pool, cart).await,
+            #[cfg(feature = "corpus")]
+            Variant::Corpus(solution) => corpus::place_order(solution, pool, cart).await,
+        }
     }
 }
 
@@ -150,6 +162,20 @@ pub enum CheckoutError {
     /// The database failed.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
+}
+
+impl From<CheckoutError> for ApiError {
+    fn from(error: CheckoutError) -> Self {
+        match error {
+            CheckoutError::ShortStock { .. } => ApiError::Conflict(error.to_string()),
+            CheckoutError::UnknownProduct(_) => ApiError::Invalid(error.to_string()),
+            CheckoutError::Database(error) => {
+                on_constraint("orders_user_id_fkey", || ApiError::Invalid("there is no such user".into()))(
+                    error,
+                )
+            }
+        }
+    }
 }
 
 fn short_stock(item: &CartItem) -> CheckoutError {

@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::catalogue::{Alert, CheckKind, CheckSpec, Exercise, KEEPS_CONTRACT, Severity, Signal};
+use crate::catalogue::{Alert, CheckSpec, Exercise, KEEPS_CONTRACT, Series, Severity, Signal};
 use crate::domain::money::Cents;
 
 /// What the catalogue says of this exercise.
@@ -18,35 +18,28 @@ pub static EXERCISE: Exercise = Exercise {
     symptom: "The analytics page of a busy restaurant takes longer with every order, and the menu waits for it.",
     cause: "A query per order and per item: the statements, and so the round trips, grow with the data.",
     routes: &["GET /restaurants/{id}/analytics", "GET /restaurants/{id}/menu"],
+    headline: "analytics",
     variants: Variant::ENTRIES,
     corpus: Variant::CORPUS,
     checks: &[
         KEEPS_CONTRACT,
-        CheckSpec {
-            name: "totals-right",
-            kind: CheckKind::Invariant,
-            promise: "Revenue, orders and best sellers equal a sum over the orders, and an order that was confirmed is in the next answer.",
-        },
-        CheckSpec {
-            name: "constant-statements",
-            kind: CheckKind::Signal,
-            promise: "The statements that the server sends for an analytics request are few, and do not grow with the orders.",
-        },
-        CheckSpec {
-            name: "analytics-p99",
-            kind: CheckKind::Objective,
-            promise: "Ninety-nine in a hundred analytics requests are answered within 10 ms.",
-        },
-        CheckSpec {
-            name: "menu-p99",
-            kind: CheckKind::Objective,
-            promise: "The menu is as quick beside the analytics as without: 99 in 100 within 10 ms.",
-        },
-        CheckSpec {
-            name: "no-failures",
-            kind: CheckKind::Objective,
-            promise: "No request ends in an error or a timeout.",
-        },
+        CheckSpec::invariant(
+            "totals-right",
+            "Revenue, orders and best sellers equal a sum over the orders, and an order that was confirmed is in the next answer.",
+        ),
+        CheckSpec::signal(
+            "constant-statements",
+            "The statements that the server sends for an analytics request are few, and do not grow with the orders.",
+        ),
+        CheckSpec::objective(
+            "analytics-p99",
+            "Ninety-nine in a hundred analytics requests are answered within 10 ms.",
+        ),
+        CheckSpec::objective(
+            "menu-p99",
+            "The menu is as quick beside the analytics as without: 99 in 100 within 10 ms.",
+        ),
+        CheckSpec::objective("no-failures", "No request ends in an error or a timeout."),
     ],
     signals: &[
         Signal {
@@ -82,21 +75,33 @@ pub static EXERCISE: Exercise = Exercise {
         summary: "The analytics page is slow",
         description: "One in twenty managers who open the analytics of variant {{ $labels.variant }} waits for more than 0.1 s, and the \
                       menu may wait with them. Look at which restaurants are slow and what they have in common.",
-        fires_on: &[
-            (r#"http_server_request_duration_seconds_bucket{$scope, variant="buggy", http_route="/restaurants/{id}/analytics", le="0.1"}"#, "0+1x30"),
-            (r#"http_server_request_duration_seconds_bucket{$scope, variant="buggy", http_route="/restaurants/{id}/analytics", le="0.5"}"#, "0+20x30"),
-            (r#"http_server_request_duration_seconds_bucket{$scope, variant="buggy", http_route="/restaurants/{id}/analytics", le="+Inf"}"#, "0+20x30"),
-        ],
+        fires_on: &[Series::Histogram(
+            "http_server_request_duration_seconds",
+            r#"variant="buggy", http_route="/restaurants/{id}/analytics""#,
+            &[("0.1", "0+1x30"), ("0.5", "0+20x30"), ("+Inf", "0+20x30")],
+        )],
         silent_on: &[
-            (r#"http_server_request_duration_seconds_bucket{$scope, variant="fixed", http_route="/restaurants/{id}/analytics", le="0.005"}"#, "0+20x30"),
-            (r#"http_server_request_duration_seconds_bucket{$scope, variant="fixed", http_route="/restaurants/{id}/analytics", le="+Inf"}"#, "0+20x30"),
-            (r#"http_server_request_duration_seconds_bucket{$scope, variant="fixed", http_route="/reports/orders/{userId}", le="5"}"#, "0x30"),
-            (r#"http_server_request_duration_seconds_bucket{$scope, variant="fixed", http_route="/reports/orders/{userId}", le="+Inf"}"#, "0+20x30"),
+            Series::Histogram(
+                "http_server_request_duration_seconds",
+                r#"variant="fixed", http_route="/restaurants/{id}/analytics""#,
+                &[("0.005", "0+20x30"), ("+Inf", "0+20x30")],
+            ),
+            Series::Histogram(
+                "http_server_request_duration_seconds",
+                r#"variant="fixed", http_route="/reports/orders/{userId}""#,
+                &[("5", "0x30"), ("+Inf", "0+20x30")],
+            ),
         ],
     },
     metrics: &[],
     data_gauge: None,
 };
+
+mod buggy;
+#[cfg(feature = "corpus")]
+mod corpus;
+mod fixed;
+mod parallel;
 
 variants! {
     Buggy    "buggy"    buggy    Buggy    "Walks the orders and looks up the items of each." ["constant-statements"]
@@ -104,14 +109,27 @@ variants! {
     Fixed    "fixed"    fixed    Fixed    "One grouped statement." []
 }
 
-/// Sums up all orders of the restaurant.
-pub async fn analytics(variant: Variant, pool: &PgPool, restaurant: Uuid) -> sqlx::Result<Analytics> {
-    match variant {
-        Variant::Buggy => buggy::analytics(pool, restaurant).await,
-        Variant::Parallel => parallel::analytics(pool, restaurant).await,
-        Variant::Fixed => fixed::analytics(pool, restaurant).await,
-        #[cfg(feature = "corpus")]
-        Variant::Corpus(solution) => corpus::analytics(solution, pool, restaurant).await,
+/// The analytics as a server makes them.
+#[derive(Debug)]
+pub struct Service {
+    variant: Variant,
+}
+
+impl Service {
+    /// In this variant.
+    pub fn new(variant: Variant) -> Self {
+        Service { variant }
+    }
+
+    /// Sums up all orders of the restaurant.
+    pub async fn analytics(&self, pool: &PgPool, restaurant: Uuid) -> sqlx::Result<Analytics> {
+        match self.variant {
+            Variant::Buggy => buggy::analytics(pool, restaurant).await,
+            Variant::Parallel => parallel::analytics(pool, restaurant).await,
+            Variant::Fixed => fixed::analytics(pool, restaurant).await,
+            #[cfg(feature = "corpus")]
+            Variant::Corpus(solution) => corpus::analytics(solution, pool, restaurant).await,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use target_app::domain::money::Cents;
 use target_app::domain::orders::{Order, OrderItem};
 use target_app::domain::report::OrderHistory;
 use target_app::domain::users::User;
-use target_app::exercises::frozen_health::{RenderError, Variant, render};
+use target_app::exercises::frozen_health::{RenderError, Service, Variant};
 use tokio::sync::oneshot;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
@@ -36,15 +36,8 @@ fn history(orders: usize) -> OrderHistory {
     OrderHistory { orders: (0..orders).map(order).collect(), user }
 }
 
-/// Renders as a client would that takes a refusal for what it is: the slots are the process's, and one of these tests
-/// fills them on purpose.
 async fn rendered(variant: Variant, history: &OrderHistory) -> Vec<u8> {
-    loop {
-        match render(variant, history.clone()).await {
-            Err(RenderError::Busy { .. }) => continue,
-            answer => return answer.unwrap(),
-        }
-    }
+    Service::new(variant).render(history.clone()).await.unwrap()
 }
 
 #[tokio::test]
@@ -148,16 +141,15 @@ fn hold(history: &OrderHistory) -> Held {
 #[tokio::test]
 async fn the_fix_refuses_what_would_only_wait() {
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
+    let service = Service::new(Variant::Fixed);
     let mut rendering = Vec::new();
     loop {
         let history = history(1);
         let Held { reached, release } = hold(&history);
-        let mut report = Box::pin(render(Variant::Fixed, history));
+        let mut report = Box::pin(service.render(history));
         tokio::select! {
             Ok(()) = reached => rendering.push((report, release)),
             answer = &mut report => match answer {
-                // Other tests have all the slots.
-                Err(RenderError::Busy { .. }) if rendering.is_empty() => continue,
                 Err(RenderError::Busy { .. }) => break,
                 answer => panic!("answered without a page: {answer:?}"),
             },
@@ -166,6 +158,7 @@ async fn the_fix_refuses_what_would_only_wait() {
         }
         assert!(rendering.len() <= processors, "more reports are rendered than there are processors");
     }
+    assert!(!rendering.is_empty(), "refused without a report that is being made");
     for (report, release) in rendering {
         drop(release);
         report.await.unwrap();

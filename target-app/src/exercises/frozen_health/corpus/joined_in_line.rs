@@ -43,11 +43,8 @@ pub async fn render(history: OrderHistory) -> Result<Vec<u8>, RenderError> {
 
 async fn deliver(history: OrderHistory) {
     let slot = timeout(PATIENCE, SLOTS.acquire()).await;
-    let mut waiting = LINE
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .remove(&history.user.id)
-        .unwrap_or_default();
+    let mut waiting =
+        LINE.lock().unwrap_or_else(PoisonError::into_inner).remove(&history.user.id).unwrap_or_default();
     let Ok(Ok(slot)) = slot else {
         for answer in waiting {
             let _ = answer.send(Err(BUSY));

@@ -50,7 +50,8 @@ pub async fn render(history: OrderHistory) -> Result<Vec<u8>, RenderError> {
 }
 
 fn remembered(history: &OrderHistory) -> Option<Vec<u8>> {
-    let user = |history: &OrderHistory| (history.user.id, history.user.name.clone(), history.user.email.clone());
+    let user =
+        |history: &OrderHistory| (history.user.id, history.user.name.clone(), history.user.email.clone());
     let made = made();
     let (_, pdf) = made.iter().find(|(of, _)| user(of) == user(history) && of.orders == history.orders)?;
     Some(pdf.clone())

@@ -73,7 +73,8 @@ async fn fly(history: Arc<OrderHistory>) -> Landing {
 
 /// Whether the two make the same document: all that is drawn is compared, so a new order is another report.
 fn same(one: &OrderHistory, other: &OrderHistory) -> bool {
-    let user = |history: &OrderHistory| (history.user.id, history.user.name.clone(), history.user.email.clone());
+    let user =
+        |history: &OrderHistory| (history.user.id, history.user.name.clone(), history.user.email.clone());
     user(one) == user(other) && one.orders == other.orders
 }
 

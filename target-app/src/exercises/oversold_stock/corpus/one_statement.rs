@@ -44,7 +44,12 @@ pub async fn place_order(pool: &PgPool, cart: &Cart) -> Result<Order, CheckoutEr
     }
     let items: Vec<OrderItem> = rows
         .into_iter()
-        .map(|(product_id, name, quantity, unit_price, _)| OrderItem { product_id, name, quantity, unit_price })
+        .map(|(product_id, name, quantity, unit_price, _)| OrderItem {
+            product_id,
+            name,
+            quantity,
+            unit_price,
+        })
         .collect();
     let total = items.iter().map(|item| item.unit_price.times(item.quantity)).sum();
     Ok(Order { id, user_id: cart.user_id, status: "pending".into(), total, created_at, items })

@@ -22,8 +22,11 @@ pub async fn analytics(pool: &PgPool, restaurant: Uuid) -> sqlx::Result<Analytic
     .bind(TOP_ITEMS as i64)
     .fetch_all(pool)
     .await?;
-    let items = dishes
-        .into_iter()
-        .map(|(menu_item_id, name, quantity, revenue)| TopItem { menu_item_id, name, quantity, revenue });
+    let items = dishes.into_iter().map(|(menu_item_id, name, quantity, revenue)| TopItem {
+        menu_item_id,
+        name,
+        quantity,
+        revenue,
+    });
     Ok(Analytics::new(orders, revenue, items.collect()))
 }

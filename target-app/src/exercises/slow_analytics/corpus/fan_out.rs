@@ -17,8 +17,11 @@ pub async fn analytics(pool: &PgPool, restaurant: Uuid) -> sqlx::Result<Analytic
 
     let orders: std::collections::HashSet<Uuid> = dishes.iter().flat_map(|dish| dish.4.clone()).collect();
     let revenue = dishes.iter().map(|dish| dish.5).sum();
-    let items = dishes
-        .into_iter()
-        .map(|(menu_item_id, name, quantity, revenue, ..)| TopItem { menu_item_id, name, quantity, revenue });
+    let items = dishes.into_iter().map(|(menu_item_id, name, quantity, revenue, ..)| TopItem {
+        menu_item_id,
+        name,
+        quantity,
+        revenue,
+    });
     Ok(Analytics::new(orders.len() as i64, revenue, items.collect()))
 }

@@ -32,6 +32,7 @@ pub async fn analytics(pool: &PgPool, restaurant: Uuid) -> sqlx::Result<Analytic
 }
 
 async fn read_names(pool: &PgPool) -> sqlx::Result<HashMap<Uuid, String>> {
-    let names: Vec<(Uuid, String)> = sqlx::query_as("SELECT id, name FROM menu_items").fetch_all(pool).await?;
+    let names: Vec<(Uuid, String)> =
+        sqlx::query_as("SELECT id, name FROM menu_items").fetch_all(pool).await?;
     Ok(names.into_iter().collect())
 }

@@ -15,10 +15,11 @@ pub async fn analytics(pool: &PgPool, restaurant: Uuid) -> sqlx::Result<Analytic
     // Whoever changes the data raises the version in the same transaction: one is never seen without the other. So the
     // version and the sums have to be of one snapshot as well.
     let mut db = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-    let version: Option<i64> = sqlx::query_scalar("SELECT version FROM sales_versions WHERE restaurant_id = $1")
-        .bind(restaurant)
-        .fetch_optional(&mut *db)
-        .await?;
+    let version: Option<i64> =
+        sqlx::query_scalar("SELECT version FROM sales_versions WHERE restaurant_id = $1")
+            .bind(restaurant)
+            .fetch_optional(&mut *db)
+            .await?;
     let version = version.unwrap_or(0);
     let kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner).get(&restaurant).cloned();
     if let Some((of, analytics)) = kept

@@ -24,9 +24,12 @@ pub async fn analytics(pool: &PgPool, restaurant: Uuid) -> sqlx::Result<Analytic
     .bind(TOP_ITEMS as i64)
     .fetch_all(pool)
     .await?;
-    let items = dishes
-        .into_iter()
-        .map(|(menu_item_id, name, quantity, revenue)| TopItem { menu_item_id, name, quantity, revenue });
+    let items = dishes.into_iter().map(|(menu_item_id, name, quantity, revenue)| TopItem {
+        menu_item_id,
+        name,
+        quantity,
+        revenue,
+    });
     let (orders, revenue) = totals.unwrap_or((0, Cents(0)));
     Ok(Analytics::new(orders, revenue, items.collect()))
 }

@@ -3,16 +3,16 @@
 use std::cell::{LazyCell, OnceCell};
 use std::collections::HashMap;
 
-use benches::support::{Lab, settings};
-use criterion::{BenchmarkId, Criterion, SamplingMode, criterion_group, criterion_main};
+use benches::support::Lab;
+use criterion::{BenchmarkId, Criterion, SamplingMode};
 use sqlx::PgPool;
 use sqlx::types::Uuid;
-use target_app::exercises::slow_analytics::{Analytics, EXERCISE, Variant, analytics};
+use target_app::exercises::slow_analytics::{Analytics, EXERCISE, Service, Variant};
 
 /// Orders of the restaurant. The seed gives it the first of these.
 const ORDERS: [u64; 3] = [100, 1_000, 10_000];
 
-fn analytics_by_orders(criterion: &mut Criterion) {
+pub fn analytics_by_orders(criterion: &mut Criterion) {
     let lab = Lab::open();
     let mut group = criterion.benchmark_group(EXERCISE.id);
     // A call of the slowest takes a second: each sample is one call of it, not a rising number of calls.
@@ -23,12 +23,13 @@ fn analytics_by_orders(criterion: &mut Criterion) {
             lab.runtime.block_on(Restaurant::with_orders(pool, orders))
         });
         for variant in Variant::ALL.iter().copied() {
+            let service = Service::new(variant);
             let checked = OnceCell::new();
             let id = BenchmarkId::new(variant.entry().name, orders);
             group.bench_function(id, |bencher| {
                 let Restaurant { pool, id, lines, sums } = &*restaurant;
                 checked.get_or_init(|| {
-                    let (_, statements) = lab.count_statements(analytics(variant, pool, *id));
+                    let (_, statements) = lab.count_statements(service.analytics(pool, *id));
                     let expected = match variant {
                         // The orders, the lines of each order, the name of each line's dish.
                         Variant::Buggy | Variant::Parallel => 1 + orders + lines,
@@ -38,7 +39,7 @@ fn analytics_by_orders(criterion: &mut Criterion) {
                     println!("{statements} statements a call");
                 });
                 bencher.to_async(&lab.runtime).iter(async || {
-                    let answer = analytics(variant, pool, *id).await.expect("an answer");
+                    let answer = service.analytics(pool, *id).await.expect("an answer");
                     assert_eq!(Sums::from(&answer), *sums, "{variant:?}");
                 });
             });
@@ -146,6 +147,3 @@ impl Restaurant {
         Restaurant { pool, id, lines: lines.len() as u64, sums }
     }
 }
-
-criterion_group! { name = benches; config = settings(10); targets = analytics_by_orders }
-criterion_main!(benches);

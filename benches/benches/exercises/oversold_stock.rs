@@ -2,13 +2,13 @@
 
 use std::cell::{Cell, OnceCell};
 
-use benches::support::{Lab, settings};
-use criterion::{BenchmarkId, Criterion, SamplingMode, criterion_group, criterion_main};
+use benches::support::Lab;
+use criterion::{BenchmarkId, Criterion, SamplingMode};
 use futures::future::join_all;
 use sqlx::PgPool;
 use sqlx::types::Uuid;
 use target_app::domain::orders::{Cart, CartItem};
-use target_app::exercises::oversold_stock::{EXERCISE, Variant, place_order};
+use target_app::exercises::oversold_stock::{EXERCISE, Service, Variant};
 
 /// Carts that are checked out at once.
 const CARTS: [u64; 3] = [1, 8, 32];
@@ -17,7 +17,7 @@ const CARTS: [u64; 3] = [1, 8, 32];
 const STOCK: i32 = 1_000_000_000;
 const PRICE_CENTS: i64 = 250;
 
-fn checkout_by_carts(criterion: &mut Criterion) {
+pub fn checkout_by_carts(criterion: &mut Criterion) {
     let lab = Lab::open();
     let mut group = criterion.benchmark_group(EXERCISE.id);
     group.sampling_mode(SamplingMode::Flat);
@@ -29,8 +29,8 @@ fn checkout_by_carts(criterion: &mut Criterion) {
             group.bench_function(id, |bencher| {
                 let shop = shop.get_or_init(|| {
                     let pool = lab.database();
-                    let shop = lab.runtime.block_on(Shop::open(pool));
-                    let ((), statements) = lab.count_statements(shop.check_out(variant, carts));
+                    let shop = lab.runtime.block_on(Shop::open(variant, pool));
+                    let ((), statements) = lab.count_statements(shop.check_out(carts));
                     assert_eq!(
                         statements,
                         carts * statements_a_cart(variant),
@@ -39,7 +39,7 @@ fn checkout_by_carts(criterion: &mut Criterion) {
                     println!("{statements} statements for {carts} carts");
                     shop
                 });
-                bencher.to_async(&lab.runtime).iter(|| shop.check_out(variant, carts));
+                bencher.to_async(&lab.runtime).iter(|| shop.check_out(carts));
             });
             if let Some(shop) = shop.get() {
                 let lost = lab.runtime.block_on(shop.pieces_not_taken());
@@ -66,6 +66,8 @@ fn statements_a_cart(variant: Variant) -> u64 {
 
 /// A database with one product that everybody wants.
 struct Shop {
+    variant: Variant,
+    service: Service,
     pool: PgPool,
     cart: Cart,
     /// Pieces sold so far, by what the buyers were told.
@@ -73,7 +75,7 @@ struct Shop {
 }
 
 impl Shop {
-    async fn open(pool: PgPool) -> Self {
+    async fn open(variant: Variant, pool: PgPool) -> Self {
         let product_id = Uuid::from_u128(1);
         sqlx::query("INSERT INTO products (id, name, price_cents, stock) VALUES ($1, 'Wanted', $2, $3)")
             .bind(product_id)
@@ -87,15 +89,15 @@ impl Shop {
             user_id: user_id.expect("a seeded user"),
             items: vec![CartItem { product_id, quantity: 1 }],
         };
-        Shop { pool, cart, sold: Cell::new(0) }
+        Shop { variant, service: Service::new(variant), pool, cart, sold: Cell::new(0) }
     }
 
     /// Every cart becomes an order over one piece.
-    async fn check_out(&self, variant: Variant, carts: u64) {
-        let orders = join_all((0..carts).map(|_| place_order(variant, &self.pool, &self.cart))).await;
+    async fn check_out(&self, carts: u64) {
+        let orders = join_all((0..carts).map(|_| self.service.place_order(&self.pool, &self.cart))).await;
         for order in orders {
             let order = order.expect("an order");
-            assert_eq!((order.items.len(), order.total.0), (1, PRICE_CENTS), "{variant:?}");
+            assert_eq!((order.items.len(), order.total.0), (1, PRICE_CENTS), "{:?}", self.variant);
         }
         self.sold.set(self.sold.get() + carts);
     }
@@ -113,6 +115,3 @@ impl Shop {
         sold - i64::from(STOCK - left)
     }
 }
-
-criterion_group! { name = benches; config = settings(10); targets = checkout_by_carts }
-criterion_main!(benches);

@@ -3,31 +3,32 @@
 use std::cell::LazyCell;
 use std::time::{Duration, Instant};
 
-use benches::support::{Lab, settings};
-use criterion::{BatchSize, BenchmarkId, Criterion, SamplingMode, criterion_group, criterion_main};
+use benches::support::Lab;
+use criterion::{BatchSize, BenchmarkId, Criterion, SamplingMode};
 use sqlx::types::Uuid;
 use sqlx::types::chrono::{DateTime, Utc};
 use target_app::domain::money::Cents;
 use target_app::domain::orders::{Order, OrderItem};
 use target_app::domain::report::{OrderHistory, ReportWriter};
 use target_app::domain::users::User;
-use target_app::exercises::frozen_health::{EXERCISE, Variant, render};
+use target_app::exercises::frozen_health::{EXERCISE, Service, Variant};
 
 /// Orders in the report, a page each.
 const ORDERS: [usize; 3] = [12, 120, 1_200];
 
-fn report_by_orders(criterion: &mut Criterion) {
+pub fn report_by_orders(criterion: &mut Criterion) {
     let lab = Lab::open();
     let mut group = criterion.benchmark_group(EXERCISE.id);
     group.sampling_mode(SamplingMode::Flat);
     for orders in ORDERS {
         let example = LazyCell::new(|| Example::of(orders));
         for variant in Variant::ALL.iter().copied() {
+            let service = Service::new(variant);
             let id = BenchmarkId::new(variant.entry().name, orders);
             group.bench_function(id, |bencher| {
                 let example = &*example;
                 let make = async |history| {
-                    let report = render(variant, history).await.expect("a report");
+                    let report = service.render(history).await.expect("a report");
                     assert!(report == example.report, "{variant:?} did not give the whole report");
                 };
                 bencher.to_async(&lab.runtime).iter_batched(
@@ -42,7 +43,7 @@ fn report_by_orders(criterion: &mut Criterion) {
     lab.close();
 }
 
-fn wait_by_orders(criterion: &mut Criterion) {
+pub fn wait_by_orders(criterion: &mut Criterion) {
     let lab = Lab::open();
     let mut group = criterion.benchmark_group(format!("{}-wait", EXERCISE.id));
     group.sampling_mode(SamplingMode::Flat);
@@ -70,7 +71,8 @@ fn wait_by_orders(criterion: &mut Criterion) {
 /// while the report is made.
 async fn wait_beside(variant: Variant, example: &Example) -> Duration {
     let start = Instant::now();
-    let report = tokio::spawn(render(variant, example.history.clone()));
+    let (service, history) = (Service::new(variant), example.history.clone());
+    let report = tokio::spawn(async move { service.render(history).await });
     let mut turn = start;
     // Who comes during a gap waits half of it, and a gap is met as often as it is long.
     let mut waits = 0.0;
@@ -124,6 +126,3 @@ impl Example {
         Example { history, report }
     }
 }
-
-criterion_group! { name = benches; config = settings(10); targets = report_by_orders, wait_by_orders }
-criterion_main!(benches);

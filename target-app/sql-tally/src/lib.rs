@@ -1,28 +1,19 @@
-//! Counts and times the SQL statements of each request, for any axum service on sqlx and `tracing`.
-//!
-//! To use it elsewhere, copy this module and `fingerprint`. They know nothing of this service:
-//!
-//! 1. Give the connections `log_statements(Debug)` and `log_slow_statements(Debug, Duration::MAX)`, and the pool
-//!    `acquire_time_level(Debug)`. sqlx then reports each statement (target `sqlx::query`) and each connection that was
-//!    got out of the pool (target `sqlx::pool::acquire`) as an event inside its caller's span.
-//! 2. Install [`layer`], with an [`Observer`] that keeps the numbers, in a subscriber whose filter lets through what it
-//!    [`wants`]. A filter of the layer's own would do as well, and cost more: it is asked whenever a span is entered.
-//! 3. Open a span called [`SPAN`] around each request, and ask for its [`tally`] when it is answered.
-//! 4. Call [`failed`] where errors of sqlx become answers. The events do not tell whether a statement succeeded, and
-//!    there is none for a wait that timed out.
-//!
-//! Work that is moved to a task of its own is counted when the task carries the span (`Instrument::in_current_span`).
+#![doc = include_str!("../README.md")]
+
+mod fingerprint;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use log::LevelFilter;
+use sqlx::ConnectOptions;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
 use tracing::{Event, Metadata, Span, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
-use super::fingerprint::{self, Fingerprint, Fingerprints};
+use fingerprint::{Fingerprint, Fingerprints};
 
 /// Name of the spans that statements are counted in.
 pub const SPAN: &str = "http_request";
@@ -33,7 +24,8 @@ pub const N_PLUS_ONE: u64 = 5;
 /// Different statements of one request that are told apart. Those after them count as statements only.
 const MOST_FINGERPRINTS: usize = 64;
 
-pub(super) const QUERY: &str = "sqlx::query";
+/// Target of the events that sqlx makes of statements.
+pub const QUERY: &str = "sqlx::query";
 const ACQUIRE: &str = "sqlx::pool::acquire";
 const FAILURE: &str = "sqlx_failure";
 
@@ -42,9 +34,23 @@ pub trait Observer: Send + Sync + 'static {
     /// A statement ended. `error_type` is empty when nobody told of a failure.
     fn statement(&self, summary: &str, error_type: &str, duration: Duration);
     /// The pool handed out a connection after this time.
-    fn connection(&self, wait: Duration);
+    fn connection(&self, _wait: Duration) {}
     /// The pool handed out none within the time that it allows.
-    fn no_connection(&self);
+    fn no_connection(&self) {}
+}
+
+/// Keeps nothing: for who only asks for the [`tally`] of a request.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ignore;
+
+impl Observer for Ignore {
+    fn statement(&self, _: &str, _: &str, _: Duration) {}
+}
+
+/// Connections with these options report each of their statements as an event inside its caller's span. Slow ones are
+/// reported like the others, because each is counted once.
+pub fn reporting<O: ConnectOptions>(options: O) -> O {
+    options.log_statements(LevelFilter::Debug).log_slow_statements(LevelFilter::Debug, Duration::MAX)
 }
 
 /// The layer. It ignores what it does not want.
