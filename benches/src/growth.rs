@@ -48,31 +48,29 @@ struct Chart {
 }
 
 const CHARTS: &[Chart] = &[
+    Chart::of(
+        "oversold-stock",
+        "Time until all carts are orders",
+        "carts at once, all with the same product",
+    ),
+    Chart::of("slow-order-list", "Time of one list", "orders in the list"),
+    Chart::of("frozen-health", "Time to make a report", "orders in the report"),
     Chart {
-        exercise: "oversold-stock",
-        group: "oversold-stock",
-        title: "Time until all carts are orders",
-        size: "carts at once, all with the same product",
-    },
-    Chart {
-        exercise: "frozen-health",
-        group: "frozen-health",
-        title: "Time to make a report",
-        size: "orders in the report",
-    },
-    Chart {
-        exercise: "frozen-health",
         group: "frozen-health-wait",
-        title: "Mean wait of another task while the report is made",
-        size: "orders in the report",
+        ..Chart::of(
+            "frozen-health",
+            "Mean wait of another task while the report is made",
+            "orders in the report",
+        )
     },
-    Chart {
-        exercise: "slow-analytics",
-        group: "slow-analytics",
-        title: "Time of one analytics call",
-        size: "orders of the restaurant",
-    },
+    Chart::of("slow-analytics", "Time of one analytics call", "orders of the restaurant"),
 ];
+
+impl Chart {
+    const fn of(exercise: &'static str, title: &'static str, size: &'static str) -> Self {
+        Chart { exercise, group: exercise, title, size }
+    }
+}
 
 fn draw_all(args: &Args) -> anyhow::Result<()> {
     let mut measured = Measured::default();

@@ -1,12 +1,14 @@
 //! What the benchmarks of the exercises share: a runtime, databases to work on, and the statements that a call takes.
 
-use std::cell::OnceCell;
+use std::cell::{LazyCell, OnceCell};
+use std::fmt::Debug;
 use std::time::Duration;
 
-use criterion::Criterion;
+use criterion::{BenchmarkId, Criterion, SamplingMode};
 use sql_tally::Ignore;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
+use target_app::catalogue::Exercise;
 use target_app::postgres::{Options, Postgres};
 use target_app::seed::{Scale, template};
 use tokio::runtime::Runtime;
@@ -22,6 +24,69 @@ pub fn settings(samples: usize) -> Criterion {
         .measurement_time(Duration::from_secs(1))
         // A plot of each benchmark's samples costs as much time as the samples of the quick ones.
         .without_plots()
+}
+
+/// A benchmark of how the time of one call grows with the data: each variant of an exercise with each size.
+pub trait Growth {
+    /// Whose benchmark it is.
+    const EXERCISE: &'static Exercise;
+
+    /// How much data there is.
+    const SIZES: [u64; 3];
+
+    /// All variants.
+    const VARIANTS: &'static [Self::Variant];
+
+    /// The exercise's variants.
+    type Variant: Copy + Debug;
+
+    /// The exercise as a server runs it.
+    type Service;
+
+    /// In this variant.
+    fn service(variant: Self::Variant) -> Self::Service;
+
+    /// Makes so much data, in a database that all variants share.
+    async fn with(pool: PgPool, size: u64) -> Self;
+
+    /// Makes a call and checks its answer.
+    async fn call(&self, service: &Self::Service);
+
+    /// The SQL statements that a server's first call takes, which are counted and printed.
+    fn statements(&self, variant: Self::Variant) -> u64;
+
+    /// Measures.
+    fn measure(criterion: &mut Criterion)
+    where
+        Self: Sized,
+    {
+        let lab = Lab::open();
+        let mut group = criterion.benchmark_group(Self::EXERCISE.id);
+        // A call of the slowest takes a second: each sample is one call of it, not a rising number of calls.
+        group.sampling_mode(SamplingMode::Flat);
+        for size in Self::SIZES {
+            let data = LazyCell::new(|| lab.runtime.block_on(Self::with(lab.database(), size)));
+            for (variant, entry) in Self::VARIANTS.iter().copied().zip(Self::EXERCISE.variants) {
+                let service = OnceCell::new();
+                group.bench_function(BenchmarkId::new(entry.name, size), |bencher| {
+                    let service = service.get_or_init(|| {
+                        let service = Self::service(variant);
+                        let ((), statements) = lab.count_statements(data.call(&service));
+                        assert_eq!(
+                            statements,
+                            data.statements(variant),
+                            "statements of {variant:?} for {size}"
+                        );
+                        println!("{statements} statements a call");
+                        service
+                    });
+                    bencher.to_async(&lab.runtime).iter(|| data.call(service));
+                });
+            }
+        }
+        group.finish();
+        lab.close();
+    }
 }
 
 /// A runtime, and a PostgreSQL server that starts when the first benchmark asks for a database: one that is filtered

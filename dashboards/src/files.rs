@@ -14,14 +14,23 @@ const OWNED: [&str; 4] =
 
 /// Contents by path from the root of the project.
 #[derive(Debug, Default)]
-pub struct Files(BTreeMap<PathBuf, String>);
+pub struct Files {
+    whole: BTreeMap<PathBuf, String>,
+    /// Of pages that are otherwise written by hand: names and contents.
+    parts: BTreeMap<PathBuf, Vec<(&'static str, String)>>,
+}
 
 impl Files {
     /// Adds a file. Panics when there is one of that name: two dashboards with one uid, for example.
     pub fn add(&mut self, path: impl Into<PathBuf>, content: String) {
         let path = path.into();
-        assert!(!self.0.contains_key(&path), "{} is generated twice", path.display());
-        self.0.insert(path, content);
+        assert!(!self.whole.contains_key(&path), "{} is generated twice", path.display());
+        self.whole.insert(path, content);
+    }
+
+    /// Adds a part of a page: what stands there between `<!-- generated: NAME -->` and `<!-- end -->`.
+    pub fn add_part(&mut self, path: impl Into<PathBuf>, name: &'static str, content: String) {
+        self.parts.entry(path.into()).or_default().push((name, content));
     }
 
     /// Adds several.
@@ -33,18 +42,18 @@ impl Files {
 
     /// Path and content of each, sorted by path.
     pub fn iter(&self) -> impl Iterator<Item = (&Path, &str)> {
-        self.0.iter().map(|(path, content)| (path.as_path(), content.as_str()))
+        self.whole.iter().map(|(path, content)| (path.as_path(), content.as_str()))
     }
 
     /// The content of one file.
     pub fn get(&self, path: &str) -> Option<&str> {
-        self.0.get(Path::new(path)).map(String::as_str)
+        self.whole.get(Path::new(path)).map(String::as_str)
     }
 
     /// Writes those that differ into the project at `root`, and says which.
     pub fn write(&self, root: &Path) -> anyhow::Result<Vec<PathBuf>> {
         let mut written = Vec::new();
-        for (path, content) in &self.0 {
+        for (path, content) in &self.contents(root)? {
             let target = root.join(path);
             if read(&target)?.as_ref() == Some(content) {
                 continue;
@@ -57,10 +66,27 @@ impl Files {
         Ok(written)
     }
 
+    /// All files with their contents; of a page, what is written by hand comes from the project at `root`.
+    fn contents(&self, root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
+        let mut contents = self.whole.clone();
+        for (path, parts) in &self.parts {
+            // A page that is not there cannot be written, and is reported as missing.
+            let Some(mut page) = read(&root.join(path))? else { continue };
+            for (name, content) in parts {
+                page = with_part(&page, name, content).with_context(|| path.display().to_string())?;
+            }
+            contents.insert(path.clone(), page);
+        }
+        Ok(contents)
+    }
+
     /// What in the project at `root` is not as it would be generated now.
     pub fn differences(&self, root: &Path) -> anyhow::Result<Vec<Difference>> {
         let mut differences = Vec::new();
-        for (path, content) in &self.0 {
+        for path in self.parts.keys().filter(|path| !root.join(path).exists()) {
+            differences.push(Difference::Missing(path.clone()));
+        }
+        for (path, content) in &self.contents(root)? {
             match read(&root.join(path))? {
                 None => differences.push(Difference::Missing(path.clone())),
                 Some(found) if found != *content => differences.push(Difference::Stale(path.clone())),
@@ -70,10 +96,19 @@ impl Files {
         for folder in OWNED {
             let found = files_in(&root.join(folder))?;
             let stray = found.into_iter().map(|path| path.strip_prefix(root).unwrap_or(&path).to_path_buf());
-            differences.extend(stray.filter(|path| !self.0.contains_key(path)).map(Difference::Stray));
+            differences.extend(stray.filter(|path| !self.whole.contains_key(path)).map(Difference::Stray));
         }
         Ok(differences)
     }
+}
+
+/// The page with this content between the comments of the part called `name`.
+fn with_part(page: &str, name: &str, content: &str) -> anyhow::Result<String> {
+    let begin = format!("<!-- generated: {name} -->\n");
+    let (before, rest) = page.split_once(&begin).with_context(|| format!("there is no line {begin:?}"))?;
+    let (_, after) =
+        rest.split_once("<!-- end -->").with_context(|| format!("there is no end of {begin:?}"))?;
+    Ok(format!("{before}{begin}\n{content}\n<!-- end -->{after}"))
 }
 
 /// A file on disk that is not as it should be.

@@ -9,6 +9,7 @@ pub mod files;
 pub mod grafana;
 pub mod metrics;
 pub mod objectives;
+pub mod pages;
 pub mod prometheus;
 pub mod promql;
 
@@ -29,5 +30,6 @@ pub fn generate_with(docs: &Docs) -> Files {
     files.extend(grafana::provisioning());
     files.extend(prometheus::files(docs));
     files.add("docs/metrics.md", metrics::page());
+    pages::add(&mut files);
     files
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use dashboards::docs::Docs;
 
-/// Generates dashboards, rules, their tests and the table of metrics from the catalogue.
+/// Generates dashboards, rules, their tests and the tables of the documentation from the catalogue.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Write nothing; exit with 1 and name the files that are stale, missing or stray

@@ -6,6 +6,7 @@
 //! look at it through the [`exporter`].
 
 pub mod api;
+pub mod checks;
 #[expect(missing_docs, reason = "the help texts are the documentation, and say it to users")]
 pub mod cli;
 pub mod commands;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -110,6 +110,17 @@ impl Order {
         serde_json::from_slice::<Order>(body).map(Order::sorted)
     }
 
+    /// The orders in an answer.
+    pub fn read_list(body: &[u8]) -> serde_json::Result<Vec<Self>> {
+        let orders: Vec<Order> = serde_json::from_slice(body)?;
+        Ok(orders.into_iter().map(Order::sorted).collect())
+    }
+
+    /// Whether this one comes before `other` in a list, newest first.
+    pub fn is_listed_before(&self, other: &Order) -> bool {
+        (self.created_at, self.id) > (other.created_at, other.id)
+    }
+
     /// The cart that it is an order of.
     pub fn cart(&self) -> Cart {
         let items = self.items.iter();
@@ -202,8 +213,44 @@ pub async fn product(api: &Api, id: Uuid) -> anyhow::Result<Product> {
 
 /// All of a user's orders, newest first.
 pub async fn orders(api: &Api, user: Uuid) -> anyhow::Result<Vec<Order>> {
-    let orders: Vec<Order> = api.get(&format!("/orders/{user}"), None).await?;
-    Ok(orders.into_iter().map(Order::sorted).collect())
+    order_page(api, user, "").await
+}
+
+/// The part of a user's orders that a query such as `?limit=20` asks for.
+pub async fn order_page(api: &Api, user: Uuid, query: &str) -> anyhow::Result<Vec<Order>> {
+    let path = format!("/orders/{user}{query}");
+    Order::read_list(&api.bytes(&path, None).await?)
+        .with_context(|| format!("GET {path} did not answer with the JSON that it should"))
+}
+
+/// All of a user's orders, newest first, as the database has them; none of a foreign server's.
+pub async fn recorded_orders(api: &Api, user: Uuid) -> anyhow::Result<Option<Vec<Order>>> {
+    type Row = (Uuid, String, i64, DateTime<Utc>, Uuid, String, i32, i64);
+    let Some(mut database) = api.database().await? else { return Ok(None) };
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT o.id, o.status, o.total_cents, o.created_at, p.id, p.name, i.quantity, i.unit_price_cents
+         FROM orders AS o JOIN order_items AS i ON i.order_id = o.id JOIN products AS p ON p.id = i.product_id
+         WHERE o.user_id = $1 ORDER BY o.created_at DESC, o.id DESC, p.id",
+    )
+    .bind(user)
+    .fetch_all(&mut database)
+    .await?;
+    let orders = rows.chunk_by(|one, next| one.0 == next.0).map(|lines| {
+        let (id, status, total, created_at, ..) = lines[0].clone();
+        let item = |line: &Row| {
+            let (.., product_id, name, quantity, cents) = line.clone();
+            OrderItem { product_id, name, quantity, unit_price: Cents(cents) }
+        };
+        Order {
+            id,
+            user_id: user,
+            status,
+            total: Cents(total),
+            created_at,
+            items: lines.iter().map(item).collect(),
+        }
+    });
+    Ok(Some(orders.collect()))
 }
 
 /// The shop's whole state: what there is, and what was bought.

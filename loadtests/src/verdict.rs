@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use target_app::catalogue::{CheckKind, Exercise, KEEPS_CONTRACT, Kind, Variant};
 
+use crate::checks::{Audit, Findings, skipped};
 use crate::hint::Hinted;
 use crate::load::{Load, Mode};
 use crate::reference::REFERENCE;
 use crate::results::{CheckResult, SignalValue, SlowRequest, Tickets, VariantResult, Verdict, Worse};
-use crate::scenarios::{AnyScenario, Audit, Findings, skipped};
+use crate::scenarios::AnyScenario;
 
 /// What one round of a variant measured and found.
 pub struct RoundResult {
@@ -364,7 +365,7 @@ mod tests {
     use target_app::exercises::oversold_stock::EXERCISE;
 
     use super::*;
-    use crate::scenarios::{signal, signal_to_keep_up};
+    use crate::checks::{signal, signal_to_keep_up};
 
     fn check(name: &str, kind: CheckKind, held: bool) -> CheckResult {
         CheckResult { kind: kind.to_string(), ..control(name, held, "", held.to_string()) }

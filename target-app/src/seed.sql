@@ -69,7 +69,8 @@ SELECT i,
        -- 2 to 5 lines; the product numbers step by 7 from a drawn start, so that no product comes twice.
        2 + pg_temp.pick('lines', i, 4) AS lines,
        pg_temp.pick('first', i, 105) AS first
-FROM (SELECT i, pg_temp.day_zero() + i * interval '17 seconds' AS at
+-- Now and then, two are of the same moment.
+FROM (SELECT i, pg_temp.day_zero() + (i - CASE i % 20 WHEN 0 THEN 1 ELSE 0 END) * interval '17 seconds' AS at
       FROM generate_series(1, 120 + current_setting('stampede.shop_orders')::bigint) AS i) AS numbered;
 
 CREATE TEMPORARY TABLE seeded_line ON COMMIT DROP AS

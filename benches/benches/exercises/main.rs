@@ -3,8 +3,9 @@
 mod frozen_health;
 mod oversold_stock;
 mod slow_analytics;
+mod slow_order_list;
 
-use benches::support::settings;
+use benches::support::{Growth, settings};
 use criterion::{criterion_group, criterion_main};
 
 criterion_group! {
@@ -12,8 +13,9 @@ criterion_group! {
     config = settings(10);
     targets =
         oversold_stock::checkout_by_carts,
+        slow_order_list::Customer::measure,
         frozen_health::report_by_orders,
         frozen_health::wait_by_orders,
-        slow_analytics::analytics_by_orders,
+        slow_analytics::Restaurant::measure,
 }
 criterion_main!(exercises);

@@ -1,56 +1,15 @@
 //! `slow-analytics`: the sums of a restaurant with 100, 1,000 and 10,000 orders.
 
-use std::cell::{LazyCell, OnceCell};
 use std::collections::HashMap;
 
-use benches::support::Lab;
-use criterion::{BenchmarkId, Criterion, SamplingMode};
+use benches::support::Growth;
 use sqlx::PgPool;
 use sqlx::types::Uuid;
+use target_app::catalogue::Exercise;
 use target_app::exercises::slow_analytics::{Analytics, EXERCISE, Service, Variant};
 
-/// Orders of the restaurant. The seed gives it the first of these.
-const ORDERS: [u64; 3] = [100, 1_000, 10_000];
-
-pub fn analytics_by_orders(criterion: &mut Criterion) {
-    let lab = Lab::open();
-    let mut group = criterion.benchmark_group(EXERCISE.id);
-    // A call of the slowest takes a second: each sample is one call of it, not a rising number of calls.
-    group.sampling_mode(SamplingMode::Flat);
-    for orders in ORDERS {
-        let restaurant = LazyCell::new(|| {
-            let pool = lab.database();
-            lab.runtime.block_on(Restaurant::with_orders(pool, orders))
-        });
-        for variant in Variant::ALL.iter().copied() {
-            let service = Service::new(variant);
-            let checked = OnceCell::new();
-            let id = BenchmarkId::new(variant.entry().name, orders);
-            group.bench_function(id, |bencher| {
-                let Restaurant { pool, id, lines, sums } = &*restaurant;
-                checked.get_or_init(|| {
-                    let (_, statements) = lab.count_statements(service.analytics(pool, *id));
-                    let expected = match variant {
-                        // The orders, the lines of each order, the name of each line's dish.
-                        Variant::Buggy | Variant::Parallel => 1 + orders + lines,
-                        Variant::Fixed => 1,
-                    };
-                    assert_eq!(statements, expected, "statements of {variant:?} for {orders} orders");
-                    println!("{statements} statements a call");
-                });
-                bencher.to_async(&lab.runtime).iter(async || {
-                    let answer = service.analytics(pool, *id).await.expect("an answer");
-                    assert_eq!(Sums::from(&answer), *sums, "{variant:?}");
-                });
-            });
-        }
-    }
-    group.finish();
-    lab.close();
-}
-
 /// The busy restaurant in a database of its own.
-struct Restaurant {
+pub struct Restaurant {
     pool: PgPool,
     id: Uuid,
     /// Lines of all its orders together.
@@ -77,9 +36,21 @@ impl From<&Analytics> for Sums {
     }
 }
 
-impl Restaurant {
+impl Growth for Restaurant {
+    const EXERCISE: &'static Exercise = &EXERCISE;
+    /// Orders of the restaurant. The seed gives it the first of these.
+    const SIZES: [u64; 3] = [100, 1_000, 10_000];
+    const VARIANTS: &'static [Variant] = Variant::ALL;
+
+    type Variant = Variant;
+    type Service = Service;
+
+    fn service(variant: Variant) -> Service {
+        Service::new(variant)
+    }
+
     /// Copies the seeded orders until there are so many, and sums them up from the plain lines.
-    async fn with_orders(pool: PgPool, orders: u64) -> Self {
+    async fn with(pool: PgPool, orders: u64) -> Self {
         let id: Uuid = sqlx::query_scalar(
             "SELECT restaurant_id FROM restaurant_orders JOIN restaurants ON restaurants.id = restaurant_id
              WHERE tenant_id = 'tenant-1' GROUP BY restaurant_id ORDER BY count(*) DESC LIMIT 1",
@@ -94,7 +65,7 @@ impl Restaurant {
              )",
         )
         .bind(id)
-        .bind(ORDERS[0] as i64)
+        .bind(Self::SIZES[0] as i64)
         .execute(&pool)
         .await
         .expect("fewer orders");
@@ -113,7 +84,7 @@ impl Restaurant {
         )
         .bind(id)
         .bind(orders as i64)
-        .bind(ORDERS[0] as i64)
+        .bind(Self::SIZES[0] as i64)
         .execute(&pool)
         .await
         .expect("the copies");
@@ -145,5 +116,18 @@ impl Restaurant {
             best_seller: portions.into_values().max().unwrap_or(0),
         };
         Restaurant { pool, id, lines: lines.len() as u64, sums }
+    }
+
+    async fn call(&self, service: &Service) {
+        let answer = service.analytics(&self.pool, self.id).await.expect("an answer");
+        assert_eq!(Sums::from(&answer), self.sums, "{service:?}");
+    }
+
+    fn statements(&self, variant: Variant) -> u64 {
+        match variant {
+            // The orders, the lines of each order, the name of each line's dish.
+            Variant::Buggy | Variant::Parallel => 1 + self.sums.orders as u64 + self.lines,
+            Variant::Fixed => 1,
+        }
     }
 }

@@ -4,8 +4,9 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use rand_pcg::Pcg64;
 
-use super::{Audit, Clause, Findings, Round, Scenario, Shape, Spec};
+use super::{Clause, Round, Scenario, Shape, Spec};
 use crate::api::Api;
+use crate::checks::{Audit, Findings};
 use crate::load::{Answer, Load, Outcome, Request, Ticket};
 
 /// A [`Scenario`] of any type; every one is.

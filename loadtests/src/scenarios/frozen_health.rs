@@ -15,11 +15,9 @@ use target_app::exercises::frozen_health::EXERCISE;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-use super::{
-    Audit, Clause, Findings, Shape, Spec, WARM_UP, check, machine_p99, ms, p99_within, signal,
-    signal_to_keep_up, within,
-};
+use super::{Clause, Shape, Spec, WARM_UP};
 use crate::api::Api;
+use crate::checks::{Audit, Findings, check, machine_p99, ms, p99_within, signal, signal_to_keep_up, within};
 use crate::hint::Hinted;
 use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
 use crate::results::CheckResult;

@@ -19,11 +19,9 @@ use target_app::exercises::oversold_stock::EXERCISE;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::{
-    Audit, Clause, Findings, Shape, Spec, TIMEOUT, WARM_UP, check, failures, no_failures, p99_within, signal,
-    signal_to_keep_up,
-};
+use super::{Clause, Shape, Spec, TIMEOUT, WARM_UP};
 use crate::api::Api;
+use crate::checks::{Audit, Findings, check, failures, no_failures, p99_within, signal, signal_to_keep_up};
 use crate::hint::Hinted;
 use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
 use crate::shop::{self, Books, Cart, CartItem, Order, Product};

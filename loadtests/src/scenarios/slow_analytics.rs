@@ -6,18 +6,19 @@ mod sums;
 use std::cmp::Reverse;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use rand::RngExt;
 use rand_pcg::Pcg64;
 use reqwest::header::{HeaderName, HeaderValue};
-use sqlx::Connection;
 use target_app::exercises::slow_analytics::EXERCISE;
 
 use self::sums::{Analytics, Sums, average, ensure_right};
-use super::{Audit, Clause, Findings, Shape, Spec, TIMEOUT, check, no_failures, p99_within, signal, skipped};
-use crate::api::{Api, is_timeout};
+use super::{Clause, Shape, Spec, TIMEOUT};
+use crate::api::Api;
+use crate::checks::statements::Growth;
+use crate::checks::{Audit, Findings, check, crowds, no_failures, p99_within, signal};
 use crate::hint::Hinted;
 use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
 use crate::restaurants::{self, Dish, Restaurant, TENANT};
@@ -32,23 +33,8 @@ const ORDERS: f64 = 0.25;
 const LEAVER: u32 = 12;
 /// What the two objectives allow.
 const LIMIT_US: u64 = 10_000;
-/// SQL statements that an analytics request may take, however many orders there are.
-const FEW: f64 = 10.0;
-/// Managers who leave when the load is over, all of them while their answer is being made: meanwhile somebody else has the orders
-/// locked. On a foreign server it is luck where they leave.
-const LEAVERS: usize = 8;
-const LEAVING: Duration = Duration::from_millis(15);
-/// Guests who order at one moment when the load is over, one of a few dishes, look at the analytics, and do so again until they
-/// had so many turns or so much time. Each has to find every order that was confirmed before, however many look meanwhile.
-const GUESTS: usize = 16;
-const TURNS: usize = 20;
-const TURNS_TAKE: Duration = Duration::from_millis(300);
+/// Dishes that guests order when the load is over.
 const DISHES: usize = 3;
-/// Managers who look at a restaurant with few orders at one moment: code that takes a second connection while it holds one
-/// finds none.
-const MANAGERS: usize = 32;
-/// How long a statement may be sent after the answer, and still be put down to the request.
-const SETTLED: Duration = Duration::from_millis(40);
 
 pub struct Scenario;
 
@@ -80,12 +66,11 @@ impl super::Scenario for Scenario {
             .into());
         }
         let long = contract::longest_list(api).await?;
-        let growth = match api.counts_statements() {
-            true => {
-                Some(Growth { few: statements(api, sums[1].0).await?, many: statements(api, long).await? })
-            }
-            false => None,
+        let counted = async |restaurant: Restaurant| {
+            let seen: Analytics = restaurant.analytics(api).await?.with_status(200)?.json()?;
+            Ok(seen.total_orders)
         };
+        let growth = Growth::measure(api, counted(sums[1].0), counted(long)).await?;
         let quiet = sums[1].clone();
         let (busy, sums) = sums.swap_remove(0);
         // A best seller, so that each answer tells how many of it were sold.
@@ -139,37 +124,6 @@ impl super::Scenario for Scenario {
     }
 }
 
-/// How many orders the server sums up for one analytics request, and the statements that it sends for it; nothing where it does
-/// not answer in time.
-async fn statements(api: &Api, restaurant: Restaurant) -> anyhow::Result<Option<(i64, f64)>> {
-    let before = settled(api).await?;
-    let seen: Analytics = match restaurant.analytics(api).await {
-        Ok(reply) => reply.with_status(200)?.json()?,
-        Err(error) if is_timeout(&error) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    Ok(Some((seen.total_orders, settled(api).await? - before)))
-}
-
-/// The server's count of statements when it grows no more: a request may leave work behind.
-async fn settled(api: &Api) -> anyhow::Result<f64> {
-    let mut before = api.statements().await?;
-    loop {
-        tokio::time::sleep(SETTLED).await;
-        let now = api.statements().await?;
-        if now == before {
-            return Ok(now);
-        }
-        before = now;
-    }
-}
-
-/// Orders and the statements that one request over them takes, for a small restaurant and for the one with the longest list.
-struct Growth {
-    few: Option<(i64, f64)>,
-    many: Option<(i64, f64)>,
-}
-
 /// The analytics in an answer, and when they were asked for, from the start of the load.
 struct Seen {
     analytics: Analytics,
@@ -187,7 +141,7 @@ pub struct Round {
     dish: Dish,
     /// Before the load.
     sums: Sums,
-    growth: Option<Growth>,
+    growth: Growth,
     /// When orders were confirmed, from the start of the load.
     ordered: Mutex<Vec<Duration>>,
     seen: Mutex<Vec<Seen>>,
@@ -232,7 +186,7 @@ impl super::Round for Round {
         let right = load.count("analytics", "ok");
         let stale = self.stale();
         let afterwards = self.afterwards(api).await;
-        let mut checks = vec![check(
+        let totals = check(
             &EXERCISE,
             "totals-right",
             wrong == 0 && stale == 0 && right > 0 && afterwards.is_ok(),
@@ -242,92 +196,48 @@ impl super::Round for Round {
                 (_, Err(error)) => format!("after the load: {error:#}"),
                 (answers, _) => format!("of {answers} answers {wrong} are wrong and {stale} out of date"),
             },
-        )];
-        let mut signals = Vec::new();
-        let mut sentence = format!("{right} of {} answers right", load.response("analytics").len());
-        match &self.growth {
-            None => checks.push(skipped(
-                &EXERCISE,
-                "constant-statements",
-                "a foreign server does not tell its statements",
-            )),
-            Some(Growth { few, many }) => {
-                let words = |counted: &Option<(i64, f64)>| match counted {
-                    Some((orders, statements)) => format!("{statements} for {orders} orders"),
-                    None => "no answer in time".into(),
-                };
-                let story = format!("statements: {}, {}", words(many), words(few));
-                let statements = few.zip(*many).map(|((_, few), (_, many))| (few, many));
-                checks.push(check(
-                    &EXERCISE,
-                    "constant-statements",
-                    statements.is_some_and(|(few, many)| many <= few && many <= FEW),
-                    format!("at most {FEW}, and as many for many orders as for few"),
-                    story.clone(),
-                ));
-                if let Some((_, many)) = statements {
-                    signals.push(signal("statements per analytics request", many, "statements", Some(FEW)));
-                }
-                sentence = format!("{story}; {sentence}");
-            }
-        }
-        Ok(Audit { sentence, findings: Findings { checks, signals } })
+        );
+        let sentence = format!("{right} of {} answers right", load.response("analytics").len());
+        let mut audit = Audit { sentence, findings: Findings { checks: vec![totals], signals: Vec::new() } };
+        self.growth.judge(&EXERCISE, "orders", "analytics request", &mut audit);
+        Ok(audit)
     }
 }
 
 impl Round {
     /// Whether the analytics are right when the load is over: for guests who order and look at once, and for who looks then.
     async fn afterwards(&self, api: &Api) -> anyhow::Result<()> {
-        self.leave(api).await?;
-        // What was not answered may have been ordered, so it is counted anew.
-        let orders = Sums::read(api, self.busy).await?.orders;
+        crowds::leave(api, "restaurant_orders", || self.busy.analytics(api), self.ensure_complete(api))
+            .await?;
+
+        // Each finds every order that was confirmed before, however many look meanwhile. What was not answered during the load
+        // may have been ordered, so it is counted anew.
+        let confirmed = AtomicI64::new(Sums::read(api, self.busy).await?.orders);
         let mut dishes: Vec<&Dish> = self.sums.menu.values().collect();
         dishes.sort_by_key(|dish| Reverse(dish.inventory));
         dishes.truncate(DISHES);
-        let confirmed = AtomicI64::new(orders);
-        let start = Instant::now();
-        let guest = async |nth: usize| {
-            for turn in 0..TURNS {
-                if turn > 0 && start.elapsed() > TURNS_TAKE {
-                    break;
-                }
-                let dish = dishes[nth % dishes.len()].id;
-                self.busy.order(api, &[(dish, 1)]).await?.with_status(201)?;
-                let least = confirmed.fetch_add(1, Ordering::SeqCst) + 1;
-                let seen: Analytics = self.busy.analytics(api).await?.with_status(200)?.json()?;
-                let counted = seen.total_orders;
-                ensure!(
-                    counted >= least,
-                    "{GUESTS} guests ordered at once, and of {least} confirmed orders {counted} were counted"
-                );
-            }
-            anyhow::Ok(())
+        let order_and_look = async |guest: usize| {
+            let dish = dishes[guest % dishes.len()].id;
+            self.busy.order(api, &[(dish, 1)]).await?.with_status(201)?;
+            let least = confirmed.fetch_add(1, Ordering::SeqCst) + 1;
+            let seen: Analytics = self.busy.analytics(api).await?.with_status(200)?.json()?;
+            let counted = seen.total_orders;
+            ensure!(
+                counted >= least,
+                "guests ordered at once, and of {least} confirmed orders {counted} were counted"
+            );
+            Ok(())
         };
-        futures::future::try_join_all((0..GUESTS).map(guest)).await?;
+        crowds::take_turns(order_and_look).await?;
+
         let (quiet, sums) = &self.quiet;
-        futures::future::try_join_all((0..MANAGERS).map(|_| ensure_right(api, *quiet, sums))).await?;
-        ensure_right(api, self.busy, &Sums::read(api, self.busy).await?).await
+        crowds::all_at_once(|| ensure_right(api, *quiet, sums)).await?;
+        self.ensure_complete(api).await
     }
 
-    /// Has managers leave: nothing that was begun for them may be in anybody's way afterwards.
-    async fn leave(&self, api: &Api) -> anyhow::Result<()> {
-        let mut connection = api.database().await?;
-        let mut work = None;
-        if let Some(connection) = &mut connection {
-            let mut transaction = connection.begin().await?;
-            sqlx::query("LOCK TABLE restaurant_orders").execute(&mut *transaction).await?;
-            work = Some(transaction);
-        }
-        let leavers = (0..LEAVERS).map(|_| tokio::time::timeout(LEAVING, self.busy.analytics(api)));
-        futures::future::join_all(leavers).await;
-        if let Some(work) = work {
-            work.rollback().await?;
-        }
-        let sums = Sums::read(api, self.busy).await?;
-        let answered = tokio::time::timeout(TIMEOUT, ensure_right(api, self.busy, &sums)).await;
-        answered.with_context(|| {
-            format!("no answer within {} s after {LEAVERS} managers had left", TIMEOUT.as_secs())
-        })?
+    /// Whether the analytics are those of all orders.
+    async fn ensure_complete(&self, api: &Api) -> anyhow::Result<()> {
+        ensure_right(api, self.busy, &Sums::read(api, self.busy).await?).await
     }
 
     /// What must be said when `more` orders of the load have been counted.

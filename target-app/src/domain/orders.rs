@@ -83,31 +83,78 @@ pub struct OrderItem {
     pub unit_price: Cents,
 }
 
-/// A user's orders, newest first, with their items: two statements, however many there are.
-pub async fn of_user(connection: &mut PgConnection, user_id: Uuid, limit: i64) -> sqlx::Result<Vec<Order>> {
+/// A part of a user's orders, newest first: what comes after a place in the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct OrderPage {
+    /// The time and id of the order before the first one of the page.
+    pub after: (DateTime<Utc>, Uuid),
+    /// Orders at most.
+    pub limit: i64,
+}
+
+impl OrderPage {
+    /// The first page.
+    pub fn newest(limit: i64) -> Self {
+        OrderPage { after: (DateTime::<Utc>::MAX_UTC, Uuid::max()), limit }
+    }
+
+    /// The page after one of the user's orders; none if the user has no such order.
+    pub async fn after(
+        executor: impl PgExecutor<'_>,
+        user_id: Uuid,
+        order_id: Uuid,
+        limit: i64,
+    ) -> sqlx::Result<Option<Self>> {
+        let after = sqlx::query_as("SELECT created_at, id FROM orders WHERE id = $1 AND user_id = $2")
+            .bind(order_id)
+            .bind(user_id)
+            .fetch_optional(executor)
+            .await?;
+        Ok(after.map(|after| OrderPage { after, limit }))
+    }
+}
+
+/// A page of a user's orders, newest first, without their items. It costs the same wherever it is in the list: the index
+/// begins where the page does.
+pub async fn without_items(
+    executor: impl PgExecutor<'_>,
+    user_id: Uuid,
+    page: OrderPage,
+) -> sqlx::Result<Vec<Order>> {
     let rows: Vec<(Uuid, String, Cents, DateTime<Utc>)> = sqlx::query_as(
         "SELECT id, status, total_cents, created_at FROM orders
-         WHERE user_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2",
+         WHERE user_id = $1 AND (created_at, id) < ($2, $3) ORDER BY created_at DESC, id DESC LIMIT $4",
     )
     .bind(user_id)
-    .bind(limit)
-    .fetch_all(&mut *connection)
+    .bind(page.after.0)
+    .bind(page.after.1)
+    .bind(page.limit)
+    .fetch_all(executor)
     .await?;
-
-    let ids: Vec<Uuid> = rows.iter().map(|row| row.0).collect();
-    let mut items = items_of(&mut *connection, &ids).await?;
     let orders = rows.into_iter().map(|(id, status, total, created_at)| Order {
         id,
         user_id,
         status,
         total,
         created_at,
-        items: items.remove(&id).unwrap_or_default(),
+        items: Vec::new(),
     });
     Ok(orders.collect())
 }
 
-async fn items_of(
+/// A user's newest orders with their items: two statements, however many there are.
+pub async fn newest(connection: &mut PgConnection, user_id: Uuid, limit: i64) -> sqlx::Result<Vec<Order>> {
+    let mut orders = without_items(&mut *connection, user_id, OrderPage::newest(limit)).await?;
+    let ids: Vec<Uuid> = orders.iter().map(|order| order.id).collect();
+    let mut items = items_of(&mut *connection, &ids).await?;
+    for order in &mut orders {
+        order.items = items.remove(&order.id).unwrap_or_default();
+    }
+    Ok(orders)
+}
+
+/// The items of some orders, by the order's id: one statement.
+pub async fn items_of(
     executor: impl PgExecutor<'_>,
     orders: &[Uuid],
 ) -> sqlx::Result<HashMap<Uuid, Vec<OrderItem>>> {

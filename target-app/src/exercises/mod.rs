@@ -157,9 +157,11 @@ macro_rules! exercises {
 pub mod frozen_health;
 pub mod oversold_stock;
 pub mod slow_analytics;
+pub mod slow_order_list;
 
 exercises! {
     oversold_stock
+    slow_order_list
     frozen_health
     slow_analytics
 }

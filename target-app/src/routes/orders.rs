@@ -3,34 +3,63 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use garde::Validate;
+use serde::Deserialize;
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::extract::{self, Path};
-use crate::domain::orders::{self, Cart, Order};
+use super::extract::{self, Path, Query};
+use crate::domain::orders::{Cart, Order, OrderPage};
 use crate::domain::users;
 use crate::error::ApiError;
 use crate::exercises::oversold_stock;
 use crate::state::AppState;
 
 pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(checkout)).routes(routes!(of_user))
+    OpenApiRouter::new().routes(routes!(checkout)).routes(routes!(list))
 }
 
-/// Orders in one answer: enough for the heaviest user of the seeded data.
-const MOST_ORDERS: i64 = 1_000;
+/// Which part of the list is asked for.
+#[derive(Deserialize, Validate, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+struct ListQuery {
+    /// Orders at most.
+    #[garde(range(min = 1, max = 1_000))]
+    #[param(minimum = 1, maximum = 1_000)]
+    limit: i64,
+    /// The id of an order of this user: the list begins after it.
+    #[garde(skip)]
+    after: Option<Uuid>,
+}
+
+impl Default for ListQuery {
+    /// All orders, for clients that know of no pages; nobody in the seeded data has more.
+    fn default() -> Self {
+        ListQuery { limit: 1_000, after: None }
+    }
+}
 
 /// List a user's orders with their items, newest first
-#[utoipa::path(get, path = "/orders/{userId}", tag = "shop", params(("userId" = Uuid, Path)),
+///
+/// The next page is the one after the last order of this one; the list has ended when a page is not full.
+#[utoipa::path(get, path = "/orders/{userId}", tag = "shop", params(("userId" = Uuid, Path), ListQuery),
     responses((status = OK, body = [Order])))]
-async fn of_user(
+async fn list(
     State(app): State<AppState>,
     Path(user_id): Path<Uuid>,
+    Query(query): Query<ListQuery>,
 ) -> Result<Json<Vec<Order>>, ApiError> {
-    let mut connection = app.pool.acquire().await?;
-    let orders = orders::of_user(&mut connection, user_id, MOST_ORDERS).await?;
-    if orders.is_empty() && users::find(&mut *connection, user_id).await?.is_none() {
+    let page = match query.after {
+        None => OrderPage::newest(query.limit),
+        Some(order) => OrderPage::after(&app.pool, user_id, order, query.limit)
+            .await?
+            .ok_or_else(|| ApiError::NotFound(format!("user {user_id} has no order {order}")))?,
+    };
+    let orders = app.exercises.slow_order_list.list(&app.pool, user_id, page).await?;
+    if orders.is_empty() && users::find(&app.pool, user_id).await?.is_none() {
         return Err(ApiError::NotFound(format!("there is no user {user_id}")));
     }
     Ok(Json(orders))

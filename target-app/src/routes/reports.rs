@@ -32,7 +32,7 @@ async fn order_report(
     let user = users::find(&mut *connection, user_id)
         .await?
         .ok_or_else(|| ApiError::NotFound(format!("there is no user {user_id}")))?;
-    let orders = orders::of_user(&mut connection, user_id, MOST_PAGES).await?;
+    let orders = orders::newest(&mut connection, user_id, MOST_PAGES).await?;
     // Rendering needs no connection, so others may have it meanwhile.
     drop(connection);
 

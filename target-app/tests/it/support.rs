@@ -8,6 +8,7 @@ use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
+use target_app::catalogue::{Exercise, Variant};
 use target_app::postgres::{Database, Options, Postgres};
 use target_app::seed::{Scale, template};
 use target_app::server::Ready;
@@ -100,6 +101,20 @@ impl TestServer {
             ready: serde_json::from_str(&line).expect("where it listens"),
             client: Client::builder().no_proxy().build().expect("a client"),
         }
+    }
+
+    /// A server on a database of its own that runs this variant of an exercise; the others are fixed.
+    pub async fn of(exercise: &Exercise, variant: &Variant) -> Self {
+        let option = format!("{}={}", exercise.id, variant.name);
+        Self::start(&database().await, &["--variant", &option]).await
+    }
+
+    /// The SQL statements of a `GET` of `path`, which belongs to `route`.
+    pub async fn statements(&self, route: &str, path: &str) -> f64 {
+        let series = format!(r#"stampede_db_queries_per_request_sum{{http_route="{route}"}}"#);
+        let before = self.metric(&series).await;
+        self.json(path).await;
+        self.metric(&series).await - before
     }
 
     /// Its process, to send signals to.

@@ -26,28 +26,27 @@ pub static EXERCISE: Exercise = Exercise {
         KEEPS_CONTRACT,
         CheckSpec::invariant(
             "reports-identical",
-            "Every report that is delivered is its user's whole report, byte for byte.",
+            "Every delivered report belongs to its user, has the same bytes each time, and contains all orders placed before it was requested.",
         ),
         CheckSpec::objective(
             "reports-delivered",
-            "Reports go on being delivered, in every part of the rush, while more are asked for than can be made.",
+            "A twelfth of what the processors can render is delivered, and some of it in each third of the rush: refusing everything is no fix.",
         ),
         CheckSpec::objective(
             "health-p99",
-            "The health check is answered during reports nearly as quickly as without: p99 at most twice the idle one, or \
-             within 10 ms.",
+            "Every health check is answered with 200, and their p99 during reports is at most twice the idle p99, or 10 ms.",
         ),
         CheckSpec::objective(
             "only-clean-refusals",
-            "Within 2 s a report is delivered, or refused with 503 and Retry-After.",
+            "Every report ends within 2 s, with 200 or with 503 and `Retry-After`.",
         ),
         CheckSpec::objective(
             "short-reports",
-            "Short reports are no exception: beside a crowd that wants them, the health check is answered at once.",
+            "While a crowd asks for short reports, the health check is answered at once.",
         ),
         CheckSpec::objective(
             "recovers",
-            "A report that is asked for alone, after the rush as before it, takes little longer than its rendering.",
+            "After the rush, a single report takes little longer than its rendering, even after many readers have disconnected.",
         ),
     ],
     signals: &[

@@ -25,27 +25,27 @@ pub static EXERCISE: Exercise = Exercise {
     corpus: Variant::CORPUS,
     checks: &[
         KEEPS_CONTRACT,
-        CheckSpec::invariant("sold-within-stock", "No more pieces are sold than there were."),
+        CheckSpec::invariant("sold-within-stock", "No more pieces are sold than were in stock."),
         CheckSpec::invariant(
             "stock-adds-up",
-            "Of every product, what is left is what there was less what is in orders, and never below zero.",
+            "For every product, stock before − pieces in orders = stock after, and the stock is never negative.",
         ),
         CheckSpec::invariant(
             "orders-recorded",
-            "Every order that was confirmed can be read back at once, field by field, and there are no others.",
+            "Every confirmed order matches its cart and can be read back at once, field by field; there are no other orders.",
         ),
         CheckSpec::invariant("sells-out", "Nobody is refused while there is stock for the whole cart."),
         CheckSpec::objective(
             "only-clean-refusals",
-            "Every checkout ends in an order or in 409; none in an error or a timeout.",
+            "Every checkout ends with an order for the whole cart or with 409, never with an error, a timeout or no response.",
         ),
         CheckSpec::objective(
             "catalogue-p99",
-            "The catalogue can be read beside the rush: 99 in 100 pages within 100 ms.",
+            "During the rush, 99 of 100 catalogue pages are answered within 100 ms.",
         ),
         CheckSpec::objective(
             "recovers",
-            "When the rush is over, and buyers have hung up in the middle of it, each product can be bought as before.",
+            "After the rush, every product can be bought as before, or is short.",
         ),
     ],
     signals: &[

@@ -1,14 +1,14 @@
 //! Exercise `slow-analytics`: `GET /restaurants/{id}/analytics` sums up a restaurant's orders.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use serde::Serialize;
 use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::catalogue::{Alert, CheckSpec, Exercise, KEEPS_CONTRACT, Series, Severity, Signal};
+use crate::catalogue::symptoms::{CONNECTION_WAIT, REPEATED_STATEMENTS, slow_route, statements_per_request};
+use crate::catalogue::{CheckSpec, Exercise, KEEPS_CONTRACT};
 use crate::domain::money::Cents;
 
 /// What the catalogue says of this exercise.
@@ -25,74 +25,31 @@ pub static EXERCISE: Exercise = Exercise {
         KEEPS_CONTRACT,
         CheckSpec::invariant(
             "totals-right",
-            "Revenue, orders and best sellers equal a sum over the orders, and an order that was confirmed is in the next answer.",
+            "Orders, revenue, average and the five best sellers equal a sum over the orders, and a confirmed order is in the next response.",
         ),
         CheckSpec::signal(
             "constant-statements",
-            "The statements that the server sends for an analytics request are few, and do not grow with the orders.",
+            "At most ten statements, and as many for many orders as for few.",
         ),
-        CheckSpec::objective(
-            "analytics-p99",
-            "Ninety-nine in a hundred analytics requests are answered within 10 ms.",
-        ),
+        CheckSpec::objective("analytics-p99", "99 of 100 analytics requests are answered within 10 ms."),
         CheckSpec::objective(
             "menu-p99",
-            "The menu is as quick beside the analytics as without: 99 in 100 within 10 ms.",
+            "99 of 100 menu requests are answered within 10 ms while analytics are requested.",
         ),
-        CheckSpec::objective("no-failures", "No request ends in an error or a timeout."),
+        CheckSpec::objective("no-failures", "Every request gets the response it should."),
     ],
     signals: &[
-        Signal {
-            title: "Statements per analytics request",
-            description: "SQL statements that one request takes, on average. On a healthy page it does not depend on the data.",
-            promql: r#"sum by (variant) (rate(stampede_db_queries_per_request_sum{$scope, http_route="/restaurants/{id}/analytics"}[$window])) / sum by (variant) (rate(stampede_db_queries_per_request_count{$scope, http_route="/restaurants/{id}/analytics"}[$window]))"#,
-            unit: "short",
-            limit: Some(10.0),
-        },
-        Signal {
-            title: "Requests with repeated statements per second",
-            description: "Requests in which one statement ran five times or more.",
-            promql: "sum by (variant, http_route) (rate(stampede_n_plus_one_total{$scope}[$window]))",
-            unit: "reqps",
-            limit: None,
-        },
-        Signal {
-            title: "Wait for a connection, p99",
-            description: "How long a request waits for the pool before its statement can begin.",
-            promql: "histogram_quantile(0.99, sum by (variant, le) (rate(db_client_connection_wait_time_seconds_bucket{$scope}[$window])))",
-            unit: "s",
-            limit: None,
-        },
+        statements_per_request!("/restaurants/{id}/analytics", 10.0),
+        REPEATED_STATEMENTS,
+        CONNECTION_WAIT,
     ],
-    alert: Alert {
-        name: "StampedeSlowAnalytics",
-        promql: r#"histogram_quantile(0.95, sum by (variant, le) (rate(http_server_request_duration_seconds_bucket{$scope, http_route="/restaurants/{id}/analytics"}[$window])))"#,
-        unit: "s",
-        // Ten times the objective: not late for a moment, but another order of magnitude.
-        above: 0.1,
-        hold: Duration::ZERO,
-        severity: Severity::Warning,
-        summary: "The analytics page is slow",
-        description: "One in twenty managers who open the analytics of variant {{ $labels.variant }} waits for more than 0.1 s, and the \
-                      menu may wait with them. Look at which restaurants are slow and what they have in common.",
-        fires_on: &[Series::Histogram(
-            "http_server_request_duration_seconds",
-            r#"variant="buggy", http_route="/restaurants/{id}/analytics""#,
-            &[("0.1", "0+1x30"), ("0.5", "0+20x30"), ("+Inf", "0+20x30")],
-        )],
-        silent_on: &[
-            Series::Histogram(
-                "http_server_request_duration_seconds",
-                r#"variant="fixed", http_route="/restaurants/{id}/analytics""#,
-                &[("0.005", "0+20x30"), ("+Inf", "0+20x30")],
-            ),
-            Series::Histogram(
-                "http_server_request_duration_seconds",
-                r#"variant="fixed", http_route="/reports/orders/{userId}""#,
-                &[("5", "0x30"), ("+Inf", "0+20x30")],
-            ),
-        ],
-    },
+    alert: slow_route!(
+        "StampedeSlowAnalytics",
+        "/restaurants/{id}/analytics",
+        "The analytics page is slow",
+        "One in twenty managers who open the analytics of variant {{ $labels.variant }} waits for more than 0.1 s, and the menu \
+         may wait with them. Look at which restaurants are slow and what they have in common."
+    ),
     metrics: &[],
     data_gauge: None,
 };

@@ -3,3 +3,4 @@
 mod frozen_health;
 mod oversold_stock;
 mod slow_analytics;
+mod slow_order_list;

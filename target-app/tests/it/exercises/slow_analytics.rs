@@ -1,23 +1,18 @@
-use target_app::exercises::slow_analytics::Variant;
+use target_app::exercises::slow_analytics::{EXERCISE, Variant};
 
-use crate::support::{TestServer, database};
+use crate::support::TestServer;
 
 #[tokio::test]
 async fn statements_grow_with_the_orders_unless_the_database_sums_up() {
-    const ROUTE: &str = r#"stampede_db_queries_per_request_sum{http_route="/restaurants/{id}/analytics"}"#;
+    const ROUTE: &str = "/restaurants/{id}/analytics";
     for variant in Variant::ALL.iter().copied() {
-        let database = database().await;
-        let option = format!("slow-analytics={}", variant.entry().name);
-        let server = TestServer::start(&database, &["--variant", &option]).await;
-        let restaurants = server.restaurants().await;
+        let server = TestServer::of(&EXERCISE, variant.entry()).await;
         let mut statements = Vec::new();
-        // The busy one, and one with a third of its orders.
-        for restaurant in &restaurants[..2] {
-            let before = server.metric(ROUTE).await;
-            server.json(&format!("/restaurants/{restaurant}/analytics")).await;
-            statements.push(server.metric(ROUTE).await - before);
+        // The busy one with 120 orders that count, and one with 32.
+        for restaurant in &server.restaurants().await[..2] {
+            let path = format!("/restaurants/{restaurant}/analytics");
+            statements.push(server.statements(ROUTE, &path).await);
         }
-        // 120 orders that count, against 32.
         match variant {
             Variant::Fixed => assert_eq!(statements, [2.0, 2.0], "{variant:?}"),
             _ => assert!(

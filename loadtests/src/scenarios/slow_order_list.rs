@@ -1,0 +1,230 @@
+//! `slow-order-list`: a customer with many orders looks at them, and buys more, while others look at products.
+
+mod contract;
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use rand::RngExt;
+use rand_pcg::Pcg64;
+use target_app::exercises::slow_order_list::EXERCISE;
+use uuid::Uuid;
+
+use self::contract::ensure_right;
+use super::{Clause, Shape, Spec, TIMEOUT};
+use crate::api::Api;
+use crate::checks::statements::Growth;
+use crate::checks::{Audit, Findings, check, crowds, no_failures, p99_within, signal};
+use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
+use crate::shop::{self, Cart, Order};
+
+/// Lists a second.
+const RATE: f64 = 40.0;
+/// Product pages for each list.
+const PRODUCTS: f64 = 2.0;
+/// Orders for each list.
+const ORDERS: f64 = 0.25;
+/// Of this many customers, one leaves before the list is there.
+const LEAVER: u32 = 12;
+/// What the two objectives allow.
+const LIMIT_US: u64 = 10_000;
+
+pub struct Scenario;
+
+impl super::Scenario for Scenario {
+    const SPEC: &'static Spec = &Spec {
+        exercise: &EXERCISE,
+        shape: Shape { rate: None, duration: Duration::from_millis(2_300), replicas: 1 },
+        total_rate: |rate| rate.unwrap_or(RATE) * (1.0 + PRODUCTS + ORDERS),
+        needs: &[("list", 50), ("product", 50)],
+        patience: TIMEOUT,
+        // As the product page.
+        reference_statements: 1,
+        limits: &[Duration::from_micros(LIMIT_US)],
+        needs_schedule: false,
+    };
+
+    type Round = Round;
+
+    async fn contract(api: &Api, clause: &mut Clause) -> anyhow::Result<()> {
+        contract::check(api, clause).await
+    }
+
+    async fn prepare(api: &Api, shape: &Shape, mut rng: Pcg64) -> anyhow::Result<Round> {
+        let heavy = shop::user(api, shop::HEAVY_USER).await?.id;
+        let before = shop::orders(api, heavy).await?;
+        let products = shop::products(api).await?.into_values();
+        let product =
+            products.max_by_key(|product| product.inventory).context("the shop has no products")?.id;
+        let light = contract::light_user(api, heavy).await?;
+        let counted = async |user| Ok(shop::orders(api, user).await?.len() as i64);
+        let growth = Growth::measure(api, counted(light), counted(heavy)).await?;
+
+        let rate = shape.rate.unwrap_or(RATE);
+        let list = format!("/orders/{heavy}");
+        let cart = Cart::of(heavy, &[(product, 1)]);
+        let mut tickets = Vec::new();
+        for (name, rate) in [("list", rate), ("product", rate * PRODUCTS), ("order", rate * ORDERS)] {
+            for at in arrivals::poisson(&mut rng, rate, shape.duration) {
+                let request = match name {
+                    "order" => Request::post(name, "/orders/checkout", cart.json()),
+                    "product" => Request::get(name, format!("/products/{product}")),
+                    _ if rng.random_ratio(1, LEAVER) => Request {
+                        hang_up: Some(Duration::from_micros(rng.random_range(200..5_000))),
+                        ..Request::get("leaver", list.clone())
+                    },
+                    _ => Request::get(name, list.clone()),
+                };
+                tickets.push(Ticket { at, request });
+            }
+        }
+        Ok(Round {
+            tickets,
+            rate,
+            heavy,
+            light,
+            cart,
+            before,
+            growth,
+            placed: Mutex::default(),
+            seen: Mutex::default(),
+        })
+    }
+
+    fn objectives(load: &Load) -> Findings {
+        let p99 = load.response("product").value_at_quantile(0.99);
+        let limit = Some(LIMIT_US as f64 / 1000.0);
+        Findings {
+            checks: vec![
+                p99_within(&EXERCISE, "list-p99", load, "list", LIMIT_US),
+                p99_within(&EXERCISE, "product-p99", load, "product", LIMIT_US),
+                no_failures(&EXERCISE, "no-failures", "every request is answered as it should be", load),
+            ],
+            signals: vec![signal("product p99 beside lists", p99 as f64 / 1000.0, "ms", limit)],
+        }
+    }
+}
+
+/// The orders in a list that were not there before the load, and when it was asked for, from the start of the load.
+struct Seen {
+    new: Vec<Order>,
+    sent: Duration,
+}
+
+pub struct Round {
+    tickets: Vec<Ticket>,
+    rate: f64,
+    heavy: Uuid,
+    /// Who has few orders.
+    light: Uuid,
+    /// What the heavy user buys.
+    cart: Cart,
+    /// The heavy user's list before the load.
+    before: Vec<Order>,
+    growth: Growth,
+    /// Orders by their ids, with when they were confirmed, from the start of the load.
+    placed: Mutex<HashMap<Uuid, (Order, Duration)>>,
+    seen: Mutex<Vec<Seen>>,
+}
+
+impl super::Round for Round {
+    fn describe(&self, servers: &str) -> String {
+        format!(
+            "Poisson arrivals over {servers}: {:.0} lists a second of a customer with {} orders, {:.0} product pages, and {:.0} new \
+             orders. One customer in {LEAVER} hangs up",
+            self.rate,
+            self.before.len(),
+            self.rate * PRODUCTS,
+            self.rate * ORDERS,
+        )
+    }
+
+    fn tickets(&mut self) -> Vec<Ticket> {
+        std::mem::take(&mut self.tickets)
+    }
+
+    fn judge(&self, request: &Request, answer: &Answer<'_>) -> Outcome {
+        match (request.name, answer.status) {
+            ("order", 201) => match Order::read(answer.body) {
+                Ok(order) => {
+                    lock(&self.placed).insert(order.id, (order, answer.done));
+                    Outcome::Ok
+                }
+                Err(_) => Outcome::Failed("not-an-order"),
+            },
+            ("list" | "leaver", 200) => match self.new_orders(answer.body) {
+                Some(new) => {
+                    lock(&self.seen).push(Seen { new, sent: answer.sent });
+                    Outcome::Ok
+                }
+                None => Outcome::Failed("wrong-list"),
+            },
+            (_, 200) => Outcome::Ok,
+            (_, status) => Outcome::Failed(status_reason(status)),
+        }
+    }
+
+    async fn audit(&self, api: &Api, load: &Load) -> anyhow::Result<Audit> {
+        let (wrong, right, stale) =
+            (load.count("list", "wrong-list"), load.count("list", "ok"), self.stale());
+        let afterwards = self.afterwards(api).await;
+        let lists = check(
+            &EXERCISE,
+            "lists-right",
+            wrong == 0 && stale == 0 && right > 0 && afterwards.is_ok(),
+            "each list has every order that was confirmed before it was asked for, and so have those after the load",
+            match (wrong + right, afterwards) {
+                (0, _) => "no list to compare".into(),
+                (_, Err(error)) => format!("after the load: {error:#}"),
+                (lists, _) => format!("of {lists} lists {wrong} are wrong and {stale} out of date"),
+            },
+        );
+        let sentence = format!("{right} of {} lists right", load.response("list").len());
+        let mut audit = Audit { sentence, findings: Findings { checks: vec![lists], signals: Vec::new() } };
+        self.growth.judge(&EXERCISE, "orders", "list", &mut audit);
+        Ok(audit)
+    }
+}
+
+impl Round {
+    /// The orders in a list that were not there before the load, if all others are as they were and in the right sequence.
+    fn new_orders(&self, body: &[u8]) -> Option<Vec<Order>> {
+        let mut list = Order::read_list(body).ok()?;
+        let new = list.len().checked_sub(self.before.len())?;
+        let sorted = list.is_sorted_by(Order::is_listed_before);
+        let as_bought = |order: &Order| order.cart() == self.cart;
+        let right = sorted && list[new..] == self.before && list[..new].iter().all(as_bought);
+        list.truncate(new);
+        right.then_some(list)
+    }
+
+    /// Lists without an order that had been confirmed before they were asked for, or with one that is not as it was confirmed.
+    fn stale(&self) -> usize {
+        let (placed, seen) = (lock(&self.placed), lock(&self.seen));
+        let stale = seen.iter().filter(|Seen { new, sent }| {
+            let listed = |order: &Order| new.contains(order);
+            placed.values().any(|(order, done)| done < sent && !listed(order))
+        });
+        stale.count()
+    }
+
+    /// Whether lists are right when the load is over: for customers who buy and look at once, and for who looks then.
+    async fn afterwards(&self, api: &Api) -> anyhow::Result<()> {
+        crowds::leave(api, "orders", || shop::orders(api, self.heavy), ensure_right(api, self.heavy)).await?;
+        let buy_and_look = async |_| {
+            let reply = self.cart.check_out(api).await?.with_status(201)?;
+            let order = Order::read(&reply.body)?;
+            let list = shop::orders(api, self.heavy).await?;
+            ensure!(
+                list.contains(&order),
+                "an order that was confirmed is not in the list that was asked for then"
+            );
+            Ok(())
+        };
+        crowds::take_turns(buy_and_look).await?;
+        crowds::all_at_once(|| ensure_right(api, self.light)).await?;
+        ensure_right(api, self.heavy).await
+    }
+}

@@ -1,0 +1,13 @@
+use super::*;
+
+pub async fn list(pool: &PgPool, user: Uuid, page: OrderPage) -> sqlx::Result<Vec<Order>> {
+    let mut orders = orders::without_items(pool, user, page).await?;
+    for batch in orders.chunks_mut(10) {
+        let ids: Vec<Uuid> = batch.iter().map(|order| order.id).collect();
+        let mut items = orders::items_of(pool, &ids).await?;
+        for order in batch {
+            order.items = items.remove(&order.id).unwrap_or_default();
+        }
+    }
+    Ok(orders)
+}

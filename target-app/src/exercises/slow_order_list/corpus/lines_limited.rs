@@ -1,0 +1,44 @@
+use super::*;
+
+use chrono::{DateTime, Utc};
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: Uuid,
+    status: String,
+    total_cents: Cents,
+    created_at: DateTime<Utc>,
+    #[sqlx(flatten)]
+    item: OrderItem,
+}
+
+pub async fn list(pool: &PgPool, user: Uuid, page: OrderPage) -> sqlx::Result<Vec<Order>> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT o.id, o.status, o.total_cents, o.created_at, i.product_id, p.name, i.quantity, i.unit_price_cents
+         FROM orders AS o JOIN order_items AS i ON i.order_id = o.id JOIN products AS p ON p.id = i.product_id
+         WHERE o.user_id = $1 AND (o.created_at, o.id) < ($2, $3)
+         ORDER BY o.created_at DESC, o.id DESC, i.product_id LIMIT $4",
+    )
+    .bind(user)
+    .bind(page.after.0)
+    .bind(page.after.1)
+    .bind(page.limit)
+    .fetch_all(pool)
+    .await?;
+
+    let mut orders: Vec<Order> = Vec::new();
+    for Row { id, status, total_cents, created_at, item } in rows {
+        match orders.last_mut() {
+            Some(order) if order.id == id => order.items.push(item),
+            _ => orders.push(Order {
+                id,
+                user_id: user,
+                status,
+                total: total_cents,
+                created_at,
+                items: vec![item],
+            }),
+        }
+    }
+    Ok(orders)
+}
