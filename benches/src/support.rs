@@ -4,10 +4,12 @@ use std::cell::OnceCell;
 use std::time::Duration;
 
 use criterion::Criterion;
+use loadtests::lab::database_hint;
+use scratch_postgres::{Options, Postgres};
 use sql_tally::Ignore;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
-use target_app::postgres::{Options, Postgres};
+use target_app::PROJECT;
 use target_app::seed::{Scale, template};
 use tokio::runtime::Runtime;
 use tracing::Instrument;
@@ -45,10 +47,10 @@ impl Lab {
     /// # Panics
     /// When no PostgreSQL can be found or fetched. The message says what was tried.
     pub fn database(&self) -> PgPool {
-        let (options, template) = (Options::from_env(), template(Scale::Small, 42));
+        let (options, template) = (Options::from_env(PROJECT), template(Scale::Small, 42));
         let start = || {
             let server = Postgres::obtain(&options, &template, &|step| eprintln!("{step}"));
-            self.runtime.block_on(server).unwrap_or_else(|error| panic!("{error}\n{}", error.hint()))
+            self.runtime.block_on(server).unwrap_or_else(|error| panic!("{error}\n{}", database_hint(&error)))
         };
         let server = self.postgres.get_or_init(start);
         self.runtime.block_on(async {
