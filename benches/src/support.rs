@@ -5,11 +5,13 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, SamplingMode};
+use loadtests::lab::database_hint;
+use scratch_postgres::{Options, Postgres};
 use sql_tally::Ignore;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
+use target_app::PROJECT;
 use target_app::catalogue::Exercise;
-use target_app::postgres::{Options, Postgres};
 use target_app::seed::{Scale, template};
 use tokio::runtime::Runtime;
 use tracing::Instrument;
@@ -38,7 +40,7 @@ pub trait Growth {
     const VARIANTS: &'static [Self::Variant];
 
     /// The exercise's variants.
-    type Variant: Copy + Debug;
+    type Variant: Copy + Debug + 'static;
 
     /// The exercise as a server runs it.
     type Service;
@@ -110,10 +112,10 @@ impl Lab {
     /// # Panics
     /// When no PostgreSQL can be found or fetched. The message says what was tried.
     pub fn database(&self) -> PgPool {
-        let (options, template) = (Options::from_env(), template(Scale::Small, 42));
+        let (options, template) = (Options::from_env(PROJECT), template(Scale::Small, 42));
         let start = || {
             let server = Postgres::obtain(&options, &template, &|step| eprintln!("{step}"));
-            self.runtime.block_on(server).unwrap_or_else(|error| panic!("{error}\n{}", error.hint()))
+            self.runtime.block_on(server).unwrap_or_else(|error| panic!("{error}\n{}", database_hint(&error)))
         };
         let server = self.postgres.get_or_init(start);
         self.runtime.block_on(async {

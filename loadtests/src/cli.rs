@@ -9,8 +9,9 @@ use std::time::Duration;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use reqwest::Url;
+use scratch_postgres::{DatabaseName, DatabaseNameError};
+use target_app::PROJECT;
 use target_app::config::{Choice, Config, db_rtt};
-use target_app::postgres::DatabaseName;
 use target_app::seed::Scale;
 
 /// A load-testing lab: realistic backend bugs, the fixes people try, and load that tells them apart.
@@ -135,7 +136,7 @@ pub enum Command {
     /// A database that already exists is left unchanged. Use them for a server of your own, such as one in a container.
     Seed {
         /// Names of the databases to create, such as shop
-        #[arg(value_name = "DATABASE", required = true)]
+        #[arg(value_name = "DATABASE", required = true, value_parser = database_name)]
         names: Vec<DatabaseName>,
         #[command(flatten)]
         content: ContentOptions,
@@ -241,6 +242,15 @@ where
         let number = text.parse().ok().filter(|number| range.contains(number));
         number.ok_or_else(|| format!("write a whole number from {} to {}", range.start(), range.end()))
     }
+}
+
+fn database_name(text: &str) -> Result<DatabaseName, String> {
+    DatabaseName::new(PROJECT, text).map_err(|error| match error {
+        DatabaseNameError::Taken { prefix } => {
+            format!("names that begin with {prefix} are the lab's own, and their databases are removed")
+        }
+        error => error.to_string(),
+    })
 }
 
 fn directory(path: PathBuf) -> Result<PathBuf, &'static str> {

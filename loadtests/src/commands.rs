@@ -12,11 +12,12 @@ use chrono::NaiveDateTime;
 use clap::{CommandFactory, FromArgMatches};
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use scratch_postgres::{DatabaseName, Options, Postgres, PostgresError, default_home};
 use similar::{ChangeTag, TextDiff};
+use target_app::PROJECT;
 use target_app::catalogue::{self, Kind, UnknownName};
 use target_app::config::ChoiceError;
 use target_app::exercises::{self, EXERCISES};
-use target_app::postgres::{DatabaseName, Options, Postgres, PostgresError, default_home};
 use target_app::seed;
 
 use crate::api::Api;
@@ -24,7 +25,7 @@ use crate::cli::{Cli, Command, ContentOptions, DataOptions, LoadOptions};
 use crate::compare::{self, Bench, Job, ShapeChange, Watch};
 use crate::exporter::Exporter;
 use crate::hint::Hinted;
-use crate::lab::{Deployment, Lab, Setting};
+use crate::lab::{Deployment, Lab, Setting, database_hint};
 use crate::limits;
 use crate::load::{Cancel, Mode};
 use crate::report;
@@ -152,7 +153,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     let hint = (usage.map(|usage| usage.hint.clone()))
         .or_else(|| Some(error.downcast_ref::<Hinted>()?.hint.clone()))
         .or_else(|| is_disk_full(error).then(|| MAKE_ROOM.into()))
-        .or_else(|| Some(error.downcast_ref::<PostgresError>()?.hint()));
+        .or_else(|| error.downcast_ref::<PostgresError>().map(database_hint));
     if let Some(hint) = hint {
         let _ = write!(text, "\n\nhint: {hint}");
     }
@@ -373,7 +374,7 @@ async fn measure(
     }
     let cancel = Cancel::on_ctrl_c();
     cancel_on_terminate(&cancel)?;
-    let home = default_home();
+    let home = default_home(PROJECT);
     let started = chrono::Local::now().format(RUN_NAME).to_string();
     let out = load.out.clone().unwrap_or_else(|| home.join("runs").join(started));
     let rounds = match (load.quick || corpus || url.is_some(), load.rounds) {
@@ -443,7 +444,7 @@ async fn measure(
     let (results, mut ended) = compare::run(&job, &bench, &cancel, &progress).await;
     // Now, since the data that goes with the bench leaves room. Nobody says better why a server failed, and of one that only
     // answered with errors nothing is proven.
-    let is_private = matches!(bench, Bench::Lab(_)) && Options::from_env().database_url.is_none();
+    let is_private = matches!(bench, Bench::Lab(_)) && Options::from_env(PROJECT).database_url.is_none();
     let dirs = [job.out.as_path()].into_iter().chain(is_private.then_some(home.as_path()));
     if let Some(dir) = limits::full(dirs).filter(|_| !cancel.is_raised()) {
         let full = format!("no space left on {} at the end of the load", dir.display());
@@ -625,7 +626,7 @@ async fn open(data: &DataOptions, progress: &Progress) -> anyhow::Result<Lab> {
 
 /// Makes the databases that are not there yet.
 async fn seed(names: &[DatabaseName], content: ContentOptions) -> anyhow::Result<ExitCode> {
-    let options = Options::from_env();
+    let options = Options::from_env(PROJECT);
     if options.database_url.is_none() {
         return Err(Usage {
             message: "there is no server that could keep the databases".into(),

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use reqwest::Url;
+use scratch_postgres::{Database, Options, Postgres, PostgresError, Progress};
 use serde_json::Value;
+use target_app::PROJECT;
 use target_app::exercises::Variants;
-use target_app::postgres::{Database, Options, Postgres, Progress};
 use target_app::seed::{self, Scale};
 use target_app::server::Ready;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -52,7 +53,7 @@ impl Lab {
     /// Finds or starts a database server and prepares the seeded data.
     pub async fn open(setting: Setting, progress: Progress<'_>) -> anyhow::Result<Self> {
         let template = seed::template(setting.scale, setting.seed);
-        let postgres = Postgres::obtain(&Options::from_env(), &template, progress).await?;
+        let postgres = Postgres::obtain(&Options::from_env(PROJECT), &template, progress).await?;
         Ok(Lab { postgres, setting, program: this_program()? })
     }
 
@@ -69,6 +70,17 @@ impl Lab {
     /// Ends the database server.
     pub async fn close(self) -> anyhow::Result<()> {
         Ok(self.postgres.stop().await?)
+    }
+}
+
+/// What can be done about an error of the database server, in a sentence or two.
+pub fn database_hint(error: &PostgresError) -> String {
+    let hint = error.hint();
+    match error {
+        PostgresError::Tls { .. } => {
+            format!("Stampede speaks plain connections only, so that no encryption is measured: {hint}")
+        }
+        _ => hint,
     }
 }
 

@@ -15,6 +15,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use rand_pcg::Pcg64;
 use reqwest::Url;
+use scratch_postgres::Database;
 use serde::Deserialize;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
@@ -22,7 +23,6 @@ use target_app::domain::money::Cents;
 use target_app::domain::orders::{Order, OrderItem};
 use target_app::domain::report::{OrderHistory, ReportWriter};
 use target_app::domain::users::User;
-use target_app::postgres::Database;
 use target_app::server::{Ready, exit_with_parent};
 use uuid::Uuid;
 

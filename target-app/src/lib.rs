@@ -4,7 +4,7 @@
 //! How to read this crate: [`exercises`] holds the lessons, one folder each, and the diff between two files of a
 //! folder is the lesson. [`catalogue`] says what an exercise is. `routes` are ordinary handlers which call the
 //! exercise, [`domain`] the correct types and queries that everything shares. [`app`] puts them together,
-//! [`server`] runs them, [`postgres`] finds a database to run them on and [`seed`] fills it. [`source`] tells a program that was
+//! [`server`] runs them, [`scratch_postgres`] finds a database to run them on and [`seed`] fills it. [`source`] tells a program that was
 //! built before an edit from one that knows it.
 
 mod abandoned;
@@ -16,7 +16,6 @@ pub mod domain;
 pub mod error;
 pub mod exercises;
 mod listen;
-pub mod postgres;
 pub mod readiness;
 pub mod relay;
 mod routes;
@@ -25,3 +24,6 @@ pub mod server;
 pub mod source;
 pub mod state;
 pub mod telemetry;
+
+/// Begins the names of databases and roles, and of the variables `STAMPEDE_HOME` and `STAMPEDE_POSTGRES_BIN`.
+pub const PROJECT: scratch_postgres::Project = scratch_postgres::Project::new("stampede");

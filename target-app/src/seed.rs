@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use scratch_postgres::Template;
 use sqlx::{Connection, PgConnection};
 
-use crate::postgres::Template;
 use crate::source;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();

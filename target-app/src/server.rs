@@ -21,7 +21,6 @@ use crate::app;
 use crate::config::Config;
 use crate::exercises::{Exercises, Variants, all_metrics};
 use crate::listen::{self, Limits};
-use crate::postgres;
 use crate::readiness::Readiness;
 use crate::relay;
 use crate::state::AppState;
@@ -91,7 +90,7 @@ async fn serve(
     telemetry: Arc<Telemetry>,
     operators: Handle,
 ) -> anyhow::Result<()> {
-    let mut database = postgres::read_url(&config.database_url)
+    let mut database = scratch_postgres::read_url(&config.database_url)
         .ok()
         .context("DATABASE_URL cannot be read; it looks like postgres://user:password@host:5432/name")?
         .application_name("target-app")

@@ -27,8 +27,9 @@ use std::time::Duration;
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use loadtests::hint::Hinted;
+use loadtests::lab::database_hint;
 use loadtests::load::Cancel;
-use target_app::postgres::PostgresError;
+use scratch_postgres::PostgresError;
 
 use crate::gate::report::save;
 
@@ -123,7 +124,7 @@ pub fn run(args: Args) -> ExitCode {
         }
         let mut text = format!("error: {error:#}");
         let hint = (error.downcast_ref::<Hinted>().map(|hinted| hinted.hint.clone()))
-            .or_else(|| Some(error.downcast_ref::<PostgresError>()?.hint()));
+            .or_else(|| error.downcast_ref::<PostgresError>().map(database_hint));
         if let Some(hint) = hint {
             text.push_str(&format!("\n\nhint: {hint}"));
         }

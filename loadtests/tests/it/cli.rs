@@ -15,11 +15,12 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use loadtests::results::Results;
 use rustix::process::{Pid, Signal, kill_process};
+use scratch_postgres::{Options, Postgres};
 use serde_json::{Value, json};
+use target_app::PROJECT;
 use target_app::catalogue::CheckKind;
 use target_app::exercises::EXERCISES;
 use target_app::exercises::oversold_stock::EXERCISE;
-use target_app::postgres::{Options, Postgres};
 use target_app::seed::{self, Scale};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -266,11 +267,14 @@ async fn a_database_that_cannot_be_used_ends_the_run_with_3() {
 async fn databases_are_seeded_on_a_server_that_keeps_them() {
     ended(&mut stampede(&["seed", "shop"])).await.fails(2, &["keep the databases", "DATABASE_URL"]);
     ended(&mut stampede(&["seed", "my-shop"])).await.fails(2, &["my-shop", "at most 63"]);
+    ended(&mut stampede(&["seed", "stampede_run_1"])).await.fails(2, &["stampede_run_ are the lab's own"]);
 
-    let options = Options { database_url: None, ..Options::from_env() };
+    let options = Options { database_url: None, ..Options::from_env(PROJECT) };
     let template = seed::template(Scale::Small, 42);
     let private = Postgres::obtain(&options, &template, &|_| ()).await.expect("PostgreSQL");
     let database = private.create_database().await.expect("a database of the run");
+    assert!(database.name().starts_with("stampede_run_"), "{}", database.name());
+    assert_eq!(database.connect_options().get_username(), "stampede_app");
     // Not the run's database: the next run on this server removes it.
     let door = database.admin_url().replace(database.name(), "postgres");
     for word in ["made", "there already"] {
@@ -278,6 +282,9 @@ async fn databases_are_seeded_on_a_server_that_keeps_them() {
         assert_eq!(said.code, Some(0), "{said:#?}");
         assert_eq!(said.stdout.matches(word).count(), 2, "{said:#?}");
     }
+    let door = door.replace("sslmode=disable", "sslmode=require");
+    let said = ended(stampede(&["seed", "shop_c"]).env("DATABASE_URL", &door)).await;
+    said.fails(3, &["DATABASE_URL", "Stampede speaks plain connections only", "use sslmode=disable"]);
     private.stop().await.expect("it stops");
 }
 

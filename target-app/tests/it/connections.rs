@@ -3,8 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
+use scratch_postgres::Database;
 use sqlx::Connection;
-use target_app::postgres::Database;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -207,6 +207,29 @@ async fn a_server_whose_pool_is_used_up_is_ready() {
     }
     holder.rollback().await.unwrap();
     reading.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_database_may_have_an_address_of_ipv6() {
+    let Ok(listener) = TcpListener::bind("[::1]:0").await else {
+        return skip("a_database_may_have_an_address_of_ipv6", "this machine has no ::1");
+    };
+    let database = database().await;
+    let options = database.connect_options();
+    let target = format!("{}:{}", options.get_host(), options.get_port());
+    let url = database.url().replace(&target, &listener.local_addr().unwrap().to_string());
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let target = target.clone();
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(target).await.unwrap();
+                tokio::io::copy_bidirectional(&mut client, &mut server).await
+            });
+        }
+    });
+    for options in [[].as_slice(), &["--db-rtt", "1ms"]] {
+        TestServer::start_at(&url, options).await;
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,6 @@
 
 mod connections;
 mod exercises;
-mod postgres;
 mod routes;
 mod server;
 mod support;

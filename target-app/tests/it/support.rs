@@ -5,11 +5,12 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
+use scratch_postgres::{Database, Options, Postgres};
 use serde_json::Value;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
+use target_app::PROJECT;
 use target_app::catalogue::{Exercise, Variant};
-use target_app::postgres::{Database, Options, Postgres};
 use target_app::seed::{Scale, template};
 use target_app::server::Ready;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -34,7 +35,7 @@ pub fn skip(name: &str, why: &str) {
 /// A clone of the small data set.
 pub async fn database() -> Database {
     static POSTGRES: OnceCell<Postgres> = OnceCell::const_new();
-    let options = Options { database_url: None, ..Options::from_env() };
+    let options = Options { database_url: None, ..Options::from_env(PROJECT) };
     let start =
         async || Postgres::obtain(&options, &template(Scale::Small, 42), &|_| ()).await.expect("PostgreSQL");
     POSTGRES.get_or_init(start).await.create_database().await.expect("a clone of the data")

@@ -11,11 +11,11 @@ use rustix::process::{Signal, kill_process};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{ConnectOptions, Connection};
 
-use super::binaries::Binaries;
-use super::home::{Area, POLL, Run, STOP_DEADLINE, Sharing, check_room, explain, hash};
-use super::process::{last_lines, output};
-use super::template::{OWNER, Owner, Template, connect, execute};
-use super::{PostgresError, Progress};
+use crate::binaries::Binaries;
+use crate::home::{Area, POLL, Run, STOP_DEADLINE, Sharing, hash};
+use crate::process::{last_lines, output};
+use crate::template::{OWNER, Owner, Template, connect, execute};
+use crate::{PostgresError, Progress, Project};
 
 /// How long a server may take until it answers.
 const START_DEADLINE: Duration = Duration::from_secs(60);
@@ -27,13 +27,19 @@ const LOOK: Duration = Duration::from_millis(100);
 const PORT_ATTEMPTS: usize = 5;
 
 /// The cluster's administrator, who makes the template and its clones.
-const USER: &str = "stampede";
+fn user(project: Project) -> &'static str {
+    project.name()
+}
 
 /// Who owns the clones: the app's role.
-const APP: &str = "stampede_app";
+fn app(project: Project) -> String {
+    format!("{}_app", project.name())
+}
 
 /// The template's name in a private cluster, which holds no other.
-pub(super) const TEMPLATE: &str = "stampede_template";
+pub(crate) fn template_name(project: Project) -> String {
+    format!("{}_template", project.name())
+}
 
 /// Run by `sh` beside each server, so that the server ends when its owner does, in whatever way.
 const SUPERVISOR: &str = include_str!("supervisor.sh");
@@ -64,7 +70,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("full_page_writes", "off"),
     // A run's files may be in memory, and without fsync a checkpoint is cheap.
     ("max_wal_size", "256MB"),
-    // Enough for several replicas with a pool each, and for an exercise that leaks connections.
+    // Enough for several replicas with a pool each, and for code that leaks connections.
     ("max_connections", "200"),
     // Explicit, because initdb chooses less where it finds little shared memory.
     ("shared_buffers", "128MB"),
@@ -75,33 +81,33 @@ const SETTINGS: &[(&str, &str)] = &[
     ("dynamic_shared_memory_type", "mmap"),
     ("timezone", "UTC"),
     ("log_timezone", "UTC"),
-    // Constraint violations are part of the exercises: logged, they would fill the disk and slow the load down.
+    // Tests violate constraints on purpose: logged, the violations would fill the disk and cost time.
     ("log_min_messages", "log"),
     ("log_checkpoints", "off"),
 ];
 
 /// A running private server. Dropping it ends the server soon after; [`Cluster::stop`] waits for it.
 #[derive(Debug)]
-pub(super) struct Cluster {
+pub(crate) struct Cluster {
     run: Run,
     supervisor: Mutex<Child>,
     /// The way in: its own user, into a database that nothing is written to.
-    pub(super) door: PgConnectOptions,
+    pub(crate) door: PgConnectOptions,
     /// Whom clones belong to.
-    pub(super) app: Owner,
+    pub(crate) app: Owner,
 }
 
 impl Cluster {
     /// Starts a server on a copy of the cluster that was prepared for this template, which is made first if it is not
     /// there.
-    pub(super) async fn obtain(
+    pub(crate) async fn obtain(
         area: &Area,
         binaries: &Binaries,
         template: &Template,
         progress: Progress<'_>,
     ) -> Result<Self, PostgresError> {
         // Servers of one version may still be built to read different files.
-        let key = hash((&template.key, &binaries.version, &binaries.dir, INITDB, OWNER));
+        let key = hash((&template.key, &binaries.version, &binaries.dir, INITDB, OWNER, area.project));
         let name = format!("{}-{key:016x}", binaries.version);
         let found = area.prepared_cluster(&name).exists();
         let from_prepared = async |anew: bool| {
@@ -112,10 +118,10 @@ impl Cluster {
                 area.prune_prepared(&run);
                 Self::start(run, binaries, area).await
             };
-            cluster.await.map_err(|error| explain(&place, error))
+            cluster.await.map_err(|error| area.explain(&place, error))
         };
         match from_prepared(false).await {
-            // Whoever copies Stampede's directory may lose owners, rights or empty directories on the way.
+            // Whoever copies the home may lose owners, rights or empty directories on the way.
             Err(PostgresError::Start { .. }) if found => {
                 progress("the prepared cluster does not start and is made anew");
                 from_prepared(true).await
@@ -125,7 +131,7 @@ impl Cluster {
     }
 
     /// Names this server among all of this home.
-    pub(super) fn run_id(&self) -> String {
+    pub(crate) fn run_id(&self) -> String {
         self.run.id()
     }
 
@@ -153,18 +159,21 @@ impl Cluster {
     ) -> Result<Self, (PostgresError, Run)> {
         let read = |file| fs::read_to_string(run.cluster().join(file));
         let prepared = read("password").and_then(|password| {
-            let app = Owner { name: APP.into(), password: read("app-password")? };
+            let app = Owner { name: app(area.project), password: read("app-password")? };
             let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
             Ok((password, app, port, run.lock.try_clone()?))
         });
         let (password, app, port, lock) = match prepared {
             Ok(prepared) => prepared,
-            Err(error) => return Err((PostgresError::io(&run.dir, error), run)),
+            Err(error) => return Err((area.io(&run.dir, error), run)),
         };
-        let name = format!("stampede-{}", run.id());
+        let name = format!("{}-{}", area.project.name(), run.id());
 
         let mut command = area.user.command("/bin/sh");
-        command.args(["-c", SUPERVISOR, "stampede-postgres"]).arg(&run.dir).arg(run.lock_file());
+        command
+            .args(["-c", SUPERVISOR, &format!("{}-postgres", area.project.name())])
+            .arg(&run.dir)
+            .arg(run.lock_file());
         command.arg(binaries.dir.join("postgres")).arg("-D").arg(run.cluster().join("data"));
         for (setting, value) in SETTINGS {
             command.arg("-c").arg(format!("{setting}={value}"));
@@ -176,8 +185,8 @@ impl Cluster {
         let supervisor = match command.spawn() {
             Ok(supervisor) => supervisor,
             Err(error) => {
-                let reason = error.to_string();
-                return Err((PostgresError::Program { program: "/bin/sh".into(), reason }, run));
+                let (program, reason) = ("/bin/sh".into(), error.to_string());
+                return Err((PostgresError::Program { program, reason, project: area.project }, run));
             }
         };
         run.supervised = true;
@@ -185,7 +194,7 @@ impl Cluster {
         let door = PgConnectOptions::new_without_pgpass()
             .host("127.0.0.1")
             .port(port)
-            .username(USER)
+            .username(user(area.project))
             .password(&password)
             .database("postgres")
             .ssl_mode(PgSslMode::Disable);
@@ -196,7 +205,8 @@ impl Cluster {
                 let log = fs::read_to_string(cluster.run.log()).unwrap_or_default();
                 let log = last_lines(&log, 12);
                 // Before the run's directory goes, and with it the reason.
-                let error = explain(cluster.run.place(), PostgresError::Start { reason, log });
+                let error = PostgresError::Start { reason, log, project: area.project };
+                let error = area.explain(cluster.run.place(), error);
                 Err((error, cluster.halt().await))
             }
         }
@@ -236,7 +246,7 @@ impl Cluster {
     }
 
     /// Ends the server, and returns when it is gone and its files with it.
-    pub(super) async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         drop(self.supervisor().stdin.take());
         self.supervisor_ended().await;
         // There is something left to do if the supervisor was killed.
@@ -244,7 +254,7 @@ impl Cluster {
     }
 
     /// Resolves when the server has ended although nobody asked it to.
-    pub(super) async fn lost(&self) -> PostgresError {
+    pub(crate) async fn lost(&self) -> PostgresError {
         let reason = loop {
             match self.ended() {
                 // It may be the supervisor alone that somebody killed.
@@ -303,12 +313,12 @@ async fn copy_prepared(
     }
     if !prepared.exists() {
         progress(&format!("preparing PostgreSQL {}, once for this template", binaries.version));
-        check_room(prepared.parent().unwrap_or(&prepared))?;
+        area.check_room(prepared.parent().unwrap_or(&prepared))?;
         run = prepare(area, run, binaries, template).await?;
         area.keep_prepared(&run, &prepared).await?;
     }
     // The time of the last use decides which prepared clusters are kept.
-    lock.set_modified(SystemTime::now()).map_err(|error| PostgresError::io(&prepared, error))?;
+    lock.set_modified(SystemTime::now()).map_err(|error| area.io(&prepared, error))?;
     // What was prepared in memory is still there.
     if !run.cluster().exists() {
         area.copy(&prepared, &run.cluster()).await?;
@@ -324,29 +334,30 @@ async fn prepare(
     template: &Template,
 ) -> Result<Run, PostgresError> {
     let mut initdb = area.user.command("/bin/sh");
-    initdb.args(["-c", INITDB, "sh"]).arg(run.cluster()).arg(&binaries.dir).arg(USER);
+    initdb.args(["-c", INITDB, "sh"]).arg(run.cluster()).arg(&binaries.dir).arg(user(area.project));
     initdb.arg(if binaries.major() >= 16 { "--set=scram_iterations=1" } else { "" });
     initdb.env("PASSWORD", format!("{:032x}", rand::random::<u128>()));
-    initdb.env("APP_PASSWORD", Owner::new(APP.into()).password);
-    let failed = |reason| PostgresError::Program { program: "initdb".into(), reason };
+    initdb.env("APP_PASSWORD", Owner::new(app(area.project)).password);
+    let failed = |reason| PostgresError::Program { program: "initdb".into(), reason, project: area.project };
     output(initdb).await.map_err(failed)?;
 
     let cluster = Cluster::start(run, binaries, area).await?;
-    let built = build(&cluster, template).await;
+    let built = build(area.project, &cluster, template).await;
     // Before the run's directory goes, and with it the reason.
-    let built = built.map_err(|error| explain(cluster.run.place(), error));
+    let built = built.map_err(|error| area.explain(cluster.run.place(), error));
     let run = cluster.halt().await;
     built.map(|()| run)
 }
 
 /// Fills the template, with the role in place to which its clones will belong.
-async fn build(cluster: &Cluster, template: &Template) -> Result<(), PostgresError> {
+async fn build(project: Project, cluster: &Cluster, template: &Template) -> Result<(), PostgresError> {
     let mut admin = connect(&cluster.door).await?;
     cluster.app.create(&mut admin).await?;
     // The app has its clones, and nothing to do elsewhere.
     execute(&mut admin, "REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC".into()).await?;
     let _ = admin.close().await;
-    template.build(&cluster.door, "stampede_unfinished", TEMPLATE).await
+    let unfinished = format!("{}_unfinished", project.name());
+    template.build(&cluster.door, &unfinished, &template_name(project)).await
 }
 
 async fn cluster_name(door: &PgConnectOptions) -> Result<String, sqlx::Error> {

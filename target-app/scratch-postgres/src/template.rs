@@ -1,23 +1,23 @@
 //! The template database and its clones.
 
 use std::fmt;
-use std::str::FromStr;
+use std::pin::Pin;
 
-use futures::future::BoxFuture;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
 
-use super::url::write_url;
-use super::{PostgresError, RUN_PREFIX, TEMPLATE_PREFIX};
+use crate::url::write_url;
+use crate::{PostgresError, Project};
 
 /// Makes the owner of a clone the owner of all that is in it.
-pub(super) const OWNER: &str = include_str!("owner.sql");
+pub(crate) const OWNER: &str = include_str!("owner.sql");
 
-type Build = dyn Fn(PgConnectOptions) -> BoxFuture<'static, anyhow::Result<()>> + Send + Sync;
+type Build =
+    dyn Fn(PgConnectOptions) -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>> + Send + Sync;
 
 /// What every run's database starts as.
 pub struct Template {
-    pub(super) key: String,
+    pub(crate) key: String,
     build: Box<Build>,
 }
 
@@ -33,13 +33,13 @@ impl Template {
     }
 
     /// Builds the template database `name`. Until it is complete it is called `unfinished`.
-    pub(super) async fn build(
+    pub(crate) async fn build(
         &self,
         door: &PgConnectOptions,
         unfinished: &str,
         name: &str,
     ) -> Result<(), PostgresError> {
-        // The given server's own locale must not decide how the exercises sort.
+        // The given server's own locale must not decide how rows are sorted.
         let create = format!(
             "CREATE DATABASE {unfinished} TEMPLATE template0 \
              ENCODING 'UTF8' LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C'"
@@ -91,19 +91,19 @@ impl fmt::Debug for Template {
 
 /// A role that owns databases and what is in them, and may do nothing else on its server.
 #[derive(Debug, Clone)]
-pub(super) struct Owner {
-    pub(super) name: String,
-    pub(super) password: String,
+pub(crate) struct Owner {
+    pub(crate) name: String,
+    pub(crate) password: String,
 }
 
 impl Owner {
     /// With a password that nobody can guess, to be made by [`Owner::create`].
-    pub(super) fn new(name: String) -> Self {
+    pub(crate) fn new(name: String) -> Self {
         Self { name, password: format!("{:032x}", rand::random::<u128>()) }
     }
 
     /// Makes the role. It may log in; that it may not do more is said in case the server's defaults ever change.
-    pub(super) async fn create(&self, admin: &mut PgConnection) -> Result<(), PostgresError> {
+    pub(crate) async fn create(&self, admin: &mut PgConnection) -> Result<(), PostgresError> {
         let Self { name, password } = self;
         let rights = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS";
         let failed = PostgresError::sql(format!("create the role {name}"));
@@ -112,12 +112,12 @@ impl Owner {
     }
 
     /// The same way in, as this role.
-    pub(super) fn through(&self, door: &PgConnectOptions) -> PgConnectOptions {
+    pub(crate) fn through(&self, door: &PgConnectOptions) -> PgConnectOptions {
         door.clone().username(&self.name).password(&self.password)
     }
 }
 
-/// A clone of the template, for one round. It lives until [`Database::drop`] or until its server is stopped.
+/// A clone of the template. It lives until [`Database::drop`] or until its server is stopped.
 ///
 /// It belongs to a role that owns nothing but such databases, as an application's should: what gets its SQL executed by the
 /// app, whoever wrote it, reaches neither the server's files nor other databases. Where the user of a given server may not
@@ -130,7 +130,7 @@ pub struct Database {
 }
 
 impl Database {
-    pub(super) async fn clone_of(
+    pub(crate) async fn clone_of(
         template: &str,
         strategy: CloneStrategy,
         name: String,
@@ -194,34 +194,47 @@ impl Database {
 pub struct DatabaseName(String);
 
 impl DatabaseName {
+    /// Checks a name that somebody chose.
+    ///
+    /// # Errors
+    ///
+    /// [`DatabaseNameError`] when it needs quotes, or is one of those that the project's runs use.
+    pub fn new(project: Project, name: impl Into<String>) -> Result<Self, DatabaseNameError> {
+        let name = name.into();
+        let plain = name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+        if name.is_empty() || !plain || name.as_bytes()[0].is_ascii_digit() || name.len() > 63 {
+            return Err(DatabaseNameError::Quoted);
+        }
+        let taken = [project.run_prefix(), project.template_prefix()];
+        match taken.into_iter().find(|prefix| name.starts_with(prefix)) {
+            Some(prefix) => Err(DatabaseNameError::Taken { prefix }),
+            None => Ok(Self(name)),
+        }
+    }
+
     /// The name as the server writes it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-impl FromStr for DatabaseName {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let plain = text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
-        if text.is_empty() || !plain || text.as_bytes()[0].is_ascii_digit() || text.len() > 63 {
-            return Err(
-                "a database's name is made of at most 63 of a to z, 0 to 9 and _, no digit first".into()
-            );
-        }
-        if let Some(taken) = [RUN_PREFIX, TEMPLATE_PREFIX].into_iter().find(|taken| text.starts_with(taken)) {
-            return Err(format!(
-                "names that begin with {taken} are the lab's own, and their databases are removed"
-            ));
-        }
-        Ok(Self(text.to_owned()))
-    }
+/// Why a database cannot be called that.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DatabaseNameError {
+    /// It would need quotes, or is too long.
+    #[error("a database's name is made of at most 63 of a to z, 0 to 9 and _, no digit first")]
+    Quoted,
+    /// Databases with such names are removed when they are left over.
+    #[error("names that begin with {prefix} are reserved, and their databases are removed")]
+    Taken {
+        /// How the name begins.
+        prefix: String,
+    },
 }
 
 /// How a clone is made.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum CloneStrategy {
+pub(crate) enum CloneStrategy {
     /// Copies files, between two checkpoints. Without fsync these cost little, and it is as fast as the other for small
     /// templates and faster for large ones.
     Files,
@@ -245,13 +258,13 @@ impl CloneStrategy {
 
 /// A connection for housekeeping. Each piece of work opens its own: a connection belongs to the async runtime that
 /// opened it, and a server may be shared by tests that each have one.
-pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, PostgresError> {
+pub(crate) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, PostgresError> {
     let options = options.clone().disable_statement_logging();
     let to = options.get_database().unwrap_or_default().to_owned();
     options.connect().await.map_err(PostgresError::sql(format!("connect to the database {to:?}")))
 }
 
-pub(super) async fn exists(admin: &mut PgConnection, name: &str) -> Result<bool, PostgresError> {
+pub(crate) async fn exists(admin: &mut PgConnection, name: &str) -> Result<bool, PostgresError> {
     sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
         .bind(name)
         .fetch_one(admin)
@@ -259,12 +272,12 @@ pub(super) async fn exists(admin: &mut PgConnection, name: &str) -> Result<bool,
         .map_err(PostgresError::sql(format!("look for the database {name}")))
 }
 
-pub(super) async fn drop_database(admin: &mut PgConnection, name: &str) -> Result<(), PostgresError> {
+pub(crate) async fn drop_database(admin: &mut PgConnection, name: &str) -> Result<(), PostgresError> {
     execute(admin, format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await
 }
 
 /// Runs one statement, made of names that are this module's own.
-pub(super) async fn execute(connection: &mut PgConnection, sql: String) -> Result<(), PostgresError> {
+pub(crate) async fn execute(connection: &mut PgConnection, sql: String) -> Result<(), PostgresError> {
     let failed = PostgresError::sql(format!("run `{sql}`"));
     connection.execute(AssertSqlSafe(sql)).await.map(|_| ()).map_err(failed)
 }
@@ -275,12 +288,16 @@ mod tests {
 
     #[test]
     fn names_that_need_quotes_or_belong_to_runs_are_refused() {
-        for name in ["shop", "shop_buggy", "_2", &"x".repeat(63)] {
-            assert_eq!(name.parse::<DatabaseName>().unwrap().as_str(), name);
+        let tea = Project::new("tea");
+        for name in ["pot", "pot_of_tea", "_2", "teapot_run_1", &"x".repeat(63)] {
+            assert_eq!(DatabaseName::new(tea, name).unwrap().as_str(), name);
         }
-        for name in ["", "2shop", "Shop", "shop;x", "shop-1", "stampede_run_1_1", "stampede_template_0"] {
-            assert!(name.parse::<DatabaseName>().is_err(), "{name}");
+        for name in ["", "2pot", "Pot", "pot;x", "pot-1", &"x".repeat(64)] {
+            assert_eq!(DatabaseName::new(tea, name), Err(DatabaseNameError::Quoted), "{name}");
         }
-        assert!("x".repeat(64).parse::<DatabaseName>().is_err());
+        for (name, prefix) in [("tea_run_1_1", "tea_run_"), ("tea_template_0", "tea_template_")] {
+            let taken = DatabaseNameError::Taken { prefix: prefix.into() };
+            assert_eq!(DatabaseName::new(tea, name), Err(taken), "{name}");
+        }
     }
 }

@@ -24,7 +24,7 @@ pub fn read_url(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
 }
 
 /// The same the other way around.
-pub(super) fn write_url(options: &PgConnectOptions) -> String {
+pub(crate) fn write_url(options: &PgConnectOptions) -> String {
     let host = options.get_host();
     match host.contains(':') {
         true => options.clone().host(&format!("[{host}]")).to_url_lossy().into(),

@@ -6,37 +6,40 @@ use std::time::Duration;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
-use super::home::hash;
-use super::template::{OWNER, Owner, Template, connect, drop_database, execute, exists};
-use super::url::read_url;
-use super::{OLDEST_MAJOR, PostgresError, Progress, RUN_PREFIX, TEMPLATE_PREFIX, run_id};
+use crate::home::hash;
+use crate::template::{OWNER, Owner, Template, connect, drop_database, execute, exists};
+use crate::url::read_url;
+use crate::{OLDEST_MAJOR, PostgresError, Progress, Project, run_id};
 
 /// A server that has not answered by then is not there.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 
-/// The first half of the advisory locks that runs hold on their ids: "Stam" in ASCII.
+/// The first half of the advisory locks that runs hold on their ids. Any number would do, as long as it is always the same:
+/// runs of other builds have to be recognised.
 const RUN_LOCK: i32 = 0x5374_616d;
 
-/// The same for the building of templates: "Stat".
+/// The same for the building of templates.
 const TEMPLATE_LOCK: i32 = 0x5374_6174;
 
 /// A given server, with a run's mark on it.
 #[derive(Debug)]
-pub(super) struct Given {
-    pub(super) door: PgConnectOptions,
-    pub(super) version: String,
-    pub(super) masked_url: String,
-    pub(super) template: String,
-    pub(super) run: u32,
+pub(crate) struct Given {
+    project: Project,
+    pub(crate) door: PgConnectOptions,
+    pub(crate) version: String,
+    pub(crate) masked_url: String,
+    pub(crate) template: String,
+    pub(crate) run: u32,
     /// Whom clones belong to, where the given user may make roles and the server lets them in.
-    pub(super) app: Option<Owner>,
+    pub(crate) app: Option<Owner>,
     /// Holds the lock on the run's id, which tells other runs that its databases are in use. It is not used otherwise:
     /// it belongs to the runtime that opened it.
     mark: PgConnection,
 }
 
 impl Given {
-    pub(super) async fn obtain(
+    pub(crate) async fn obtain(
+        project: Project,
         url: &OsStr,
         template: &Template,
         progress: Progress<'_>,
@@ -53,17 +56,17 @@ impl Given {
             .execute(&mut admin)
             .await
             .map_err(PostgresError::sql("mark the run"))?;
-        collect(&door).await?;
-        let template = obtain_template(&door, template, run, progress).await?;
-        let app = if may_create_roles { create_app(&door, run).await? } else { None };
-        Ok(Self { door, version, masked_url: mask(url), template, run, app, mark: admin })
+        collect(&door, project).await?;
+        let template = obtain_template(project, &door, template, run, progress).await?;
+        let app = if may_create_roles { create_app(project, &door, run).await? } else { None };
+        Ok(Self { project, door, version, masked_url: mask(url), template, run, app, mark: admin })
     }
 
     /// Drops what the run made, its template excepted.
-    pub(super) async fn clean_up(mut self) -> Result<(), PostgresError> {
+    pub(crate) async fn clean_up(mut self) -> Result<(), PostgresError> {
         let mut admin = connect(&self.door).await?;
-        for name in databases(&mut admin).await? {
-            if run_of(&name) == Some(self.run) {
+        for name in databases(&mut admin, self.project).await? {
+            if run_of(self.project, &name) == Some(self.run) {
                 drop_database(&mut admin, &name).await?;
             }
         }
@@ -131,13 +134,14 @@ fn refusal(url: String, error: sqlx::Error) -> PostgresError {
 /// Finds or builds the template database for this key. It is named after the key, so every run on this server shares
 /// it.
 async fn obtain_template(
+    project: Project,
     door: &PgConnectOptions,
     template: &Template,
     run: u32,
     progress: Progress<'_>,
 ) -> Result<String, PostgresError> {
     let key = hash((&template.key, OWNER));
-    let name = format!("{TEMPLATE_PREFIX}{key:016x}");
+    let name = format!("{}{key:016x}", project.template_prefix());
     let mut admin = connect(door).await?;
     // Held until this connection ends. The lock is of one database: a run that came in by another one may build at the
     // same time, and then the second renaming fails.
@@ -149,7 +153,7 @@ async fn obtain_template(
         .map_err(PostgresError::sql("wait for another run that builds the template"))?;
     if !exists(&mut admin, &name).await? {
         progress("building the template database, once for this server");
-        let unfinished = format!("{RUN_PREFIX}{}_template", run_id(run));
+        let unfinished = format!("{}{}_template", project.run_prefix(), run_id(run));
         let built = template.build(door, &unfinished, &name).await;
         if !exists(&mut admin, &name).await? {
             built?;
@@ -162,8 +166,12 @@ async fn obtain_template(
 
 /// Makes the role that will own the run's databases. None where a rule of the server's keeps it out: the app then works as
 /// the given user, who is let in.
-async fn create_app(door: &PgConnectOptions, run: u32) -> Result<Option<Owner>, PostgresError> {
-    let app = Owner::new(format!("{RUN_PREFIX}{}_app", run_id(run)));
+async fn create_app(
+    project: Project,
+    door: &PgConnectOptions,
+    run: u32,
+) -> Result<Option<Owner>, PostgresError> {
+    let app = Owner::new(format!("{}{}_app", project.run_prefix(), run_id(run)));
     let mut admin = connect(door).await?;
     app.create(&mut admin).await?;
     // Whoever makes databases for the role, and drops them, has to be one of its members, unless it is a superuser.
@@ -189,11 +197,11 @@ async fn drop_role(admin: &mut PgConnection, name: &str) -> Result<(), PostgresE
 }
 
 /// Drops the databases and the roles of runs that no longer hold their mark.
-async fn collect(door: &PgConnectOptions) -> Result<(), PostgresError> {
+async fn collect(door: &PgConnectOptions, project: Project) -> Result<(), PostgresError> {
     let mut admin = connect(door).await?;
     // In this order: a run marks itself before it makes a database or a role.
-    let databases = databases(&mut admin).await?;
-    let roles = roles(&mut admin).await?;
+    let databases = databases(&mut admin, project).await?;
+    let roles = roles(&mut admin, project).await?;
     let marks: Vec<i64> = sqlx::query_scalar(
         "SELECT objid::bigint FROM pg_locks \
          WHERE locktype = 'advisory' AND objsubid = 2 AND classid::bigint = $1 AND granted",
@@ -202,7 +210,7 @@ async fn collect(door: &PgConnectOptions) -> Result<(), PostgresError> {
     .fetch_all(&mut admin)
     .await
     .map_err(PostgresError::sql("list the runs in progress"))?;
-    let is_left = |name: &String| run_of(name).is_some_and(|run| !marks.contains(&i64::from(run)));
+    let is_left = |name: &String| run_of(project, name).is_some_and(|run| !marks.contains(&i64::from(run)));
     // Another user's leftovers are that user's to drop.
     for name in databases.iter().filter(|name| is_left(name)) {
         if let Err(error) = drop_database(&mut admin, name).await {
@@ -217,25 +225,25 @@ async fn collect(door: &PgConnectOptions) -> Result<(), PostgresError> {
     Ok(())
 }
 
-async fn roles(admin: &mut PgConnection) -> Result<Vec<String>, PostgresError> {
+async fn roles(admin: &mut PgConnection, project: Project) -> Result<Vec<String>, PostgresError> {
     sqlx::query_scalar("SELECT rolname::text FROM pg_roles WHERE starts_with(rolname::text, $1)")
-        .bind(RUN_PREFIX)
+        .bind(project.run_prefix())
         .fetch_all(admin)
         .await
         .map_err(PostgresError::sql("list the roles of runs"))
 }
 
-async fn databases(admin: &mut PgConnection) -> Result<Vec<String>, PostgresError> {
+async fn databases(admin: &mut PgConnection, project: Project) -> Result<Vec<String>, PostgresError> {
     sqlx::query_scalar("SELECT datname::text FROM pg_database WHERE starts_with(datname::text, $1)")
-        .bind(RUN_PREFIX)
+        .bind(project.run_prefix())
         .fetch_all(admin)
         .await
         .map_err(PostgresError::sql("list the databases of runs"))
 }
 
 /// The run that a database or a role belongs to, by its name.
-fn run_of(name: &str) -> Option<u32> {
-    let (id, _) = name.strip_prefix(RUN_PREFIX)?.split_once('_')?;
+fn run_of(project: Project, name: &str) -> Option<u32> {
+    let (id, _) = name.strip_prefix(&project.run_prefix())?.split_once('_')?;
     u32::from_str_radix(id, 16).ok().filter(|run| run_id(*run) == id)
 }
 
@@ -285,14 +293,16 @@ mod tests {
 
     #[test]
     fn only_databases_of_runs_have_an_owner() {
-        assert_eq!(run_of("stampede_run_00c0ffee_3"), Some(0x00c0_ffee));
-        assert_eq!(run_of("stampede_run_00c0ffee_template"), Some(0x00c0_ffee));
+        let run_of = |name| run_of(Project::new("tea"), name);
+        assert_eq!(run_of("tea_run_00c0ffee_3"), Some(0x00c0_ffee));
+        assert_eq!(run_of("tea_run_00c0ffee_template"), Some(0x00c0_ffee));
         for other in [
-            "stampede_run_c0ffee_3",
-            "stampede_run_00c0ffee",
-            "stampede_run_+0c0ffee_1",
-            "stampede_x",
-            "shop",
+            "tea_run_c0ffee_3",
+            "tea_run_00c0ffee",
+            "tea_run_+0c0ffee_1",
+            "tea_x",
+            "teapot_run_00c0ffee_3",
+            "tea",
         ] {
             assert_eq!(run_of(other), None, "{other}");
         }

@@ -10,11 +10,11 @@ use std::process::{Command, Stdio};
 use rustix::process::{Pid, Signal, geteuid, kill_process_group};
 use tokio::process::Child;
 
-use super::PostgresError;
+use crate::PostgresError;
 
 /// Whom the server runs as: this process's user, or, as PostgreSQL refuses root, an unprivileged one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ServerUser(Option<Ids>);
+pub(crate) struct ServerUser(Option<Ids>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Ids {
@@ -23,7 +23,7 @@ struct Ids {
 }
 
 impl ServerUser {
-    pub(super) async fn choose() -> Result<Self, PostgresError> {
+    pub(crate) async fn choose() -> Result<Self, PostgresError> {
         if !geteuid().is_root() {
             return Ok(Self(None));
         }
@@ -38,12 +38,12 @@ impl ServerUser {
     }
 
     /// The user's number, where it is not this process's own.
-    pub(super) fn id(self) -> Option<u32> {
+    pub(crate) fn id(self) -> Option<u32> {
         self.0.map(|ids| ids.user)
     }
 
     /// Makes `path` the server's.
-    pub(super) fn give(self, path: &Path) -> io::Result<()> {
+    pub(crate) fn give(self, path: &Path) -> io::Result<()> {
         match self.0 {
             Some(ids) => std::os::unix::fs::lchown(path, Some(ids.user), Some(ids.group)),
             None => Ok(()),
@@ -51,7 +51,7 @@ impl ServerUser {
     }
 
     /// A command that will run as this user, in a fixed language and without the client settings of the environment.
-    pub(super) fn command(self, program: impl AsRef<OsStr>) -> Command {
+    pub(crate) fn command(self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         // PGDATA, PGPORT and their like are meant for other servers.
         for (name, _) in std::env::vars_os() {
@@ -86,7 +86,7 @@ async fn id(what: &str, name: &str) -> Option<u32> {
 
 /// Runs `command` to its end and returns its standard output, or its last words as the reason why it failed. Dropping
 /// the future kills it and all that it started, and so does the end of this process.
-pub(super) async fn output(mut command: Command) -> Result<String, String> {
+pub(crate) async fn output(mut command: Command) -> Result<String, String> {
     let group = Group::new().map_err(|error| format!("/bin/sh: {error}"))?;
     command.process_group(group.id);
     let mut command = tokio::process::Command::from(command);
@@ -129,7 +129,7 @@ impl Drop for Group {
 }
 
 /// The last `count` lines of `text` that are not blank.
-pub(super) fn last_lines(text: &str, count: usize) -> String {
+pub(crate) fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     lines[lines.len().saturating_sub(count)..].join("\n")
 }

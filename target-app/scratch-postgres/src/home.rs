@@ -12,8 +12,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::{Pid, Signal, geteuid, kill_process, test_kill_process};
 
-use super::process::{ServerUser, output};
-use super::{PostgresError, run_id};
+use crate::process::{ServerUser, output};
+use crate::{PostgresError, Project, run_id};
 
 /// Room that a cluster needs: the copy, its first WAL segments, and some to work with.
 const ROOM_BYTES: u64 = 128 << 20;
@@ -29,18 +29,18 @@ const MEMORY_MARGIN_BYTES: u64 = 2 << 30;
 const PREPARED_KEPT: usize = 4;
 
 /// How long a server may take to stop at once. PostgreSQL itself kills what has not obeyed after five seconds.
-pub(super) const STOP_DEADLINE: Duration = Duration::from_secs(15);
+pub(crate) const STOP_DEADLINE: Duration = Duration::from_secs(15);
 
 /// The pause between two looks at a lock, a process or a port.
-pub(super) const POLL: Duration = Duration::from_millis(10);
+pub(crate) const POLL: Duration = Duration::from_millis(10);
 
-/// Where Stampede keeps what it makes: `STAMPEDE_HOME`, else `stampede` in Cargo's target directory of the running program,
-/// else `./target/stampede`.
-pub fn default_home() -> PathBuf {
-    home_for(std::env::var_os("STAMPEDE_HOME"), std::env::current_exe().ok().as_deref())
+/// Where a project keeps what is made for it. It is what [`Project::home_variable`] says, else a directory with the project's
+/// name, in Cargo's target directory of the running program, else in `./target`.
+pub fn default_home(project: Project) -> PathBuf {
+    home_for(project, std::env::var_os(project.home_variable()), std::env::current_exe().ok().as_deref())
 }
 
-fn home_for(named: Option<OsString>, program: Option<&Path>) -> PathBuf {
+fn home_for(project: Project, named: Option<OsString>, program: Option<&Path>) -> PathBuf {
     // Cargo tags its target directory only where it made it itself, and keeps what it knows of the compiler in any.
     let is_target =
         |dir: &&Path| ["CACHEDIR.TAG", ".rustc_info.json"].iter().any(|file| dir.join(file).is_file());
@@ -50,11 +50,11 @@ fn home_for(named: Option<OsString>, program: Option<&Path>) -> PathBuf {
     program
         .and_then(|program| program.ancestors().skip(1).find(is_target))
         .unwrap_or(Path::new("target"))
-        .join("stampede")
+        .join(project.name())
 }
 
 /// A stable number for a key. A release of Rust may change it; then caches are made anew.
-pub(super) fn hash(key: impl Hash) -> u64 {
+pub(crate) fn hash(key: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     key.hash(&mut hasher);
     hasher.finish()
@@ -70,31 +70,32 @@ pub(super) fn hash(key: impl Hash) -> u64 {
 /// A run's directory is in memory where there is ample room: copies and clones of databases are many small files, which
 /// some disks take ten times as long to write.
 #[derive(Debug)]
-pub(super) struct Area {
+pub(crate) struct Area {
+    pub(crate) project: Project,
     dir: PathBuf,
-    pub(super) user: ServerUser,
+    pub(crate) user: ServerUser,
 }
 
 impl Area {
     /// Opens the area below `home`. Running as root, the server's user may be unable to reach it (a home directory
     /// is often closed to others): then the area is in the system's directory for temporary files, under a name made
     /// from `home`, so that the next run finds its caches again.
-    pub(super) async fn open(home: &Path) -> Result<Self, PostgresError> {
+    pub(crate) async fn open(project: Project, home: &Path) -> Result<Self, PostgresError> {
         let user = ServerUser::choose().await?;
-        let home = std::path::absolute(home).map_err(|error| PostgresError::io(home, error))?;
-        fs::create_dir_all(&home).map_err(|error| PostgresError::io(&home, error))?;
+        let home = std::path::absolute(home).map_err(|error| PostgresError::io(project, home, error))?;
+        fs::create_dir_all(&home).map_err(|error| PostgresError::io(project, &home, error))?;
         let name = match user.id() {
             None => "postgres".to_owned(),
             Some(id) => format!("postgres-{id}"),
         };
-        let first = Self { dir: home.join(name), user };
+        let first = Self { project, dir: home.join(name), user };
         first.make_directories()?;
         if first.is_open_to_server().await {
             return Ok(first);
         }
-        let shared = format!("stampede-{:016x}", hash(&home));
+        let shared = format!("{}-{:016x}", project.name(), hash(&home));
         for parent in [std::env::temp_dir(), "/tmp".into(), "/var/tmp".into()] {
-            let area = Self { dir: parent.join(&shared), user };
+            let area = Self { project, dir: parent.join(&shared), user };
             if area.make_directories().is_ok() && area.is_open_to_server().await {
                 return Ok(area);
             }
@@ -104,7 +105,13 @@ impl Area {
             reason: format!(
                 "the server runs as {user}, who can reach neither it nor the directories for temporary files"
             ),
+            project,
         })
+    }
+
+    /// An I/O error on `path`.
+    pub(crate) fn io(&self, path: impl Into<PathBuf>, error: io::Error) -> PostgresError {
+        PostgresError::io(self.project, path, error)
     }
 
     fn make_directories(&self) -> Result<(), PostgresError> {
@@ -124,7 +131,7 @@ impl Area {
             }
         };
         for dir in [self.dir.clone(), self.binaries(), self.locks(), self.prepared()] {
-            make(&dir).map_err(|error| PostgresError::io(&dir, error))?;
+            make(&dir).map_err(|error| self.io(&dir, error))?;
         }
         let runs = self.runs();
         match fs::create_dir(&runs) {
@@ -132,7 +139,7 @@ impl Area {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             Err(error) => Err(error),
         }
-        .map_err(|error| PostgresError::io(&runs, error))
+        .map_err(|error| self.io(&runs, error))
     }
 
     async fn is_open_to_server(&self) -> bool {
@@ -141,7 +148,7 @@ impl Area {
         output(probe).await.is_ok()
     }
 
-    pub(super) fn binaries(&self) -> PathBuf {
+    pub(crate) fn binaries(&self) -> PathBuf {
         self.dir.join("binaries")
     }
 
@@ -165,18 +172,18 @@ impl Area {
     }
 
     fn memory_prefix(&self) -> String {
-        format!("stampede-{:016x}-", hash(&self.dir))
+        format!("{}-{:016x}-", self.project.name(), hash(&self.dir))
     }
 
     /// The prepared cluster called `name`, which exists only when it is complete.
-    pub(super) fn prepared_cluster(&self, name: &str) -> PathBuf {
+    pub(crate) fn prepared_cluster(&self, name: &str) -> PathBuf {
         self.prepared().join(name)
     }
 
     /// Takes the lock called `name`, which ends with the file that is returned.
-    pub(super) async fn lock(&self, name: &str, sharing: Sharing) -> Result<File, PostgresError> {
+    pub(crate) async fn lock(&self, name: &str, sharing: Sharing) -> Result<File, PostgresError> {
         let path = self.locks().join(name);
-        let failed = |error| PostgresError::io(&path, error);
+        let failed = |error| self.io(&path, error);
         let file = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
         loop {
             let taken = match sharing {
@@ -193,7 +200,7 @@ impl Area {
 
     /// Makes the directory of a new run of the prepared cluster at `prepared`, after clearing away what killed runs
     /// left.
-    pub(super) async fn new_run(&self, prepared: &Path) -> Result<Run, PostgresError> {
+    pub(crate) async fn new_run(&self, prepared: &Path) -> Result<Run, PostgresError> {
         // A new run's lock file must not be collected before it is locked.
         let _exclusive = self.lock("runs", Sharing::Alone).await?;
         self.collect_runs().await;
@@ -205,12 +212,12 @@ impl Area {
         } else {
             on_disk.clone()
         };
-        let failed = |error| PostgresError::io(&dir, error);
+        let failed = |error| self.io(&dir, error);
         let lock_file = lock_file_of(&on_disk);
         let lock = OpenOptions::new().write(true).create_new(true).open(&lock_file).map_err(failed)?;
         let run = Run { dir: dir.clone(), on_disk, lock, user: self.user, supervised: false };
         run.lock.try_lock().map_err(|error| failed(error.into()))?;
-        check_room(run.place())?;
+        self.check_room(run.place())?;
         self.make_for_server(&dir).map_err(failed)?;
         Ok(run)
     }
@@ -227,25 +234,25 @@ impl Area {
     }
 
     /// Copies a cluster, as the server's user.
-    pub(super) async fn copy(&self, from: &Path, to: &Path) -> Result<(), PostgresError> {
+    pub(crate) async fn copy(&self, from: &Path, to: &Path) -> Result<(), PostgresError> {
         let mut copy = self.user.command("cp");
         copy.arg("-R").arg(from).arg(to);
-        let failed = |reason| PostgresError::Program { program: "cp".into(), reason };
+        let failed = |reason| PostgresError::Program { program: "cp".into(), reason, project: self.project };
         output(copy).await.map(|_| ()).map_err(failed)
     }
 
     /// Makes the complete cluster of `run` a prepared one. It is there at once or not at all: what is copied from
     /// memory, which may be interrupted, becomes a prepared cluster by being renamed.
-    pub(super) async fn keep_prepared(&self, run: &Run, prepared: &Path) -> Result<(), PostgresError> {
+    pub(crate) async fn keep_prepared(&self, run: &Run, prepared: &Path) -> Result<(), PostgresError> {
         let complete = run.on_disk.join("cluster");
         let kept = async {
             if run.dir != run.on_disk {
-                self.make_on_disk(run).map_err(|error| PostgresError::io(&run.on_disk, error))?;
+                self.make_on_disk(run).map_err(|error| self.io(&run.on_disk, error))?;
                 self.copy(&run.cluster(), &complete).await?;
             }
-            fs::rename(&complete, prepared).map_err(|error| PostgresError::io(prepared, error))
+            fs::rename(&complete, prepared).map_err(|error| self.io(prepared, error))
         };
-        kept.await.map_err(|error| explain(&self.dir, error))
+        kept.await.map_err(|error| self.explain(&self.dir, error))
     }
 
     /// Removes what is left of runs that nobody owns any more. What cannot be removed is left for the next time.
@@ -275,7 +282,7 @@ impl Area {
 
     /// Removes prepared clusters that have not been used for longest. `run` takes them first, so that an interrupted
     /// removal never leaves half of one in place.
-    pub(super) fn prune_prepared(&self, run: &Run) {
+    pub(crate) fn prune_prepared(&self, run: &Run) {
         let Ok(entries) = fs::read_dir(self.prepared()) else { return };
         let mut found: Vec<(SystemTime, OsString)> = entries
             .flatten()
@@ -296,38 +303,39 @@ impl Area {
     }
 
     /// Removes a prepared cluster by way of `run`; its lock must be held alone.
-    pub(super) fn discard_prepared(&self, name: impl AsRef<Path>, run: &Run) {
+    pub(crate) fn discard_prepared(&self, name: impl AsRef<Path>, run: &Run) {
         let _ = self.make_on_disk(run);
         let doomed = run.on_disk.join("pruned");
         if fs::rename(self.prepared().join(name), &doomed).is_ok() {
             let _ = fs::remove_dir_all(&doomed);
         }
     }
-}
 
-/// Room on a disk is looked at first: a server on a full one cannot even write into its log why it ends.
-pub(super) fn check_room(path: &Path) -> Result<(), PostgresError> {
-    let free = free_bytes(path).map_err(|error| PostgresError::io(path, error))?;
-    if free >= ROOM_BYTES {
-        return Ok(());
+    /// Room on a disk is looked at first: a server on a full one cannot even write into its log why it ends.
+    pub(crate) fn check_room(&self, path: &Path) -> Result<(), PostgresError> {
+        let free = free_bytes(path).map_err(|error| self.io(path, error))?;
+        if free >= ROOM_BYTES {
+            return Ok(());
+        }
+        Err(PostgresError::DiskFull {
+            path: path.to_path_buf(),
+            reason: format!("{} MB are free, and a cluster needs {}", free >> 20, ROOM_BYTES >> 20),
+            project: self.project,
+        })
     }
-    Err(PostgresError::DiskFull {
-        path: path.to_path_buf(),
-        reason: format!("{} MB are free, and a cluster needs {}", free >> 20, ROOM_BYTES >> 20),
-    })
-}
 
-/// Explains a failure while writing below `path` by a full disk, where it is full.
-pub(super) fn explain(path: &Path, error: PostgresError) -> PostgresError {
-    if matches!(error, PostgresError::DiskFull { .. }) {
-        return error;
-    }
-    let reason = format!("{error:#}");
-    let said_so = reason.contains("No space left on device");
-    match check_room(path) {
-        Err(full) if !said_so => full,
-        Ok(()) if !said_so => error,
-        _ => PostgresError::DiskFull { path: path.to_path_buf(), reason },
+    /// Explains a failure while writing below `path` by a full disk, where it is full.
+    pub(crate) fn explain(&self, path: &Path, error: PostgresError) -> PostgresError {
+        if matches!(error, PostgresError::DiskFull { .. }) {
+            return error;
+        }
+        let reason = format!("{error:#}");
+        let said_so = reason.contains("No space left on device");
+        match self.check_room(path) {
+            Err(full) if !said_so => full,
+            Ok(()) if !said_so => error,
+            _ => PostgresError::DiskFull { path: path.to_path_buf(), reason, project: self.project },
+        }
     }
 }
 
@@ -362,54 +370,54 @@ fn size(path: &Path) -> u64 {
 
 /// Who else may hold a lock at the same time.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Sharing {
+pub(crate) enum Sharing {
     Alone,
     WithReaders,
 }
 
 /// A run's directory, removed with the value unless a supervisor has taken that over.
 #[derive(Debug)]
-pub(super) struct Run {
-    pub(super) dir: PathBuf,
+pub(crate) struct Run {
+    pub(crate) dir: PathBuf,
     /// The same, or where it would be if it were not in memory: what passes between a run and the prepared clusters is
     /// put there for as long as that takes, since renaming works within one file system only.
     on_disk: PathBuf,
     /// Held by this process and by the supervisor: the directory is a leftover once both are gone.
-    pub(super) lock: File,
+    pub(crate) lock: File,
     user: ServerUser,
-    pub(super) supervised: bool,
+    pub(crate) supervised: bool,
 }
 
 impl Run {
-    pub(super) fn id(&self) -> String {
+    pub(crate) fn id(&self) -> String {
         self.on_disk.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
     /// The directory that holds the run's, which is there when that is gone.
-    pub(super) fn place(&self) -> &Path {
+    pub(crate) fn place(&self) -> &Path {
         self.dir.parent().unwrap_or(Path::new("/"))
     }
 
-    pub(super) fn lock_file(&self) -> PathBuf {
+    pub(crate) fn lock_file(&self) -> PathBuf {
         lock_file_of(&self.on_disk)
     }
 
     /// The cluster: `data` (PostgreSQL's data directory) and `password`.
-    pub(super) fn cluster(&self) -> PathBuf {
+    pub(crate) fn cluster(&self) -> PathBuf {
         self.dir.join("cluster")
     }
 
-    pub(super) fn log(&self) -> PathBuf {
+    pub(crate) fn log(&self) -> PathBuf {
         self.dir.join("log")
     }
 
     /// The process that is, or was, this run's server.
-    pub(super) fn server(&self) -> Option<Pid> {
+    pub(crate) fn server(&self) -> Option<Pid> {
         server_of(&self.dir)
     }
 
     /// Ends a server whose supervisor is gone, and removes the directory.
-    pub(super) async fn remove(&self) {
+    pub(crate) async fn remove(&self) {
         remove_run([&self.dir, &self.on_disk], &self.lock_file(), self.user).await;
     }
 }
@@ -496,9 +504,11 @@ async fn ends_by(process: Pid, deadline: Instant) -> bool {
 mod tests {
     use super::*;
 
+    const TEA: Project = Project::new("tea");
+
     #[test]
     fn a_named_home_wins_over_cargos() {
-        assert_eq!(home_for(Some("/named".into()), None), Path::new("/named"));
+        assert_eq!(home_for(TEA, Some("/named".into()), None), Path::new("/named"));
     }
 
     #[test]
@@ -507,12 +517,12 @@ mod tests {
             let target = tempfile::tempdir().unwrap();
             fs::write(target.path().join(file), "").unwrap();
             let program = target.path().join("debug/deps/it-0123");
-            assert_eq!(home_for(Some("".into()), Some(&program)), target.path().join("stampede"));
+            assert_eq!(home_for(TEA, Some("".into()), Some(&program)), target.path().join("tea"));
         }
     }
 
     #[test]
     fn home_without_a_tag_is_in_the_working_directory() {
-        assert_eq!(home_for(None, Some(Path::new("/nowhere/stampede"))), Path::new("target/stampede"));
+        assert_eq!(home_for(TEA, None, Some(Path::new("/nowhere/teapot"))), Path::new("target/tea"));
     }
 }

