@@ -29,6 +29,7 @@ pub fn settings(samples: usize) -> Criterion {
 }
 
 /// A benchmark of how the time of one call grows with the data: each variant of an exercise with each size.
+#[expect(async_fn_in_trait, reason = "a benchmark runs on one thread")]
 pub trait Growth {
     /// Whose benchmark it is.
     const EXERCISE: &'static Exercise;

@@ -14,7 +14,7 @@ export function Heatmap({ frames, options, width, height, range, timeZone }) {
     const name = getFieldDisplayName(value, frame, frames);
     return { name: Number.isFinite(Number(name)) ? formattedValueToString(format(Number(name))) : name, time, values: value.values };
   });
-  const shown = (value) => value !== null && value > (options.filterValues?.le ?? 0);
+  const shown = (value) => value !== null && value > (options.filterValues?.le ?? 1e-9);
   const most = Math.max(...rows.flatMap(({ values }) => values.filter(shown)));
   const plotWidth = width - NAME_WIDTH;
   const rowHeight = (height - AXIS_HEIGHT) / rows.length;

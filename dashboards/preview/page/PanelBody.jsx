@@ -182,7 +182,7 @@ function Table({ options, frames, width, height, range, fieldConfig }) {
       data={frames[options.frameIndex ?? 0]}
       {...{ width, height, fieldConfig }}
       noHeader={options.showHeader === false}
-      cellHeight={options.cellHeight}
+      cellHeight={options.cellHeight ?? 'sm'}
       sortBy={options.sortBy}
       timeRange={timeRange(range)}
       enableVirtualization={false}

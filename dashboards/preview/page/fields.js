@@ -47,6 +47,9 @@ export async function prepareFrames(panel, theme, timeZone) {
   };
 }
 
+/** Of a panel that has none of its own. */
+const DEFAULT_THRESHOLDS = { mode: 'absolute', steps: [{ value: null, color: 'green' }, { value: 80, color: 'red' }] };
+
 /** JSON has no infinity: the lowest step of a list of thresholds is written as null. */
 function withBaseThreshold(config) {
   const lowest = (thresholds) => thresholds && {
@@ -54,7 +57,7 @@ function withBaseThreshold(config) {
     steps: thresholds.steps.map((step) => ({ ...step, value: step.value ?? -Infinity })),
   };
   return {
-    defaults: { ...config.defaults, ...(config.defaults?.thresholds && { thresholds: lowest(config.defaults.thresholds) }) },
+    defaults: { ...config.defaults, thresholds: lowest(config.defaults?.thresholds ?? DEFAULT_THRESHOLDS) },
     overrides: (config.overrides ?? []).map((rule) => ({
       ...rule,
       properties: rule.properties.map((property) =>

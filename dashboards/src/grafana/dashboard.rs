@@ -1,14 +1,21 @@
 //! A dashboard: variables, annotations, links, and the grid that panels flow into.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
-use target_app::catalogue::{Kind, Variant};
-use target_app::exercises::EXERCISES;
+use target_app::catalogue::{Exercise, Kind};
 
 use super::panel::{COLUMNS, Panel, Position, Query, datasource, named};
 use crate::promql::Scope;
 
 /// The newest version of the classic schema; newer Grafanas read it, and provisioning takes no other.
 const SCHEMA_VERSION: u32 = 42;
+
+/// Up to this width, an object or a list of the JSON takes one line.
+const LINE_WIDTH: usize = 180;
+
+/// Matchers for what the reader of the dashboard chose.
+const CHOSEN: &str = r#"job=~"$job", instance=~"$instance", variant=~"$variant""#;
 
 /// Of all alerts, those that somebody is woken for. The watchdog, which fires always, is none of them.
 const URGENT: &str = r#"alertname=~"Stampede.+", severity="critical""#;
@@ -24,15 +31,9 @@ pub struct Dashboard {
     pub description: String,
     /// Metrics whose labels fill the choice of jobs, instances and variants, in the notation of a regular expression.
     pub chosen_from: &'static str,
-    /// Further matchers that all of its queries have.
-    pub matchers: String,
-    /// Which runs its annotations show: a matcher for `stampede_run_info`.
-    pub runs: String,
-    /// The alert that its annotations show. Each alert paints an area while it fires, so without one they show what is
-    /// urgent, and only when somebody asks for it.
-    pub alert: Option<&'static str>,
-    /// Variants that may be drawn, for their colours.
-    pub variants: Vec<&'static Variant>,
+    /// The exercise that it is about. It then leaves out servers that run another one, and shows this exercise's alert:
+    /// each alert paints an area while it fires, so the others show what is urgent, and only when somebody asks for it.
+    pub exercise: Option<&'static Exercise>,
     /// Sections from top to bottom.
     pub sections: Vec<Section>,
 }
@@ -53,24 +54,13 @@ pub fn with_all_chosen(expr: &str) -> String {
         .fold(expr.to_owned(), |expr, (variable, value)| expr.replace(variable, value))
 }
 
-/// All variants of all exercises, each name once.
-pub(super) fn all_variants() -> Vec<&'static Variant> {
-    let mut variants: Vec<&Variant> = Vec::new();
-    for variant in EXERCISES.iter().flat_map(|exercise| exercise.variants) {
-        if variants.iter().all(|seen| seen.name != variant.name) {
-            variants.push(variant);
-        }
-    }
-    variants
-}
-
 impl Dashboard {
     /// What fills the open places of its queries.
     pub fn scope(&self) -> Scope {
-        let chosen = r#"job=~"$job", instance=~"$instance", variant=~"$variant""#;
-        let selector = match self.matchers.as_str() {
-            "" => chosen.to_owned(),
-            further => format!("{chosen}, {further}"),
+        let selector = match self.exercise {
+            // A server that runs this exercise, or one that is not told which it runs.
+            Some(exercise) => format!(r#"{CHOSEN}, exercise=~"|{}""#, exercise.id),
+            None => CHOSEN.to_owned(),
         };
         Scope::new(selector, "$__rate_interval")
     }
@@ -81,7 +71,7 @@ impl Dashboard {
         panels.flat_map(|panel| panel.queries.iter().map(move |query| (panel, query)))
     }
 
-    /// Grafana's JSON, pretty printed, keys sorted.
+    /// Grafana's JSON. Whatever it leaves out has Grafana's default, which Grafana fills in when it loads a dashboard.
     pub fn json(&self) -> String {
         let dashboard = json!({
             "uid": self.uid,
@@ -93,22 +83,18 @@ impl Dashboard {
             // A crosshair on all panels at once: what happened here when that happened there?
             "graphTooltip": 1,
             "time": { "from": "now-5m", "to": "now" },
-            "timezone": "browser",
             "refresh": "5s",
             "links": self.links(),
             "annotations": { "list": self.annotations() },
             "templating": { "list": self.variables() },
             "panels": self.panels(),
         });
-        let mut text =
-            serde_json::to_string_pretty(&sorted(dashboard)).expect("a value can be written as JSON");
-        text.push('\n');
-        text
+        layout(&dashboard, 0) + "\n"
     }
 
     fn panels(&self) -> Vec<Value> {
         let scope = self.scope();
-        let colors = colors(&self.variants);
+        let colors = self.colors();
         let mut placed = Vec::new();
         let mut y = 0;
         for section in &self.sections {
@@ -138,6 +124,32 @@ impl Dashboard {
         placed
     }
 
+    /// Red for what shipped, green for what holds, other colours for what tempts. All lines of a variant have its colour,
+    /// whatever else their names say.
+    ///
+    /// On the dashboard of an exercise, each of its tempting variants has a colour of its own. Of all exercises there are too
+    /// many to be named: elsewhere the first letter of a name decides, and two of them may look the same.
+    fn colors(&self) -> Vec<Value> {
+        let tempting: Vec<&str> = match self.exercise {
+            Some(Exercise { variants, .. }) => {
+                let tempting = variants.iter().filter(|variant| variant.kind == Kind::Tempting);
+                tempting.map(|variant| variant.name).collect()
+            }
+            None => vec!["[a-c][^ ]*", "[d-k][^ ]*", "[l-o][^ ]*", "[pq][^ ]*", "[rs][^ ]*", "[t-z][^ ]*"],
+        };
+        let colors = ["orange", "yellow", "purple", "blue", "#6ED0E0", "#FF9DC8"];
+        // The last override that matches counts.
+        let variants = tempting.into_iter().zip(colors).chain([("buggy", "red"), ("fixed", "green")]);
+        let overrides = variants.map(|(name, color)| {
+            json!({
+                // Up to its end: a name may begin with the whole of another one.
+                "matcher": named(&format!("/^{name}( |$)/")),
+                "properties": [{ "id": "color", "value": { "mode": "fixed", "fixedColor": color } }],
+            })
+        });
+        overrides.collect()
+    }
+
     fn links(&self) -> Vec<Value> {
         vec![json!({
             "title": "Stampede",
@@ -164,18 +176,15 @@ impl Dashboard {
                 "textFormat": text,
                 "tagKeys": tags,
                 "step": "1s",
-                "useValueForTime": false,
             })
         };
-        let runs = Scope::new(
-            [r#"job=~"$job", instance=~"$instance", variant=~"$variant""#, self.runs.as_str()]
-                .into_iter()
-                .filter(|part| !part.is_empty())
-                .collect::<Vec<_>>()
-                .join(", "),
-            "",
-        );
-        let alert = self.alert.map_or(URGENT.to_owned(), |name| format!(r#"alertname="{name}""#));
+        let runs = match self.exercise {
+            Some(exercise) => format!(r#"{CHOSEN}, exercise="{}""#, exercise.id),
+            None => CHOSEN.to_owned(),
+        };
+        let alert = self
+            .exercise
+            .map_or(URGENT.to_owned(), |exercise| format!(r#"alertname="{}""#, exercise.alert.name));
         let mut alerts = annotation(
             "Alerts",
             "red",
@@ -184,12 +193,12 @@ impl Dashboard {
             "{{severity}}, variant {{variant}}",
             "severity,variant",
         );
-        alerts["enable"] = self.alert.is_some().into();
+        alerts["enable"] = self.exercise.is_some().into();
         vec![
             annotation(
                 "Runs",
                 "blue",
-                runs.fill("max by (exercise, variant, run_id) (stampede_run_info{$scope})"),
+                format!("max by (exercise, variant, run_id) (stampede_run_info{{{runs}}})"),
                 "{{exercise}}: {{variant}}",
                 "run {{run_id}}",
                 "exercise,variant",
@@ -199,16 +208,14 @@ impl Dashboard {
     }
 
     fn variables(&self) -> Vec<Value> {
-        let all = json!({ "selected": true, "text": ["All"], "value": ["$__all"] });
+        let all = json!({ "text": ["All"], "value": ["$__all"] });
         let query = |name: &str, label: &str, selector: &str, all_value: &str| {
-            let definition = format!("label_values({selector}, {name})");
             json!({
                 "name": name,
                 "label": label,
                 "type": "query",
                 "datasource": datasource(),
-                "definition": definition,
-                "query": definition,
+                "query": format!("label_values({selector}, {name})"),
                 "includeAll": true,
                 "allValue": all_value,
                 "multi": true,
@@ -226,7 +233,6 @@ impl Dashboard {
                 "type": "datasource",
                 "query": "prometheus",
                 "current": { "text": "default", "value": "default" },
-                "refresh": 1,
             }),
             query("job", "Job", &format!("{{{from}}}"), ".+"),
             query("instance", "Instance", &format!(r#"{{{from}, job=~"$job"}}"#), ".+"),
@@ -234,25 +240,6 @@ impl Dashboard {
             query("variant", "Variant", &format!(r#"{{{from}, job=~"$job", instance=~"$instance"}}"#), ".*"),
         ]
     }
-}
-
-/// Fixed colours of variants: red for what shipped, green for what holds. All lines of a variant have its colour, whatever
-/// else their names say, for a colour that elsewhere is another variant's misleads.
-fn colors(variants: &[&Variant]) -> Vec<Value> {
-    let mut tempting = ["orange", "yellow", "purple", "blue", "#6ED0E0", "#FF9DC8"].into_iter().cycle();
-    let colors = variants.iter().map(|variant| {
-        let color = match variant.kind {
-            Kind::Buggy => "red",
-            Kind::Fixed => "green",
-            Kind::Tempting => tempting.next().expect("a cycle has no end"),
-        };
-        json!({
-            // Up to its end: a name may begin with the whole of another one.
-            "matcher": named(&format!("/^{}( |$)/", variant.name)),
-            "properties": [{ "id": "color", "value": { "mode": "fixed", "fixedColor": color } }],
-        })
-    });
-    colors.collect()
 }
 
 /// An id that stays the same when panels come and go before it: links to a panel carry it.
@@ -265,15 +252,24 @@ fn id(names: &[&str]) -> u32 {
     hash >> 1
 }
 
-/// The value with its keys sorted, whether or not a build keeps the order in which they were inserted.
-fn sorted(value: Value) -> Value {
-    match value {
+/// JSON with sorted keys, where an object or a list that fits into a line takes one.
+fn layout(value: &Value, indent: usize) -> String {
+    let inner = indent + 2;
+    let (open, close, parts): (_, _, Vec<String>) = match value {
+        Value::Array(values) => ('[', ']', values.iter().map(|value| layout(value, inner)).collect()),
         Value::Object(map) => {
-            let mut entries: Vec<(String, Value)> = map.into_iter().collect();
-            entries.sort_by(|a, b| a.0.cmp(&b.0));
-            Value::Object(entries.into_iter().map(|(key, value)| (key, sorted(value))).collect())
+            // Another crate of a build may have made serde_json keep the order in which keys were inserted.
+            let map: BTreeMap<_, _> = map.iter().collect();
+            let entries =
+                map.into_iter().map(|(key, value)| format!("{}: {}", json!(key), layout(value, inner)));
+            ('{', '}', entries.collect())
         }
-        Value::Array(values) => values.into_iter().map(sorted).collect(),
-        other => other,
+        scalar => return scalar.to_string(),
+    };
+    let line = parts.join(", ");
+    if indent + line.len() <= LINE_WIDTH && !line.contains('\n') {
+        return format!("{open}{line}{close}");
     }
+    let lines = parts.join(&format!(",\n{:inner$}", ""));
+    format!("{open}\n{:inner$}{lines}\n{:indent$}{close}", "", "")
 }

@@ -18,11 +18,7 @@ pub fn dashboard(exercise: &'static Exercise, docs: &Docs) -> Dashboard {
         description: (*symptom).into(),
         // Servers and the load generator alike.
         chosen_from: "http_server_active_requests|stampede_loadgen_requests_intended_total",
-        // A server that runs this exercise, or one that is not told which it runs.
-        matchers: format!(r#"exercise=~"|{id}""#),
-        runs: format!(r#"exercise="{id}""#),
-        alert: Some(exercise.alert.name),
-        variants: exercise.variants.iter().collect(),
+        exercise: Some(exercise),
         sections: vec![
             Section { title: "What to look for".into(), panels: vec![guide(exercise, docs)] },
             Section { title: "Verdict".into(), panels: verdict(exercise) },

@@ -1,6 +1,6 @@
 //! The load as its clients see it, and whether the generator itself can be trusted.
 
-use super::dashboard::{Dashboard, Section, all_variants};
+use super::dashboard::{Dashboard, Section};
 use super::panel::Panel;
 use crate::objectives::GENERATOR_LAG_SECONDS;
 use crate::promql::{quantile, rate};
@@ -18,10 +18,7 @@ pub fn dashboard() -> Dashboard {
         description: "What clients see, from the moment when they wanted to start, and whether the generator kept to its schedule."
             .into(),
         chosen_from: "stampede_loadgen_requests_intended_total",
-        matchers: String::new(),
-        runs: String::new(),
-        alert: None,
-        variants: all_variants(),
+        exercise: None,
         sections: vec![
             Section { title: "Can it be trusted?".into(), panels: trust() },
             Section { title: "What clients see".into(), panels: clients() },

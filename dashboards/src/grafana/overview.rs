@@ -1,6 +1,6 @@
 //! How users are served: rate, errors, duration.
 
-use super::dashboard::{Dashboard, Section, all_variants};
+use super::dashboard::{Dashboard, Section};
 use super::panel::Panel;
 use crate::objectives::{CHECKOUT_AVAILABILITY, CHECKOUT_LATENCY, REQUEST_P99_SECONDS, budget};
 use crate::prometheus::checkout;
@@ -20,10 +20,7 @@ pub fn dashboard() -> Dashboard {
         description: "How the servers treat their users: requests, errors, durations. Start here, then go to the dashboard of the exercise."
             .into(),
         chosen_from: "http_server_active_requests",
-        matchers: String::new(),
-        runs: String::new(),
-        alert: None,
-        variants: all_variants(),
+        exercise: None,
         sections: vec![
             Section {
                 title: "At a glance".into(),

@@ -14,7 +14,7 @@ pub(super) struct Position {
     pub y: u32,
 }
 
-/// Whatever the reader of the dashboard chose.
+/// The Prometheus that the reader of the dashboard chose.
 pub(super) fn datasource() -> Value {
     json!({ "type": "prometheus", "uid": "${datasource}" })
 }
@@ -159,6 +159,7 @@ impl Panel {
         if !matches!(self.kind, Kind::Text(_)) {
             let targets =
                 self.queries.iter().zip('A'..).map(|(query, letter)| query.json(letter, &self.kind, scope));
+            // Its queries ask the same one.
             panel["datasource"] = datasource();
             panel["targets"] = targets.collect();
             panel["fieldConfig"] = json!({
@@ -167,7 +168,7 @@ impl Panel {
             });
             if let Kind::Matrix { rows, columns } = self.kind {
                 panel["transformations"] = json!([
-                    { "id": "reduce", "options": { "reducers": ["lastNotNull"], "mode": "seriesToRows", "labelsToFields": true } },
+                    { "id": "reduce", "options": { "reducers": ["lastNotNull"], "labelsToFields": true } },
                     { "id": "groupingToMatrix", "options": { "rowField": rows, "columnField": columns, "valueField": "Last *" } },
                 ]);
             }
@@ -180,7 +181,7 @@ impl Panel {
             Kind::TimeSeries => colors.iter().cloned().chain(self.styles()).collect(),
             // The names of the rows are no values to be coloured.
             Kind::Matrix { rows, columns } => json!([{
-                "matcher": { "id": "byNames", "options": { "mode": "include", "names": [format!("{rows}\\{columns}")] } },
+                "matcher": { "id": "byNames", "options": { "names": [format!("{rows}\\{columns}")] } },
                 "properties": [{ "id": "custom.cellOptions", "value": { "type": "auto" } }],
             }]),
             _ => json!([]),
@@ -199,31 +200,29 @@ impl Panel {
         })
     }
 
-    fn defaults(&self) -> Value {
+    /// Where the colour changes: at the objective.
+    fn thresholds(&self) -> Option<Value> {
         let step = |value: Option<f64>, color: &str| json!({ "value": value, "color": color });
         let mut steps = match self.floor {
             Some(floor) => vec![step(None, "red"), step(Some(floor), "green")],
             None => vec![step(None, "green")],
         };
         steps.extend(self.limit.map(|limit| step(Some(just_above(limit)), "red")));
-        let mut defaults = json!({
-            "unit": self.unit,
-            "thresholds": { "mode": "absolute", "steps": steps },
-        });
+        (steps.len() > 1).then(|| json!({ "mode": "absolute", "steps": steps }))
+    }
+
+    fn defaults(&self) -> Value {
+        let mut defaults = json!({ "unit": self.unit });
+        let thresholds = self.thresholds();
         match self.kind {
             Kind::TimeSeries => {
                 defaults["min"] = 0.into();
                 defaults["color"] = json!({ "mode": "palette-classic-by-name" });
-                defaults["custom"] = json!({
-                    "drawStyle": "line",
-                    "lineWidth": 2,
-                    "fillOpacity": 5,
-                    "showPoints": "auto",
-                    // A round lasts seconds: a point that stands alone is still a measurement.
-                    "pointSize": 4,
-                    "spanNulls": false,
-                    "thresholdsStyle": { "mode": if self.limit.is_some() { "dashed" } else { "off" } },
-                });
+                // A round lasts seconds: a point that stands alone is still a measurement.
+                defaults["custom"] = json!({ "lineWidth": 2, "fillOpacity": 5, "pointSize": 4 });
+                if thresholds.is_some() {
+                    defaults["custom"]["thresholdsStyle"] = json!({ "mode": "dashed" });
+                }
                 if self.unit == "percentunit" {
                     // Where all is well there is nothing but zeros, which Grafana draws on a scale up to 10000 %.
                     defaults["custom"]["axisSoftMax"] = 0.05.into();
@@ -231,35 +230,34 @@ impl Panel {
             }
             Kind::Worst | Kind::Last => {
                 defaults["noValue"] = "no data".into();
-                // What has no objective is neither good nor bad.
-                let judged = self.limit.is_some() || self.floor.is_some();
-                defaults["color"] = if judged {
-                    json!({ "mode": "thresholds" })
-                } else {
-                    json!({ "mode": "fixed", "fixedColor": "blue" })
-                };
+                if thresholds.is_none() {
+                    // What has no objective is neither good nor bad.
+                    defaults["color"] = json!({ "mode": "fixed", "fixedColor": "blue" });
+                }
                 // Without a value there is nothing that is well: a quotient of no requests must not be green.
                 defaults["mappings"] = json!([{
                     "type": "special",
-                    "options": { "match": "null+nan", "result": { "text": "no data", "color": "text", "index": 0 } },
+                    "options": { "match": "null+nan", "result": { "text": "no data", "color": "text" } },
                 }]);
             }
             Kind::Matrix { .. } => {
-                defaults["color"] = json!({ "mode": "thresholds" });
                 defaults["custom"] = json!({
                     "align": "center",
-                    "inspect": false,
+                    // A gauge has a mode of that name as well. By `applyToRow`, Grafana's schema tells the two apart.
                     "cellOptions": { "type": "color-background", "mode": "basic", "applyToRow": false },
                 });
                 defaults["mappings"] = json!([{
                     "type": "value",
                     "options": {
-                        "0": { "text": "broken", "color": "red", "index": 0 },
-                        "1": { "text": "holds", "color": "green", "index": 1 },
+                        "0": { "text": "broken", "color": "red" },
+                        "1": { "text": "holds", "color": "green" },
                     },
                 }]);
             }
             Kind::Heatmap | Kind::Text(_) => {}
+        }
+        if let Some(thresholds) = thresholds {
+            defaults["thresholds"] = thresholds;
         }
         defaults
     }
@@ -273,9 +271,9 @@ fn just_above(limit: f64) -> f64 {
 /// Beside a wide plot there is room for figures. Below a narrow one a table would hide most variants.
 fn legend(width: u32) -> Value {
     if width > COLUMNS / 2 {
-        json!({ "displayMode": "table", "placement": "right", "showLegend": true, "calcs": ["max", "lastNotNull"] })
+        json!({ "showLegend": true, "displayMode": "table", "placement": "right", "calcs": ["max", "lastNotNull"] })
     } else {
-        json!({ "displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": [] })
+        json!({ "showLegend": true })
     }
 }
 
@@ -299,44 +297,33 @@ impl Kind {
             Kind::Worst | Kind::Last => json!({
                 "graphMode": "none",
                 "colorMode": "background",
-                "justifyMode": "auto",
                 "textMode": "value_and_name",
-                "wideLayout": true,
-                "showPercentChange": false,
-                "percentChangeColorMode": "standard",
                 "orientation": "auto",
-                "reduceOptions": { "calcs": [if *self == Kind::Worst { "max" } else { "lastNotNull" }], "fields": "", "values": false },
+                "reduceOptions": { "calcs": [if *self == Kind::Worst { "max" } else { "lastNotNull" }] },
             }),
             Kind::Heatmap => json!({
-                "calculate": false,
                 "cellGap": 0,
-                "color": { "mode": "scheme", "scheme": "Oranges", "fill": "dark-orange", "scale": "exponential", "exponent": 0.5, "steps": 64, "reverse": false },
-                "exemplars": { "color": "rgba(255,0,255,0.7)" },
-                "filterValues": { "le": 1e-9 },
-                "legend": { "show": true },
-                "rowsFrame": { "layout": "auto" },
                 "showValue": "never",
-                "tooltip": { "mode": "single", "yHistogram": false },
-                "yAxis": { "axisPlacement": "left", "unit": "s" },
+                "tooltip": { "mode": "single" },
+                "yAxis": { "unit": "s" },
             }),
-            Kind::Matrix { .. } => json!({ "cellHeight": "sm", "frameIndex": 0, "showHeader": true }),
-            Kind::Text(markdown) => json!({ "mode": "markdown", "content": markdown }),
+            Kind::Matrix { .. } => json!({}),
+            Kind::Text(markdown) => json!({ "content": markdown }),
         }
     }
 }
 
 impl Query {
     fn json(&self, letter: char, kind: &Kind, scope: &Scope) -> Value {
-        json!({
+        let mut query = json!({
             "refId": letter.to_string(),
-            "datasource": datasource(),
-            "editorMode": "code",
             "expr": scope.fill(&self.promql),
             "legendFormat": self.legend,
-            "format": if *kind == Kind::Heatmap { "heatmap" } else { "time_series" },
-            "range": true,
-            "instant": false,
-        })
+        });
+        if *kind == Kind::Heatmap {
+            query["format"] = "heatmap".into();
+        }
+        query
     }
 }
 
@@ -344,5 +331,5 @@ impl Query {
 ///
 /// Grafana's `byRegexp` does no more, but its options are a string, and the schema of a dashboard wants an object.
 pub(super) fn named(pattern: &str) -> Value {
-    json!({ "id": "byRegexpOrNames", "options": { "pattern": pattern, "names": [] } })
+    json!({ "id": "byRegexpOrNames", "options": { "pattern": pattern } })
 }

@@ -1,6 +1,6 @@
 //! What the servers run out of: utilisation, saturation, errors of each resource.
 
-use super::dashboard::{Dashboard, Section, all_variants};
+use super::dashboard::{Dashboard, Section};
 use super::panel::Panel;
 use crate::objectives::{POOL_WAIT_SECONDS, RUNTIME_LAG_SECONDS};
 use crate::promql::{quantile, rate};
@@ -16,10 +16,7 @@ pub fn dashboard() -> Dashboard {
                       waits, what fails."
             .into(),
         chosen_from: "http_server_active_requests",
-        matchers: String::new(),
-        runs: String::new(),
-        alert: None,
-        variants: all_variants(),
+        exercise: None,
         sections: vec![
             Section {
                 title: "Processor and runtime".into(),

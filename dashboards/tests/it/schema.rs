@@ -15,16 +15,53 @@ fn folder() -> Option<PathBuf> {
     folder.is_dir().then_some(folder)
 }
 
-/// The schema in a file, or one definition of it.
-fn schema(file: &str, definition: Option<&str>) -> Option<jsonschema::Validator> {
+/// The schema in a file.
+fn read(file: &str) -> Option<Value> {
     let path = folder()?.join(format!("{file}.jsonschema.json"));
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let mut schema: Value = serde_json::from_str(&text).expect("JSON");
-    if let Some(definition) = definition {
-        assert!(schema["definitions"][definition].is_object(), "{} defines no {definition}", path.display());
-        schema["$ref"] = json!(format!("#/definitions/{definition}"));
+    Some(serde_json::from_str(&text).expect("JSON"))
+}
+
+fn schema(file: &str) -> Option<jsonschema::Validator> {
+    Some(jsonschema::draft7::new(&read(file)?).expect("a schema"))
+}
+
+/// The value as Grafana completes it: what that definition, or one that it refers to, requires has its default where it is
+/// left out. A default that is written out is an error.
+fn completed(schema: &Value, definition: &Value, value: &Value, what: &str) -> Value {
+    if let Some(other) = referred(schema, definition) {
+        return completed(schema, other, value, what);
     }
-    Some(jsonschema::draft7::new(&schema).expect("a schema"))
+    let mut complete = value.clone();
+    for (name, property) in definition["properties"].as_object().into_iter().flatten() {
+        let default = &property["default"];
+        match value.get(name) {
+            None if !default.is_null() && list(&definition["required"]).contains(&json!(name)) => {
+                complete[name] = default.clone();
+            }
+            Some(written) if written == default => panic!("{what}: {name} is {default} by default"),
+            Some(written) if written.is_object() => {
+                complete[name] = completed(schema, property, written, what);
+            }
+            _ => {}
+        }
+    }
+    complete
+}
+
+/// The definition that one refers to.
+fn referred<'a>(schema: &'a Value, definition: &Value) -> Option<&'a Value> {
+    let name = definition["$ref"].as_str()?.strip_prefix("#/definitions/")?;
+    Some(&schema["definitions"][name])
+}
+
+/// Whether a panel's value, once completed, satisfies a definition in the schema of its kind.
+fn assert_satisfies(kind: &str, definition: &str, value: &Value, what: &str) {
+    let mut schema = read(kind).expect("the folder is there");
+    assert!(schema["definitions"][definition].is_object(), "{kind} defines no {definition}");
+    let complete = completed(&schema, &schema["definitions"][definition], value, what);
+    schema["$ref"] = json!(format!("#/definitions/{definition}"));
+    assert_valid(&jsonschema::draft7::new(&schema).expect("a schema"), &complete, what);
 }
 
 fn assert_valid(schema: &jsonschema::Validator, value: &Value, what: &str) {
@@ -37,7 +74,7 @@ const NOT_THERE: &str = "Grafana's schemas do not stand beside the project";
 
 #[test]
 fn every_dashboard_satisfies_grafanas_schema() {
-    let Some(schema) = schema("dashboard", None) else {
+    let Some(schema) = schema("dashboard") else {
         return skipped("every_dashboard_satisfies_grafanas_schema", NOT_THERE);
     };
     for (name, dashboard) in dashboards() {
@@ -57,14 +94,10 @@ fn every_panels_options_satisfy_the_schema_of_its_kind() {
         for panel in panels(&dashboard) {
             let kind = panel["type"].as_str().expect("a kind");
             let what = format!("{name}, {}", panel["title"]);
-            assert_valid(
-                &schema(kind, Some("Options")).expect("the folder is there"),
-                &panel["options"],
-                &what,
-            );
+            assert_satisfies(kind, "Options", &panel["options"], &what);
             let custom = &panel["fieldConfig"]["defaults"]["custom"];
             if custom.is_object() {
-                assert_valid(&schema(kind, Some("FieldConfig")).expect("the folder is there"), custom, &what);
+                assert_satisfies(kind, "FieldConfig", custom, &what);
             }
         }
     }
@@ -72,7 +105,7 @@ fn every_panels_options_satisfy_the_schema_of_its_kind() {
 
 #[test]
 fn every_query_satisfies_the_schema_of_prometheus_queries() {
-    let Some(schema) = schema("prometheus", None) else {
+    let Some(schema) = schema("prometheus") else {
         return skipped("every_query_satisfies_the_schema_of_prometheus_queries", NOT_THERE);
     };
     for (name, dashboard) in dashboards() {
