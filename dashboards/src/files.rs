@@ -70,7 +70,7 @@ impl Files {
     fn contents(&self, root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
         let mut contents = self.whole.clone();
         for (path, parts) in &self.parts {
-            // A page that is not there cannot be written, and is reported as missing.
+            // Files for somewhere else, without the pages.
             let Some(mut page) = read(&root.join(path))? else { continue };
             for (name, content) in parts {
                 page = with_part(&page, name, content).with_context(|| path.display().to_string())?;
@@ -83,9 +83,6 @@ impl Files {
     /// What in the project at `root` is not as it would be generated now.
     pub fn differences(&self, root: &Path) -> anyhow::Result<Vec<Difference>> {
         let mut differences = Vec::new();
-        for path in self.parts.keys().filter(|path| !root.join(path).exists()) {
-            differences.push(Difference::Missing(path.clone()));
-        }
         for (path, content) in &self.contents(root)? {
             match read(&root.join(path))? {
                 None => differences.push(Difference::Missing(path.clone())),

@@ -52,10 +52,21 @@ fn check(folder: &Path) -> (Option<i32>, String) {
 fn the_check_names_what_is_stale_missing_or_stray() {
     let folder = tempfile::tempdir().unwrap();
     let files = dashboards::generate();
+    let at = |path: &str| folder.path().join(path);
+    // Of a page, the parts between the comments are generated, and the rest is not.
+    fs::create_dir_all(at("docs")).unwrap();
+    let page = "By hand.\n<!-- generated: exercises -->\nold\n<!-- end -->\nBy hand.\n";
+    fs::write(at("docs/README.md"), page).unwrap();
     files.write(folder.path()).unwrap();
     assert_eq!(check(folder.path()).0, Some(0));
+    let written = fs::read_to_string(at("docs/README.md")).unwrap();
+    assert!(
+        written.starts_with("By hand.\n<!-- ") && written.ends_with("<!-- end -->\nBy hand.\n"),
+        "{written}"
+    );
+    assert!(written.contains(EXERCISES[0].symptom) && !written.contains("old\n"), "{written}");
 
-    let at = |path: &str| folder.path().join(path);
+    fs::write(at("docs/README.md"), written.replace(EXERCISES[0].symptom, "Something else.")).unwrap();
     fs::write(at("dashboards/grafana/stampede-load.json"), "{}").unwrap();
     fs::remove_file(at("docs/metrics.md")).unwrap();
     fs::write(at("dashboards/prometheus/rules/old.yml"), "groups: []").unwrap();
@@ -65,6 +76,7 @@ fn the_check_names_what_is_stale_missing_or_stray() {
 
     let expected = [
         Difference::Stale(PathBuf::from("dashboards/grafana/stampede-load.json")),
+        Difference::Stale(PathBuf::from("docs/README.md")),
         Difference::Missing(PathBuf::from("docs/metrics.md")),
         Difference::Stray(PathBuf::from("dashboards/prometheus/rules/old.yml")),
     ];
@@ -74,6 +86,19 @@ fn the_check_names_what_is_stale_missing_or_stray() {
     for difference in &expected {
         assert!(complaint.contains(&difference.to_string()), "{complaint}");
     }
+}
+
+#[test]
+fn a_page_without_the_comments_is_an_error_that_names_both() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("docs")).unwrap();
+    fs::write(folder.path().join("docs/README.md"), "# Documentation\n").unwrap();
+    let (code, complaint) = check(folder.path());
+    assert_eq!(code, Some(1));
+    assert!(
+        complaint.contains("docs/README.md") && complaint.contains("<!-- generated: exercises -->"),
+        "{complaint}"
+    );
 }
 
 #[test]
