@@ -94,7 +94,7 @@ impl Bench {
 
 /// Requests a second at which also an unoptimised server answers some before its clients give up.
 fn gentle_rate(id: &str) -> Option<f64> {
-    (id == "slow-analytics").then_some(8.0)
+    matches!(id, "slow-order-list" | "slow-analytics").then_some(8.0)
 }
 
 /// A run that Prometheus has seen, in seconds of the wall clock.

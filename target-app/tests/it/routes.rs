@@ -177,6 +177,7 @@ async fn bad_input_gets_problem_details_that_name_the_thing() {
         get(&format!("/products/{nobody}"), 404, "product"),
         get("/products/one", 404, "UUID"),
         get(&format!("/orders/{nobody}"), 404, "user"),
+        get(&format!("/orders/{user}?after={nobody}"), 404, "order"),
         get(&format!("/reports/orders/{nobody}"), 404, "user"),
         get("/products/%ff", 404, "UTF-8"),
         get("/products?page=1&page=2", 400, "page"),
@@ -388,6 +389,8 @@ async fn the_openapi_document_says_which_requests_each_route_refuses() {
         ("GET /admin/inventory/low", server.get("/admin/inventory/low?threshold=x")),
         ("GET /admin/inventory/low", server.get("/admin/inventory/low?threshold=-1")),
         ("GET /orders/{userId}", server.get("/orders/one")),
+        ("GET /orders/{userId}", server.get(&format!("/orders/{user}?after=one"))),
+        ("GET /orders/{userId}", server.get(&format!("/orders/{user}?limit=0"))),
         ("GET /products", server.get("/products?page=x")),
         ("GET /products", server.get("/products?page=0")),
         ("GET /products/{id}", server.get("/products/one")),
@@ -552,11 +555,12 @@ async fn a_body_is_what_its_schema_says_and_a_tenant_too() {
 async fn the_openapi_document_gives_the_limits_that_hold() {
     let server = server().await;
     let restaurant = server.restaurants().await[0].clone();
+    let user = server.heavy_user().await;
     let document = server.json("/openapi.json").await;
 
     let mut bounds = Vec::new();
     for (route, operation) in operations(&document) {
-        let path = route.trim_start_matches("GET ").replace("{id}", &restaurant);
+        let path = route.trim_start_matches("GET ").replace("{id}", &restaurant).replace("{userId}", &user);
         let parameters = operation["parameters"].as_array().into_iter().flatten();
         for parameter in parameters.filter(|parameter| parameter["in"] == "query") {
             for (bound, beyond) in [("minimum", -1), ("maximum", 1)] {
@@ -575,8 +579,8 @@ async fn the_openapi_document_gives_the_limits_that_hold() {
             }
         }
     }
-    // The least and the most of a page's number and size, twice, and the least threshold.
-    assert_eq!(bounds.len(), 9, "{bounds:#?}");
+    // The least and the most of a page's number and size, twice, of a list's length, and the least threshold.
+    assert_eq!(bounds.len(), 11, "{bounds:#?}");
 
     let bound = |schema: &str, field: &str, bound: &str| {
         let found = document["components"]["schemas"][schema]["properties"][field][bound].as_f64();
