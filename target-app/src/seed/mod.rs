@@ -10,6 +10,10 @@ use crate::source;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 
+/// What makes the rows, in this order: what all have in common, then one file a subject.
+const ROWS: [&str; 3] =
+    [include_str!("common.sql"), include_str!("shop.sql"), include_str!("restaurants.sql")];
+
 /// How much data a database starts with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Scale {
@@ -75,7 +79,7 @@ fn key(scale: Scale, seed: u64) -> String {
 /// holds the scales' numbers and how the rest is put together. A comment that changes here costs one preparation.
 fn makers() -> impl Iterator<Item = &'static u8> {
     let schema = MIGRATIONS.iter().flat_map(|migration| migration.checksum.iter());
-    schema.chain(include_bytes!("seed.sql")).chain(include_bytes!("seed.rs"))
+    schema.chain(ROWS.iter().flat_map(|rows| rows.as_bytes())).chain(include_bytes!("mod.rs"))
 }
 
 /// Creates the schema in an empty database and fills it.
@@ -97,7 +101,9 @@ async fn fill(connection: &mut PgConnection, scale: Scale, seed: u64) -> anyhow:
             .execute(&mut *transaction)
             .await?;
     }
-    sqlx::raw_sql(include_str!("seed.sql")).execute(&mut *transaction).await?;
+    for rows in ROWS {
+        sqlx::raw_sql(rows).execute(&mut *transaction).await?;
+    }
     transaction.commit().await?;
     Ok(())
 }
@@ -110,7 +116,12 @@ mod tests {
     fn whatever_makes_the_data_is_in_its_key() {
         let makers: Vec<u8> = makers().copied().collect();
         let contains = |part: &[u8]| makers.windows(part.len()).any(|window| window == part);
-        for part in ["INSERT INTO users", "Scale::Large => (500_000, 500_000)", "async fn fill("] {
+        for part in [
+            "INSERT INTO users",
+            "INSERT INTO restaurants",
+            "Scale::Large => (500_000, 500_000)",
+            "async fn fill(",
+        ] {
             assert!(contains(part.as_bytes()), "{part}");
         }
         for migration in MIGRATIONS.iter() {
