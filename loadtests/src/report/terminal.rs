@@ -4,7 +4,7 @@ use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, Conte
 
 use super::facts::Outcome;
 use super::format::{self, ABSENT};
-use crate::results::{ExerciseResult, Results, VariantResult};
+use crate::results::{CheckResult, ExerciseResult, Results, VariantResult};
 
 /// From this width on, all columns have room.
 const WIDE: u16 = 130;
@@ -128,19 +128,23 @@ fn ending(results: &Results, manner: &str, pen: Pen, width: u16) -> String {
     text
 }
 
-/// What was expected of a variant, and what was seen.
+/// What was expected of a variant, and what was seen: the checks that had to fail and held, and those that failed.
 fn details(exercise: &ExerciseResult, variant: &VariantResult, width: usize) -> String {
     let heading = format!("{} {} was {}:", exercise.id, variant.name, variant.verdict_words());
     let mut text = wrap(&heading, width, "", "  ") + "\n";
     if variant.failed_checks().next().is_none() {
         text.push_str("  every check held\n");
     }
-    for check in variant.failed_checks() {
+    let mut add = |mark: &str, check: &CheckResult| {
         let (name, kind) = (&check.name, &check.kind);
         let line = format!("{name} ({kind}): expected {}; saw {}", check.expected, check.seen());
-        text.push_str(&wrap(&line, width, "  ✘ ", "    "));
+        text.push_str(&wrap(&line, width, &format!("  {mark} "), "    "));
         text.push('\n');
+    };
+    for name in variant.unpredicted() {
+        variant.checks.iter().filter(|check| check.name == name).for_each(|check| add("✔", check));
     }
+    variant.failed_checks().for_each(|check| add("✘", check));
     if let Some(likeness) = variant.likeness(exercise) {
         text.push_str(&wrap(&likeness, width, "  → ", "    "));
         text.push('\n');

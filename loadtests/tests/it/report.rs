@@ -803,6 +803,22 @@ fn brief_gives_details_of_surprises_alone_and_ends_with_the_totals() {
 }
 
 #[test]
+fn a_check_that_had_to_fail_and_held_is_among_the_details() {
+    let mut results = good_run();
+    let buggy = &mut results.exercises[1].variants[0];
+    buggy.must_fail = vec!["health-p99".into()];
+    buggy.checks[0].held = true;
+    buggy.checks[0].observed = "p99 of 97 ms".into();
+    buggy.checks.push(check("short-reports", "objective", false, "each within 15 ms", "37 ms"));
+    for text in [report::brief(&results, false, 120), report::terminal(&results, false, 120)] {
+        let details = "frozen-health buggy was exposed, but not by health-p99:\n  \
+                       ✔ health-p99 (objective): expected p99 of at most 100 ms; saw p99 of 97 ms\n  \
+                       ✘ short-reports (objective): expected each within 15 ms; saw 37 ms\n\n";
+        assert!(text.contains(details), "{text}");
+    }
+}
+
+#[test]
 fn brief_keeps_its_columns_when_it_is_coloured() {
     let results = long_run(32);
     let plain = report::brief(&results, false, 100);
