@@ -88,7 +88,7 @@ impl From<clap::Error> for Usage {
         // clap says what is wrong, then gives tips, the usage and a pointer to the help, each in its own paragraph.
         let message = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ").trim();
         let tips = text.lines().filter_map(|line| line.trim().strip_prefix("tip: "));
-        let hints: Vec<&str> = tips.chain(["--help tells what can be written"]).collect();
+        let hints: Vec<&str> = tips.chain(["see --help"]).collect();
         Usage { message: message.into(), hint: hints.join("; ") }
     }
 }
@@ -358,7 +358,7 @@ async fn measure(
     Manner { solution, url, only_contracts, corpus, is_tour, is_brief }: Manner,
     load: LoadOptions,
 ) -> anyhow::Result<ExitCode> {
-    bounded(&exercises, &load)?;
+    refuse_oversized(&exercises, &load)?;
     limits::enough_files()?;
     if url.is_none() {
         let own = exercises.iter().map(|(scenario, _)| scenario.spec().shape.replicas).max().unwrap_or(1);
@@ -366,7 +366,7 @@ async fn measure(
         limits::enough_threads(limits::threads_of_lab(servers, load.data.db_rtt))?;
     }
     if let Some(out) = &load.out {
-        only_for_results(out)?;
+        refuse_foreign_files(out)?;
     }
     if let (Some(url), Some(port)) = (&url, load.metrics_port)
         && matches!(url.host_str(), Some("127.0.0.1" | "localhost"))
@@ -416,7 +416,7 @@ async fn measure(
 
     // Before anything is measured: nobody wants to learn at the end that there is no room for the results.
     let is_new = !job.out.exists();
-    std::fs::create_dir_all(job.logs()).map_err(|error| unkept(&job.out, error))?;
+    std::fs::create_dir_all(job.logs()).map_err(|error| not_written(&job.out, error))?;
     let tidy = |job: &Job| {
         // Only what is empty, and was made here: a server's last words stay, and so does a directory that was there.
         if std::fs::remove_dir(job.logs()).is_ok() && is_new {
@@ -436,7 +436,7 @@ async fn measure(
     let opened = async {
         anyhow::Ok(match url {
             Some(url) => {
-                progress.note(&format!("looking at the server at {url}"));
+                progress.note(&format!("checking that {url} responds"));
                 let api = Api::new(vec![url], Vec::new())?;
                 api.probe().await?;
                 Bench::Foreign(Box::new(api))
@@ -477,10 +477,10 @@ async fn measure(
     // Each whatever becomes of the other: what was measured must reach somebody also when the disk is full, or nobody reads.
     let in_terminal = if is_brief { report::brief } else { report::terminal };
     let said = say(&in_terminal(&results, use_color(&std::io::stdout()), columns()));
-    let paths = report::write(&results, &source, &job.out).map_err(|error| unkept(&job.out, error))?;
+    let paths = report::write(&results, &source, &job.out).map_err(|error| not_written(&job.out, error))?;
     if load.out.is_none() {
         if let Err(error) = report::point_latest(&home, &job.out) {
-            progress.note(&format!("{error}; the report is in its place nevertheless"));
+            progress.note(&format!("{error}; the report itself was written"));
         }
         prune(&home.join("runs"));
     }
@@ -531,16 +531,17 @@ fn rates(results: &Results) -> String {
 }
 
 /// Refuses rounds that would not fit into memory.
-fn bounded(exercises: &Exercises, load: &LoadOptions) -> Result<(), Usage> {
+fn refuse_oversized(exercises: &Exercises, load: &LoadOptions) -> Result<(), Usage> {
     for (scenario, _) in exercises {
         if load.closed && scenario.spec().needs_schedule {
             return Err(Usage {
                 message: format!(
-                    "{} rests on its schedule, and --closed has none",
+                    "{} needs a fixed schedule, which --closed does not have",
                     scenario.spec().exercise.id
                 ),
-                hint: "name exercises without one, such as: compare oversold-stock slow-analytics --closed"
-                    .into(),
+                hint:
+                    "name exercises that need none, such as: compare oversold-stock slow-analytics --closed"
+                        .into(),
             });
         }
         let seconds = load.duration.unwrap_or(scenario.spec().shape.duration).as_secs_f64();
@@ -559,7 +560,7 @@ fn bounded(exercises: &Exercises, load: &LoadOptions) -> Result<(), Usage> {
 }
 
 /// Results that cannot be kept, with the remedy.
-fn unkept(dir: &Path, error: std::io::Error) -> anyhow::Error {
+fn not_written(dir: &Path, error: std::io::Error) -> anyhow::Error {
     let dir = dir.display();
     let hinted = if is_no_room(&error) {
         Hinted::new(format!("no space left on {dir} for the results"), MAKE_ROOM)
@@ -573,8 +574,8 @@ fn unkept(dir: &Path, error: std::io::Error) -> anyhow::Error {
 }
 
 /// Refuses a directory in which the results would replace, or lie among, what no run wrote.
-fn only_for_results(dir: &Path) -> anyhow::Result<()> {
-    match report::foreign(dir).map_err(|error| unkept(dir, error))? {
+fn refuse_foreign_files(dir: &Path) -> anyhow::Result<()> {
+    match report::foreign(dir).map_err(|error| not_written(dir, error))? {
         None => Ok(()),
         Some(path) => Err(Usage {
             message: format!("--out {} holds {}, which no run wrote", dir.display(), path.display()),
@@ -657,12 +658,12 @@ async fn open(data: &DataOptions, progress: &Progress) -> anyhow::Result<Lab> {
     Lab::open(setting, &|text| progress.note(text)).await
 }
 
-/// Makes the databases that are not there yet.
+/// Creates the databases that do not exist yet.
 async fn seed(names: &[DatabaseName], content: ContentOptions) -> anyhow::Result<ExitCode> {
     let options = Options::from_env();
     if options.database_url.is_none() {
         return Err(Usage {
-            message: "there is no server that could keep the databases".into(),
+            message: "no database server is configured".into(),
             hint: "name one with DATABASE_URL, such as postgres://user:password@host:5432/postgres".into(),
         }
         .into());
@@ -671,7 +672,7 @@ async fn seed(names: &[DatabaseName], content: ContentOptions) -> anyhow::Result
     let template = seed::template(content.scale, content.seed);
     let postgres = Postgres::obtain(&options, &template, &|text| progress.note(text)).await?;
     progress.bar.finish_and_clear();
-    let made = make(&postgres, names).await;
+    let made = create_databases(&postgres, names).await;
     // Also after a failure: it takes the mark of this run off the server.
     let stopped = postgres.stop().await;
     say(&made?)?;
@@ -679,13 +680,13 @@ async fn seed(names: &[DatabaseName], content: ContentOptions) -> anyhow::Result
     Ok(ExitCode::SUCCESS)
 }
 
-async fn make(postgres: &Postgres, names: &[DatabaseName]) -> Result<String, PostgresError> {
+async fn create_databases(postgres: &Postgres, names: &[DatabaseName]) -> Result<String, PostgresError> {
     let mut text = String::new();
     for name in names {
         let _ = if postgres.keep_database(name).await? {
-            writeln!(text, "made the database {}", name.as_str())
+            writeln!(text, "created database {}", name.as_str())
         } else {
-            writeln!(text, "the database {} is there already", name.as_str())
+            writeln!(text, "database {} already exists", name.as_str())
         };
     }
     Ok(text)
@@ -713,10 +714,10 @@ async fn serve(
     let variants = choice.resolve().map_err(Usage::from)?;
     limits::enough_files()?;
     limits::enough_threads(limits::threads_of_lab(replicas.into(), data.db_rtt))?;
-    apart(port, operator_port, replicas)?;
+    refuse_shared_ports(port, operator_port, replicas)?;
     for (first, option) in [(port, "--port"), (operator_port, "--operator-port")] {
         for number in (0..replicas).filter(|_| first != 0) {
-            free(first, number, option)?;
+            refuse_used_port(first, number, option)?;
         }
     }
     let cancel = Cancel::on_ctrl_c();
@@ -772,13 +773,13 @@ async fn serve_on(lab: &Lab, deployment: &Deployment<'_>, cancel: &Cancel) -> an
     match ended {
         None => Ok(()),
         Some(ended) => {
-            Err(Hinted::new(ended, "its last words, if it had any, are above; serve again").into())
+            Err(Hinted::new(ended, "its last log lines, if any, are above; start it again").into())
         }
     }
 }
 
 /// Refuses a port that two options name. Each takes one for each replica, unless it takes free ones.
-fn apart(port: u16, operator_port: u16, replicas: u16) -> Result<(), Usage> {
+fn refuse_shared_ports(port: u16, operator_port: u16, replicas: u16) -> Result<(), Usage> {
     if port == 0 || operator_port == 0 || port.abs_diff(operator_port) >= replicas {
         return Ok(());
     }
@@ -794,7 +795,7 @@ fn apart(port: u16, operator_port: u16, replicas: u16) -> Result<(), Usage> {
 }
 
 /// Refuses a port of replica `number` that is not free.
-fn free(first: u16, number: u16, option: &str) -> Result<(), Usage> {
+fn refuse_used_port(first: u16, number: u16, option: &str) -> Result<(), Usage> {
     let port = first.checked_add(number).ok_or_else(|| Usage {
         message: format!("{option} {first} leaves no port for server {}: 65535 is the last", number + 1),
         hint: another_port(option),

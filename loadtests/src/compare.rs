@@ -190,7 +190,7 @@ pub async fn run(
         if results.variants().next().is_some()
             && let Err(error) = report::write_json(&results, &job.out)
         {
-            watch.note(&format!("{error}; the run goes on"));
+            watch.note(&format!("{error}; the run continues"));
         }
         if cancel.is_raised() || ended.is_err() {
             break;

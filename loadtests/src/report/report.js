@@ -1,4 +1,4 @@
-// Paper has no folds.
+// On paper nothing can be opened.
 addEventListener('beforeprint', () => document.querySelectorAll('details').forEach(fold => { fold.open = true; }));
 
 // Not every browser opens the fold that a link leads into.
