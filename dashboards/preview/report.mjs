@@ -33,10 +33,12 @@ await run(USAGE, OPTIONS, async (options, [directory = join(ROOT, 'target/stampe
 
   await onPage({ width: WIDTH, scale: 1, browser: options.browser }, async (page) => {
     await page.goto(pathToFileURL(report).href);
+    // A report of many exercises folds them.
+    await page.locator('.fold').evaluateAll((folds) => folds.forEach((fold) => { fold.open = true; }));
     const exercises = await page.locator('section.exercise').evaluateAll((sections) => sections.map(({ id }) => id));
     for (const theme of ['light', 'dark']) {
       await page.emulateMedia({ colorScheme: theme });
-      await picture(page, theme === 'dark' ? 'report-dark' : 'report', `section:has(.matrix), #${FIRST}, #${FIRST} > .figures`, options);
+      await picture(page, theme === 'dark' ? 'report-dark' : 'report', `section[aria-labelledby="verdicts"], #${FIRST}, #${FIRST} > .figures`, options);
     }
     await page.emulateMedia({ colorScheme: 'light' });
     for (const id of exercises) await picture(page, id, `#${id}, #${id} > .figures`, options);
@@ -46,7 +48,7 @@ await run(USAGE, OPTIONS, async (options, [directory = join(ROOT, 'target/stampe
 /** Everything but what is `shown` is left out, so that the picture has no more than it needs. */
 async function picture(page, name, shown, { out }) {
   const style = await page.addStyleTag({
-    content: `body > :not(main), main > :not(${shown}), section.exercise > :not(${shown}) { display: none !important }
+    content: `body > :not(main), main > :not(${shown}, .fold:has(${shown})), .fold > summary, section.exercise > :not(${shown}) { display: none !important }
       section { margin: 0 !important; padding: 0 !important; border: 0 !important } main { padding: 1rem !important }`,
   });
   await save(join(out, `${name}.png`), await page.locator('main').screenshot({ animations: 'disabled' }));

@@ -31,7 +31,8 @@ pub struct Cli {
 // Of lines that a terminal of 80 columns need not break: clap would break them without their indent.
 const AFTER_HELP: &str = "\
 Begin with:
-  stampede compare                judge all variants of all exercises
+  stampede compare                take a tour: judge a few exercises
+  stampede compare --all          judge all exercises
   stampede diff oversold-stock    see what the fix changed
   stampede check oversold-stock   judge your own edit of its buggy.rs
   stampede serve --all buggy      serve the broken shop on port 3000
@@ -63,12 +64,16 @@ pub enum Command {
         json: bool,
     },
 
-    /// Put all variants under the same load, judge and compare them (the main command)
+    /// Put all variants of each exercise under the same load, judge and compare them
     #[command(after_help = EXIT_CODES)]
     Compare {
-        /// Exercises to compare, as listed by `stampede list` [default: all]
+        /// Exercises to compare, as listed by `stampede list` [default: a short tour]
         #[arg(value_name = "ID")]
         ids: Vec<String>,
+        /// Compare all exercises. Prints one line per variant, and details only for variants that did not come out as
+        /// expected
+        #[arg(long, conflicts_with = "ids")]
+        all: bool,
         #[command(flatten)]
         load: LoadOptions,
     },

@@ -15,9 +15,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use scratch_postgres::{DatabaseName, Options, Postgres, PostgresError, default_home};
 use similar::{ChangeTag, TextDiff};
 use target_app::PROJECT;
-use target_app::catalogue::{self, Kind, UnknownName};
+use target_app::catalogue::{self, Exercise, Kind, UnknownName};
 use target_app::config::ChoiceError;
-use target_app::exercises::{self, EXERCISES};
+use target_app::exercises::{self, EXERCISES, TOUR};
 use target_app::seed;
 
 use crate::api::Api;
@@ -30,6 +30,7 @@ use crate::limits;
 use crate::load::{Cancel, Mode};
 use crate::report;
 use crate::report::facts::Outcome;
+use crate::report::format;
 use crate::results::{Results, Verdict};
 use crate::scenarios::{AnyScenario, SCENARIOS, scenario};
 
@@ -88,7 +89,7 @@ impl From<clap::Error> for Usage {
         // clap says what is wrong, then gives tips, the usage and a pointer to the help, each in its own paragraph.
         let message = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ").trim();
         let tips = text.lines().filter_map(|line| line.trim().strip_prefix("tip: "));
-        let hints: Vec<&str> = tips.chain(["--help tells what can be written"]).collect();
+        let hints: Vec<&str> = tips.chain(["see --help"]).collect();
         Usage { message: message.into(), hint: hints.join("; ") }
     }
 }
@@ -115,7 +116,7 @@ pub fn main() -> ExitCode {
             Ok(text) => say(&text),
             Err(unknown) => Err(Usage::from(unknown).into()),
         },
-        Command::Compare { ids, load } => in_runtime(compare(&ids, load)),
+        Command::Compare { ids, all, load } => in_runtime(compare(&ids, all, load)),
         #[cfg(feature = "corpus")]
         Command::Corpus { ids, contracts, load } => in_runtime(corpus(&ids, contracts, load)),
         Command::Run { id, variants, load } => in_runtime(run(&id, &variants, load)),
@@ -184,32 +185,39 @@ fn complain(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// The scenarios of these exercises, or of all when none is named.
-fn chosen(ids: &[String]) -> Result<Vec<&'static dyn AnyScenario>, Usage> {
-    match ids {
-        [] => Ok(SCENARIOS.to_vec()),
-        ids => Ok(once(ids).map(|id| scenario(id)).collect::<Result<_, _>>()?),
-    }
+/// The scenarios of these exercises.
+fn scenarios<'a>(ids: impl Iterator<Item = &'a str>) -> Result<Vec<&'static dyn AnyScenario>, Usage> {
+    Ok(ids.map(scenario).collect::<Result<_, _>>()?)
 }
 
-async fn compare(ids: &[String], load: LoadOptions) -> anyhow::Result<ExitCode> {
-    let all =
+async fn compare(ids: &[String], all: bool, load: LoadOptions) -> anyhow::Result<ExitCode> {
+    let is_tour = ids.is_empty() && !all;
+    let chosen = if all {
+        SCENARIOS.to_vec()
+    } else if is_tour {
+        scenarios(TOUR.iter().map(|exercise| exercise.id))?
+    } else {
+        scenarios(unique(ids))?
+    };
+    let with_variants =
         |scenario: &'static dyn AnyScenario| (scenario, scenario.spec().exercise.variants.iter().collect());
-    measure(chosen(ids)?.into_iter().map(all).collect(), Manner::default(), load).await
+    let manner = Manner { is_tour, is_brief: all, ..Manner::default() };
+    measure(chosen.into_iter().map(with_variants).collect(), manner, load).await
 }
 
 #[cfg(feature = "corpus")]
 async fn corpus(ids: &[String], only_contracts: bool, load: LoadOptions) -> anyhow::Result<ExitCode> {
-    let all =
+    let chosen = if ids.is_empty() { SCENARIOS.to_vec() } else { scenarios(unique(ids))? };
+    let with_solutions =
         |scenario: &'static dyn AnyScenario| (scenario, scenario.spec().exercise.corpus.iter().collect());
     let manner = Manner { only_contracts, corpus: true, ..Manner::default() };
-    measure(chosen(ids)?.into_iter().map(all).collect(), manner, load).await
+    measure(chosen.into_iter().map(with_solutions).collect(), manner, load).await
 }
 
 async fn run(id: &str, variants: &[String], load: LoadOptions) -> anyhow::Result<ExitCode> {
     let scenario = scenario(id).map_err(Usage::from)?;
     let variants =
-        once(variants).map(|name| scenario.spec().exercise.variant(name)).collect::<Result<_, _>>();
+        unique(variants).map(|name| scenario.spec().exercise.variant(name)).collect::<Result<_, _>>();
     measure(vec![(scenario, variants.map_err(Usage::from)?)], Manner::default(), load).await
 }
 
@@ -255,9 +263,9 @@ fn warn_if_stale() {
     }
 }
 
-/// The names without those that were said before.
-fn once(names: &[String]) -> impl Iterator<Item = &String> {
-    names.iter().enumerate().filter(|(n, name)| !names[..*n].contains(name)).map(|(_, name)| name)
+/// The names, each once, in the order in which they were typed.
+fn unique(names: &[String]) -> impl Iterator<Item = &str> {
+    names.iter().enumerate().filter(|(n, name)| !names[..*n].contains(name)).map(|(_, name)| name.as_str())
 }
 
 /// Prints to standard output. A reader who has left is no error.
@@ -303,9 +311,8 @@ fn diff(id: &str, from: &str, to: &str) -> Result<String, UnknownName> {
     let exercise = exercises::exercise(id)?;
     let (from, to) = (exercise.variant(from)?, exercise.variant(to)?);
     let color = use_color(&std::io::stdout());
-    let paint = |code: &str, line: &str| match color {
-        true => format!("\x1b[{code}m{line}\x1b[0m\n"),
-        false => format!("{line}\n"),
+    let paint = |code: &str, line: &str| {
+        if color { format!("\x1b[{code}m{line}\x1b[0m\n") } else { format!("{line}\n") }
     };
     let lines = TextDiff::from_lines(from.source, to.source);
     let path = |name: &str| {
@@ -340,15 +347,19 @@ struct Manner {
     only_contracts: bool,
     /// The variants are solutions by which the judge is judged.
     corpus: bool,
+    /// The exercises are those of the tour, because none was named.
+    is_tour: bool,
+    /// The terminal gets a line per variant rather than a table per exercise.
+    is_brief: bool,
 }
 
 /// Runs the exercises, writes the reports, prints the tables.
 async fn measure(
     exercises: Exercises,
-    Manner { solution, url, only_contracts, corpus }: Manner,
+    Manner { solution, url, only_contracts, corpus, is_tour, is_brief }: Manner,
     load: LoadOptions,
 ) -> anyhow::Result<ExitCode> {
-    bounded(&exercises, &load)?;
+    refuse_oversized(&exercises, &load)?;
     limits::enough_files()?;
     if url.is_none() {
         let own = exercises.iter().map(|(scenario, _)| scenario.spec().shape.replicas).max().unwrap_or(1);
@@ -356,7 +367,7 @@ async fn measure(
         limits::enough_threads(limits::threads_of_lab(servers, load.data.db_rtt))?;
     }
     if let Some(out) = &load.out {
-        only_for_results(out)?;
+        refuse_foreign_files(out)?;
     }
     if let (Some(url), Some(port)) = (&url, load.metrics_port)
         && matches!(url.host_str(), Some("127.0.0.1" | "localhost"))
@@ -377,11 +388,8 @@ async fn measure(
     let home = default_home(PROJECT);
     let started = chrono::Local::now().format(RUN_NAME).to_string();
     let out = load.out.clone().unwrap_or_else(|| home.join("runs").join(started));
-    let rounds = match (load.quick || corpus || url.is_some(), load.rounds) {
-        (_, Some(rounds)) => rounds,
-        (true, None) => 1,
-        (false, None) => 2,
-    };
+    let default_rounds = if load.quick || corpus || url.is_some() { 1 } else { 2 };
+    let rounds = load.rounds.unwrap_or(default_rounds);
     let job = Job {
         solution,
         only_contracts,
@@ -409,7 +417,7 @@ async fn measure(
 
     // Before anything is measured: nobody wants to learn at the end that there is no room for the results.
     let is_new = !job.out.exists();
-    std::fs::create_dir_all(job.logs()).map_err(|error| unkept(&job.out, error))?;
+    std::fs::create_dir_all(job.logs()).map_err(|error| not_written(&job.out, error))?;
     let tidy = |job: &Job| {
         // Only what is empty, and was made here: a server's last words stay, and so does a directory that was there.
         if std::fs::remove_dir(job.logs()).is_ok() && is_new {
@@ -418,7 +426,8 @@ async fn measure(
     };
 
     let total: usize = job.exercises.iter().map(|(_, variants)| variants.len() * rounds as usize).sum();
-    let progress = Progress::new(total as u64);
+    let ids = job.exercises.iter().map(|(scenario, _)| scenario.spec().exercise.id).collect();
+    let progress = Progress::new(total as u64, ids);
     if let Some(exporter) = &job.exporter {
         let address = exporter.address;
         progress.note(&format!(
@@ -428,7 +437,7 @@ async fn measure(
     let opened = async {
         anyhow::Ok(match url {
             Some(url) => {
-                progress.note(&format!("looking at the server at {url}"));
+                progress.note(&format!("checking that {url} responds"));
                 let api = Api::new(vec![url], Vec::new())?;
                 api.probe().await?;
                 Bench::Foreign(Box::new(api))
@@ -467,11 +476,12 @@ async fn measure(
     }
 
     // Each whatever becomes of the other: what was measured must reach somebody also when the disk is full, or nobody reads.
-    let said = say(&report::terminal(&results, use_color(&std::io::stdout()), columns()));
-    let paths = report::write(&results, &source, &job.out).map_err(|error| unkept(&job.out, error))?;
+    let in_terminal = if is_brief { report::brief } else { report::terminal };
+    let said = say(&in_terminal(&results, use_color(&std::io::stdout()), columns()));
+    let paths = report::write(&results, &source, &job.out).map_err(|error| not_written(&job.out, error))?;
     if load.out.is_none() {
         if let Err(error) = report::point_latest(&home, &job.out) {
-            progress.note(&format!("{error}; the report is in its place nevertheless"));
+            progress.note(&format!("{error}; the report itself was written"));
         }
         prune(&home.join("runs"));
     }
@@ -479,10 +489,33 @@ async fn measure(
     if corpus {
         say(&rates(&results))?;
     }
+    if is_tour
+        && results.complete
+        && let Some(note) = tour_note(TOUR, EXERCISES, results.duration_seconds)
+    {
+        say(&format!("\n{note}\n"))?;
+    }
     say(&format!("\nReport: {}\n", short(&paths.html).display()))?;
     ended?;
     closed?;
     Ok(ExitCode::from(exit_code(&results)))
+}
+
+/// That a tour is not everything, and how to compare the rest; nothing where the tour has all exercises.
+fn tour_note(tour: &[&Exercise], all: &[&Exercise], seconds: f64) -> Option<String> {
+    if tour.len() >= all.len() {
+        return None;
+    }
+    let variants = |exercises: &[&Exercise]| exercises.iter().map(|one| one.variants.len()).sum::<usize>();
+    // Variants take about as long as one another.
+    let seconds = seconds * variants(all) as f64 / variants(tour) as f64;
+    Some(format!(
+        "This was a tour of {} of the {} exercises. `stampede compare --all` proves all of them,\n\
+         which takes about {} with the same options.",
+        tour.len(),
+        all.len(),
+        format::rough_time(seconds)
+    ))
 }
 
 /// How often the judge was right about the solutions of a corpus.
@@ -499,16 +532,17 @@ fn rates(results: &Results) -> String {
 }
 
 /// Refuses rounds that would not fit into memory.
-fn bounded(exercises: &Exercises, load: &LoadOptions) -> Result<(), Usage> {
+fn refuse_oversized(exercises: &Exercises, load: &LoadOptions) -> Result<(), Usage> {
     for (scenario, _) in exercises {
         if load.closed && scenario.spec().needs_schedule {
             return Err(Usage {
                 message: format!(
-                    "{} rests on its schedule, and --closed has none",
+                    "{} needs a fixed schedule, which --closed does not have",
                     scenario.spec().exercise.id
                 ),
-                hint: "name exercises without one, such as: compare oversold-stock slow-analytics --closed"
-                    .into(),
+                hint:
+                    "name exercises that need none, such as: compare oversold-stock slow-analytics --closed"
+                        .into(),
             });
         }
         let seconds = load.duration.unwrap_or(scenario.spec().shape.duration).as_secs_f64();
@@ -527,21 +561,22 @@ fn bounded(exercises: &Exercises, load: &LoadOptions) -> Result<(), Usage> {
 }
 
 /// Results that cannot be kept, with the remedy.
-fn unkept(dir: &Path, error: std::io::Error) -> anyhow::Error {
+fn not_written(dir: &Path, error: std::io::Error) -> anyhow::Error {
     let dir = dir.display();
-    let hinted = match is_no_room(&error) {
-        true => Hinted::new(format!("no space left on {dir} for the results"), MAKE_ROOM),
-        false => Hinted::new(
+    let hinted = if is_no_room(&error) {
+        Hinted::new(format!("no space left on {dir} for the results"), MAKE_ROOM)
+    } else {
+        Hinted::new(
             format!("the results cannot be kept in {dir}"),
             "name a directory that you can write to, with room for some megabytes, with --out or STAMPEDE_HOME",
-        ),
+        )
     };
     anyhow::Error::new(error).context(hinted)
 }
 
 /// Refuses a directory in which the results would replace, or lie among, what no run wrote.
-fn only_for_results(dir: &Path) -> anyhow::Result<()> {
-    match report::foreign(dir).map_err(|error| unkept(dir, error))? {
+fn refuse_foreign_files(dir: &Path) -> anyhow::Result<()> {
+    match report::foreign(dir).map_err(|error| not_written(dir, error))? {
         None => Ok(()),
         Some(path) => Err(Usage {
             message: format!("--out {} holds {}, which no run wrote", dir.display(), path.display()),
@@ -624,21 +659,21 @@ async fn open(data: &DataOptions, progress: &Progress) -> anyhow::Result<Lab> {
     Lab::open(setting, &|text| progress.note(text)).await
 }
 
-/// Makes the databases that are not there yet.
+/// Creates the databases that do not exist yet.
 async fn seed(names: &[DatabaseName], content: ContentOptions) -> anyhow::Result<ExitCode> {
     let options = Options::from_env(PROJECT);
     if options.database_url.is_none() {
         return Err(Usage {
-            message: "there is no server that could keep the databases".into(),
+            message: "no database server is configured".into(),
             hint: "name one with DATABASE_URL, such as postgres://user:password@host:5432/postgres".into(),
         }
         .into());
     }
-    let progress = Progress::new(0);
+    let progress = Progress::without_rounds();
     let template = seed::template(content.scale, content.seed);
     let postgres = Postgres::obtain(&options, &template, &|text| progress.note(text)).await?;
     progress.bar.finish_and_clear();
-    let made = make(&postgres, names).await;
+    let made = create_databases(&postgres, names).await;
     // Also after a failure: it takes the mark of this run off the server.
     let stopped = postgres.stop().await;
     say(&made?)?;
@@ -646,12 +681,13 @@ async fn seed(names: &[DatabaseName], content: ContentOptions) -> anyhow::Result
     Ok(ExitCode::SUCCESS)
 }
 
-async fn make(postgres: &Postgres, names: &[DatabaseName]) -> Result<String, PostgresError> {
+async fn create_databases(postgres: &Postgres, names: &[DatabaseName]) -> Result<String, PostgresError> {
     let mut text = String::new();
     for name in names {
-        let _ = match postgres.keep_database(name).await? {
-            true => writeln!(text, "made the database {}", name.as_str()),
-            false => writeln!(text, "the database {} is there already", name.as_str()),
+        let _ = if postgres.keep_database(name).await? {
+            writeln!(text, "created database {}", name.as_str())
+        } else {
+            writeln!(text, "database {} already exists", name.as_str())
         };
     }
     Ok(text)
@@ -679,16 +715,16 @@ async fn serve(
     let variants = choice.resolve().map_err(Usage::from)?;
     limits::enough_files()?;
     limits::enough_threads(limits::threads_of_lab(replicas.into(), data.db_rtt))?;
-    apart(port, operator_port, replicas)?;
+    refuse_shared_ports(port, operator_port, replicas)?;
     for (first, option) in [(port, "--port"), (operator_port, "--operator-port")] {
         for number in (0..replicas).filter(|_| first != 0) {
-            free(first, number, option)?;
+            refuse_used_port(first, number, option)?;
         }
     }
     let cancel = Cancel::on_ctrl_c();
     cancel_on_terminate(&cancel)?;
     warn_if_stale();
-    let progress = Progress::new(0);
+    let progress = Progress::without_rounds();
     let lab = tokio::select! {
         lab = open(&data, &progress) => lab?,
         // Nobody was served, so nothing was cut short.
@@ -738,13 +774,13 @@ async fn serve_on(lab: &Lab, deployment: &Deployment<'_>, cancel: &Cancel) -> an
     match ended {
         None => Ok(()),
         Some(ended) => {
-            Err(Hinted::new(ended, "its last words, if it had any, are above; serve again").into())
+            Err(Hinted::new(ended, "its last log lines, if any, are above; start it again").into())
         }
     }
 }
 
 /// Refuses a port that two options name. Each takes one for each replica, unless it takes free ones.
-fn apart(port: u16, operator_port: u16, replicas: u16) -> Result<(), Usage> {
+fn refuse_shared_ports(port: u16, operator_port: u16, replicas: u16) -> Result<(), Usage> {
     if port == 0 || operator_port == 0 || port.abs_diff(operator_port) >= replicas {
         return Ok(());
     }
@@ -760,7 +796,7 @@ fn apart(port: u16, operator_port: u16, replicas: u16) -> Result<(), Usage> {
 }
 
 /// Refuses a port of replica `number` that is not free.
-fn free(first: u16, number: u16, option: &str) -> Result<(), Usage> {
+fn refuse_used_port(first: u16, number: u16, option: &str) -> Result<(), Usage> {
     let port = first.checked_add(number).ok_or_else(|| Usage {
         message: format!("{option} {first} leaves no port for server {}: 65535 is the last", number + 1),
         hint: another_port(option),
@@ -781,33 +817,65 @@ fn another_port(option: &str) -> String {
 /// A bar on a terminal, lines elsewhere; on standard error, where it disturbs no reader of the tables.
 struct Progress {
     bar: ProgressBar,
-    terminal: bool,
+    is_terminal: bool,
+    /// Ids of what is measured, in this order.
+    exercises: Vec<&'static str>,
 }
 
 impl Progress {
-    fn new(rounds: u64) -> Self {
-        let terminal = std::io::stderr().is_terminal();
+    /// Of a command that measures nothing.
+    fn without_rounds() -> Self {
+        Progress::new(0, Vec::new())
+    }
+
+    fn new(rounds: u64, exercises: Vec<&'static str>) -> Self {
+        let is_terminal = std::io::stderr().is_terminal();
         let bar = ProgressBar::with_draw_target(Some(rounds), ProgressDrawTarget::stderr());
         let template = match rounds {
             0 => "{spinner} {msg}",
-            _ => "{spinner} {wide_bar} {pos}/{len} rounds, {eta} left  {msg}",
+            _ => "{spinner} {wide_bar} {pos}/{len} rounds{prefix}  {msg}",
         };
         bar.set_style(
             ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
         );
         bar.enable_steady_tick(Duration::from_millis(200));
-        Progress { bar, terminal }
+        Progress { bar, is_terminal, exercises }
+    }
+
+    /// Which of the exercises this one is, where there are several.
+    fn place(&self, exercise: &str) -> Option<String> {
+        let place = self.exercises.iter().position(|id| *id == exercise)?;
+        let total = self.exercises.len();
+        (total > 1).then(|| format!("exercise {} of {total}: ", place + 1))
+    }
+
+    /// What is left, if it takes as long as what is done.
+    fn left(&self) -> Option<String> {
+        let (done, total) = (self.bar.position(), self.bar.length()?);
+        if done == 0 {
+            return None;
+        }
+        let seconds = self.bar.elapsed().as_secs_f64() / done as f64 * total.saturating_sub(done) as f64;
+        Some(format!(", about {} left", format::rough_time(seconds)))
     }
 }
 
 impl Watch for Progress {
     fn round(&self, exercise: &str, variant: &str, round: u32, rounds: u32) {
-        let text = format!("{exercise} {variant}, round {round} of {rounds}");
-        match self.terminal {
-            true => self.bar.set_message(text),
-            false => {
-                complain(&format!("[{}/{}] {text}", self.bar.position() + 1, self.bar.length().unwrap_or(0)))
-            }
+        if self.bar.position() == 0 {
+            // The start of PostgreSQL says nothing about the rounds.
+            self.bar.reset_elapsed();
+        }
+        let place = self.place(exercise).unwrap_or_default();
+        let left = self.left().unwrap_or_default();
+        let text = format!("{place}{exercise} {variant}, round {round} of {rounds}");
+        if self.is_terminal {
+            // A narrow terminal cuts off the end, which is the text.
+            self.bar.set_prefix(left);
+            self.bar.set_message(text);
+        } else {
+            let (number, total) = (self.bar.position() + 1, self.bar.length().unwrap_or(0));
+            complain(&format!("[{number}/{total}] {text}{left}"));
         }
     }
 
@@ -816,9 +884,10 @@ impl Watch for Progress {
     }
 
     fn note(&self, text: &str) {
-        match self.terminal {
-            true => self.bar.println(text),
-            false => complain(text),
+        if self.is_terminal {
+            self.bar.println(text);
+        } else {
+            complain(text);
         }
     }
 }
@@ -828,6 +897,19 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    #[test]
+    fn a_tour_says_how_many_exercises_there_are_unless_it_has_all() {
+        assert_eq!(tour_note(TOUR, TOUR, 90.0), None);
+        // 5 of 12 variants.
+        let note = tour_note(&TOUR[..1], TOUR, 45.0).unwrap();
+        let [first, second] = note.lines().collect::<Vec<_>>()[..] else { panic!("{note}") };
+        assert_eq!(
+            first,
+            "This was a tour of 1 of the 3 exercises. `stampede compare --all` proves all of them,"
+        );
+        assert_eq!(second, "which takes about 2 min with the same options.");
+    }
 
     #[test]
     fn of_old_results_only_those_go_that_a_run_has_named() {

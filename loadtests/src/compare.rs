@@ -174,7 +174,15 @@ pub async fn run(
         results.environment.stolen_share =
             stolen.chain(results.environment.stolen_share).max_by(f64::total_cmp);
         saturated |= loads().any(|load| load.saturation.is_some());
-        results.exercises.push(run.result(variants, rounds));
+        let exercise = run.result(variants, rounds);
+        // At once, since the report of a long run is far away.
+        if job.exercises.len() > 1 {
+            for variant in exercise.surprises() {
+                let (mark, verdict) = (variant.outcome().mark(), variant.verdict_words());
+                watch.note(&format!("{mark} {} {}: {verdict}", exercise.id, variant.name));
+            }
+        }
+        results.exercises.push(exercise);
         results.failure = ended.as_ref().err().map(|error| format!("{error:#}"));
         results.duration_seconds = start.elapsed().as_secs_f64();
         // A run that is killed later leaves what it had, marked as incomplete; of nothing there is no record. What cannot
@@ -182,7 +190,7 @@ pub async fn run(
         if results.variants().next().is_some()
             && let Err(error) = report::write_json(&results, &job.out)
         {
-            watch.note(&format!("{error}; the run goes on"));
+            watch.note(&format!("{error}; the run continues"));
         }
         if cancel.is_raised() || ended.is_err() {
             break;

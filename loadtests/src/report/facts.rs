@@ -8,8 +8,8 @@ use super::format::{self, ABSENT};
 use crate::results::{CheckResult, ExerciseResult, RequestStats, Results, Tickets, VariantResult, Verdict};
 use crate::verdict::{SOLUTION, STOLEN_BOUND};
 
-/// How a variant's verdict compares with what its kind demands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a variant's verdict compares with what its kind demands. The worst is the greatest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
     /// Exposed what had to be exposed, clean what had to be clean.
     AsExpected,
@@ -130,11 +130,32 @@ impl Tickets {
 }
 
 impl ExerciseResult {
+    /// The variants that did not come out as expected.
+    pub fn surprises(&self) -> impl Iterator<Item = &VariantResult> {
+        self.variants.iter().filter(|variant| variant.outcome() != Outcome::AsExpected)
+    }
+
+    /// The variant that stands for this kind where there is room for one: the last, which of fixed ones is the lab's own.
+    pub fn of_kind(&self, kind: &str) -> Option<&VariantResult> {
+        self.variants.iter().rfind(|variant| variant.kind == kind)
+    }
+
+    /// The worst that a variant came out as.
+    pub fn outcome(&self) -> Outcome {
+        self.variants.iter().map(VariantResult::outcome).max().unwrap_or(Outcome::AsExpected)
+    }
+
+    /// How many variants came out as expected: `4 of 4 as expected`.
+    pub fn tally(&self) -> String {
+        let total = self.variants.len();
+        format!("{} of {total} as expected", total - self.surprises().count())
+    }
+
     /// The p99 of a variant's headline request as a multiple of the buggy variant's, or a dash.
     pub fn p99_to_buggy(&self, variant: &VariantResult) -> String {
         let p99 =
             |variant: &VariantResult| variant.headline_stats().map(|stats| stats.response.p99_us as f64);
-        let buggy = self.variants.iter().find(|variant| variant.kind == "buggy").and_then(p99);
+        let buggy = self.of_kind("buggy").and_then(p99);
         match (p99(variant), buggy) {
             (Some(p99), Some(buggy)) if buggy > 0.0 => format::ratio(p99 / buggy),
             _ => ABSENT.into(),
@@ -150,16 +171,22 @@ impl Results {
             .flat_map(|exercise| exercise.variants.iter().map(move |variant| (exercise, variant)))
     }
 
+    /// The variants that did not come out as expected, each with its exercise.
+    pub fn surprises(&self) -> impl Iterator<Item = (&ExerciseResult, &VariantResult)> {
+        self.variants().filter(|(_, variant)| variant.outcome() != Outcome::AsExpected)
+    }
+
+    /// Whether there are too many exercises to show all of each at once.
+    pub fn is_long(&self) -> bool {
+        self.exercises.len() > 4
+    }
+
     /// The worst that happened: invalid before unexpected before as expected. A run cut short is invalid as a whole.
     pub fn outcome(&self) -> Outcome {
-        let any = |outcome| self.variants().any(|(_, variant)| variant.outcome() == outcome);
-        if !self.complete || any(Outcome::Invalid) {
-            Outcome::Invalid
-        } else if any(Outcome::Unexpected) {
-            Outcome::Unexpected
-        } else {
-            Outcome::AsExpected
+        if !self.complete {
+            return Outcome::Invalid;
         }
+        self.exercises.iter().map(ExerciseResult::outcome).max().unwrap_or(Outcome::AsExpected)
     }
 
     /// The run in one line: `11 of 11 variants as expected`.

@@ -37,6 +37,15 @@ pub fn wall_time(seconds: f64) -> String {
     }
 }
 
+/// A duration given in seconds, where only its size matters: `40 s`, `16 min`.
+pub fn rough_time(seconds: f64) -> String {
+    if seconds <= 90.0 {
+        format!("{:.0} s", (seconds / 10.0).ceil() * 10.0)
+    } else {
+        format!("{:.0} min", (seconds / 60.0).ceil())
+    }
+}
+
 /// A count: `12,345`.
 pub fn count(n: u64) -> String {
     group(&n.to_string())
@@ -198,5 +207,13 @@ mod tests {
         assert_eq!(wall_time(48.2), "48.2 s");
         assert_eq!(wall_time(200.0), "3 min 20 s");
         assert_eq!(wall_time(7_260.0), "2 h 1 min");
+    }
+
+    #[test]
+    fn rough_times_are_round_and_not_too_short() {
+        assert_eq!(rough_time(3.0), "10 s");
+        assert_eq!(rough_time(81.0), "90 s");
+        assert_eq!(rough_time(91.0), "2 min");
+        assert_eq!(rough_time(963.0), "17 min");
     }
 }

@@ -1,5 +1,7 @@
 //! The page for people: one file, without anything to fetch.
 
+use std::cmp::Reverse;
+
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::facts::Outcome;
@@ -28,14 +30,16 @@ pub fn html(results: &Results, sources: Sources) -> String {
                 a.skip href="#results" { "Skip to the results" }
                 (page_header(results))
                 main #results {
-                    (matrix(results))
-                    @for exercise in &results.exercises { (section(exercise, sources)) }
+                    @if results.is_long() {
+                        (verdicts(index(results)))
+                        @for exercise in &results.exercises { (folded(exercise, sources)) }
+                    } @else {
+                        (verdicts(matrix(results)))
+                        @for exercise in &results.exercises { (section(exercise, sources)) }
+                    }
                 }
                 (page_footer())
-                // Paper has no folds.
-                script { (PreEscaped(
-                    "addEventListener('beforeprint',()=>document.querySelectorAll('details').forEach(d=>d.open=true))"
-                )) }
+                script { (PreEscaped(include_str!("report.js"))) }
             }
         }
     }
@@ -61,16 +65,8 @@ fn page_header(results: &Results) -> Markup {
     }
 }
 
-/// All verdicts at a glance.
-///
-/// On a phone its rows become blocks, which would cost the table its meaning: the roles keep it.
-fn matrix(results: &Results) -> Markup {
-    let mut kinds =
-        vec![("buggy", "Buggy"), ("tempting", "Tempting"), ("fixed", "Fixed"), (SOLUTION, "Solution")];
-    // A solution is judged alone.
-    kinds.retain(|(kind, _)| {
-        results.variants().any(|(_, variant)| (variant.kind == SOLUTION) == (*kind == SOLUTION))
-    });
+/// All verdicts at a glance, which `table` holds, and what its marks mean.
+fn verdicts(table: Markup) -> Markup {
     html! {
         section aria-labelledby="verdicts" {
             h2 #verdicts { "Verdicts" }
@@ -81,31 +77,7 @@ fn matrix(results: &Results) -> Markup {
                 em { "clean" }
                 "."
             }
-            table.matrix role="table" {
-                thead role="rowgroup" {
-                    tr role="row" {
-                        th role="columnheader" scope="col" { "Exercise" }
-                        @for (_, heading) in &kinds { th role="columnheader" scope="col" { (heading) } }
-                    }
-                }
-                tbody role="rowgroup" {
-                    @for exercise in &results.exercises {
-                        tr role="row" {
-                            th role="rowheader" scope="row" {
-                                a href={ "#" (exercise.id) } { (exercise.title) }
-                                code { (exercise.id) }
-                            }
-                            @for (kind, _) in &kinds {
-                                td role="cell" {
-                                    @for variant in exercise.variants.iter().filter(|variant| variant.kind == *kind) {
-                                        (chip(variant))
-                                    }
-                                }
-                            }
-                        }
-                    }
-                }
-            }
+            (table)
             p.key {
                 @for outcome in [Outcome::AsExpected, Outcome::Unexpected, Outcome::Invalid] {
                     span .(class(outcome)) {
@@ -118,14 +90,116 @@ fn matrix(results: &Results) -> Markup {
     }
 }
 
-fn chip(variant: &VariantResult) -> Markup {
+/// Exercises down, kinds across.
+///
+/// On a phone its rows become blocks, which would cost the table its meaning: the roles keep it.
+fn matrix(results: &Results) -> Markup {
+    let mut kinds =
+        vec![("buggy", "Buggy"), ("tempting", "Tempting"), ("fixed", "Fixed"), (SOLUTION, "Solution")];
+    // A solution is judged alone.
+    kinds.retain(|(kind, _)| {
+        results.variants().any(|(_, variant)| (variant.kind == SOLUTION) == (*kind == SOLUTION))
+    });
+    html! {
+        table.matrix role="table" {
+            thead role="rowgroup" {
+                tr role="row" {
+                    th role="columnheader" scope="col" { "Exercise" }
+                    @for (_, heading) in &kinds { th role="columnheader" scope="col" { (heading) } }
+                }
+            }
+            tbody role="rowgroup" {
+                @for exercise in &results.exercises {
+                    tr role="row" {
+                        (link_to(exercise))
+                        @for (kind, _) in &kinds {
+                            td role="cell" {
+                                @for variant in exercise.variants.iter().filter(|variant| variant.kind == *kind) {
+                                    (chip(variant, "verdict"))
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A low row for each of many exercises, those with surprises first. Its rows become blocks like those of the [`matrix`].
+fn index(results: &Results) -> Markup {
+    let mut exercises: Vec<&ExerciseResult> = results.exercises.iter().collect();
+    exercises.sort_by_key(|exercise| Reverse(exercise.outcome()));
+    let p99 = |exercise: &ExerciseResult, kind| {
+        let variant = exercise.of_kind(kind);
+        variant.map_or(ABSENT.into(), |variant| variant.headline_latency(|latency| latency.p99_us))
+    };
+    html! {
+        // The script shows it.
+        label.filter hidden { "Filter " input type="search" placeholder="title, id or variant"; }
+        table.index role="table" {
+            thead role="rowgroup" {
+                tr role="row" {
+                    th role="columnheader" scope="col" { "Exercise" }
+                    th role="columnheader" scope="col" { "Variants" }
+                    th.n role="columnheader" scope="col" { "p99 buggy" }
+                    th.n role="columnheader" scope="col" { "p99 fixed" }
+                }
+            }
+            tbody role="rowgroup" {
+                @for exercise in exercises {
+                    tr role="row" {
+                        (link_to(exercise))
+                        td role="cell" {
+                            @for variant in &exercise.variants {
+                                // The kind says what is expected, so only what came out otherwise needs words.
+                                (chip(variant, if variant.outcome() == Outcome::AsExpected { "unseen" } else { "verdict" }))
+                            }
+                        }
+                        td.n role="cell" { (p99(exercise, "buggy")) }
+                        td.n role="cell" { (p99(exercise, "fixed")) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn link_to(exercise: &ExerciseResult) -> Markup {
+    html! {
+        th role="rowheader" scope="row" {
+            a href={ "#" (exercise.id) } { (exercise.title) }
+            code { (exercise.id) }
+        }
+    }
+}
+
+/// A variant by its mark and name, with its verdict in a span of this class.
+fn chip(variant: &VariantResult, verdict_class: &str) -> Markup {
     let outcome = variant.outcome();
     html! {
         span.chip .(class(outcome)) {
             span.mark aria-hidden="true" { (mark(outcome)) }
             span.name { (variant.name) }
-            span.verdict { (variant.verdict_words()) }
+            span.(verdict_class) { (variant.verdict_words()) }
             span.unseen { " (" (meaning(outcome)) ")" }
+        }
+    }
+}
+
+/// The section of one exercise among many: open only where it has a surprise.
+///
+/// The section's id is inside, not on the fold itself, because browsers open the folds around what a link leads to.
+fn folded(exercise: &ExerciseResult, sources: Sources) -> Markup {
+    let outcome = exercise.outcome();
+    html! {
+        details.fold open[outcome != Outcome::AsExpected] {
+            summary {
+                strong { (exercise.title) }
+                " " code { (exercise.id) } " "
+                span .(class(outcome)) { span.mark aria-hidden="true" { (mark(outcome)) } " " (exercise.tally()) }
+            }
+            (section(exercise, sources))
         }
     }
 }
@@ -412,7 +486,7 @@ fn seconds(exercise: &ExerciseResult) -> Markup {
 /// The diffs: to the fixed variant in the open, to the tempting ones folded.
 fn lesson(exercise: &ExerciseResult, sources: Sources) -> Markup {
     let source = |variant: &VariantResult| sources(&exercise.id, &variant.name);
-    let buggy = exercise.variants.iter().find(|variant| variant.kind == "buggy").and_then(source);
+    let buggy = exercise.of_kind("buggy").and_then(source);
     let Some(buggy) = buggy else { return html! {} };
     let others = |kind: &'static str| {
         exercise

@@ -2,7 +2,7 @@
 //!
 //! [`facts`] holds the questions that every report asks of the results, [`format`](mod@format) the way numbers are
 //! written. On them stands one function for each reader: [`html()`] for people, [`markdown()`] for pull requests,
-//! [`junit()`] for CI and [`terminal()`] for the one who typed the command. [`files`] puts them on disk.
+//! [`junit()`] for CI, and [`terminal()`] or [`brief()`] for the one who typed the command. [`files`] puts them on disk.
 
 mod diff;
 pub mod facts;
@@ -18,7 +18,7 @@ pub use files::{Paths, foreign, point_latest, write, write_json};
 pub use html::html;
 pub use junit::junit;
 pub use markdown::markdown;
-pub use terminal::terminal;
+pub use terminal::{brief, terminal};
 
 /// Looks up the source text of a variant, by exercise id and variant name.
 pub type Sources<'a> = &'a dyn Fn(&str, &str) -> Option<&'static str>;

@@ -18,9 +18,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use scratch_postgres::{Options, Postgres};
 use serde_json::{Value, json};
 use target_app::PROJECT;
-use target_app::catalogue::CheckKind;
-use target_app::exercises::EXERCISES;
+use target_app::catalogue::{CheckKind, Exercise};
 use target_app::exercises::oversold_stock::EXERCISE;
+use target_app::exercises::{EXERCISES, TOUR};
 use target_app::seed::{self, Scale};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -196,6 +196,11 @@ async fn what_is_typed_wrongly_is_named_with_the_remedy() {
         (&["run", "oversold-stock", "--variant", "-x"], &["'-x'", "the names are: buggy"]),
         (&["check", "oversold-stock", "--url", "-x"], &["'-x'", "--url", "http://127.0.0.1:3000"]),
         (&["compare", "slow-analytics", "frozen-health", "--closed"], &["frozen-health", "--closed"]),
+        // The tour and all exercises have one that needs its schedule.
+        (&["compare", "--closed"], &["frozen-health", "--closed"]),
+        (&["compare", "--all", "--closed"], &["frozen-health", "--closed"]),
+        (&["compare", "--all", "oversold-stock"], &["'--all'", "'[ID]...'", "cannot be used with"]),
+        (&["compare", "oversold-stock", "--all"], &["'--all'", "'[ID]...'", "cannot be used with"]),
         (&["compare", "--seed", "lucky"], &["'lucky'", "whole number"]),
         (&["compare", "--seed", "-1"], &["'-1'", "--seed", "whole number"]),
         (&["compare", "--db-rtt", "10s"], &["'10s'", "at most 1s"]),
@@ -265,7 +270,7 @@ async fn a_database_that_cannot_be_used_ends_the_run_with_3() {
 
 #[tokio::test]
 async fn databases_are_seeded_on_a_server_that_keeps_them() {
-    ended(&mut stampede(&["seed", "shop"])).await.fails(2, &["keep the databases", "DATABASE_URL"]);
+    ended(&mut stampede(&["seed", "shop"])).await.fails(2, &["no database server", "DATABASE_URL"]);
     ended(&mut stampede(&["seed", "my-shop"])).await.fails(2, &["my-shop", "at most 63"]);
     ended(&mut stampede(&["seed", "stampede_run_1"])).await.fails(2, &["stampede_run_ are the lab's own"]);
 
@@ -277,7 +282,7 @@ async fn databases_are_seeded_on_a_server_that_keeps_them() {
     assert_eq!(database.connect_options().get_username(), "stampede_app");
     // Not the run's database: the next run on this server removes it.
     let door = database.admin_url().replace(database.name(), "postgres");
-    for word in ["made", "there already"] {
+    for word in ["created", "already exists"] {
         let said = ended(stampede(&["seed", "shop_a", "shop_b"]).env("DATABASE_URL", &door)).await;
         assert_eq!(said.code, Some(0), "{said:#?}");
         assert_eq!(said.stdout.matches(word).count(), 2, "{said:#?}");
@@ -1094,6 +1099,53 @@ async fn an_interrupted_run_keeps_what_it_has() {
         let stdout = String::from_utf8(output.stdout).unwrap();
         assert!(stdout.contains("interrupted") || stdout.contains("incomplete"), "{stdout}");
     }
+}
+
+/// What a comparison says on standard error, line by line until one begins with this, and what it prints when it is
+/// interrupted then.
+async fn said_until(begin: &str, comparison: &[&str]) -> (Vec<String>, String) {
+    let out = tempfile::tempdir().unwrap();
+    let mut child = stampede(&args(comparison, out.path())).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut said: Vec<String> = Vec::new();
+    let reading = async {
+        while !said.last().is_some_and(|line| line.starts_with(begin)) {
+            said.push(stderr.next_line().await.unwrap().expect("a line that begins so"));
+        }
+    };
+    tokio::time::timeout(DEADLINE, reading).await.expect("in time");
+    signal(&child, Signal::INT);
+    let output = tokio::time::timeout(DEADLINE, child.wait_with_output()).await.expect("it ends").unwrap();
+    (said, String::from_utf8(output.stdout).expect("text"))
+}
+
+#[tokio::test]
+async fn a_comparison_without_ids_is_the_tour_and_with_all_is_of_all() {
+    let rounds = |exercises: &[&Exercise]| exercises.iter().map(|one| one.variants.len()).sum::<usize>();
+    for (options, exercises, printed) in [
+        (&["--quick"][..], TOUR, "oversold-stock  Oversold stock\n"),
+        (&["--quick", "--all"], EXERCISES, "exercise          variant"),
+    ] {
+        let (said, stdout) = said_until("[2/", &[&["compare"], options].concat()).await;
+        let begin = format!("[2/{}] exercise 1 of {}: oversold-stock ", rounds(exercises), exercises.len());
+        assert!(said.last().unwrap().starts_with(&begin), "{begin}: {said:#?}");
+        assert!(stdout.starts_with(printed), "{stdout}");
+    }
+}
+
+#[tokio::test]
+async fn a_comparison_says_how_far_it_is_and_what_did_not_come_out_as_expected() {
+    // Too few requests to prove anything.
+    let little = ["--quick", "--rate", "2", "--duration", "1s"];
+    let (said, _) =
+        said_until("[4/8]", &[&["compare", "slow-analytics", "oversold-stock"][..], &little].concat()).await;
+    let line = |begin: &str| said.iter().find(|line| line.starts_with(begin)).expect(begin);
+    assert!(line("[1/8]").starts_with("[1/8] exercise 1 of 2: slow-analytics "), "{said:#?}");
+    assert!(line("[1/8]").ends_with(", round 1 of 1"), "{said:#?}");
+    let second = line("[2/8]");
+    assert!(second.contains(", round 1 of 1, about ") && second.ends_with(" left"), "{said:#?}");
+    assert!(line("[4/8]").starts_with("[4/8] exercise 2 of 2: oversold-stock "), "{said:#?}");
+    assert_eq!(line("⚠ slow-analytics fixed"), "⚠ slow-analytics fixed: invalid, expected clean");
 }
 
 async fn fetched(url: &str) -> String {

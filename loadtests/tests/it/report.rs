@@ -311,6 +311,31 @@ fn sources(exercise: &str, variant: &str) -> Option<&'static str> {
     }
 }
 
+/// A run of so many exercises, in which the 11th has an unexpected variant and the 21st an invalid one.
+fn long_run(exercises: usize) -> Results {
+    let mut results = good_run();
+    let few = std::mem::take(&mut results.exercises);
+    results.exercises = (few.into_iter().cycle().take(exercises).enumerate())
+        .map(|(n, exercise)| ExerciseResult {
+            id: format!("{}-{}", exercise.id, n + 1),
+            title: format!("{} ({})", exercise.title, n + 1),
+            ..exercise
+        })
+        .collect();
+    if let Some(exercise) = results.exercises.get_mut(10) {
+        let fixed = exercise.variants.last_mut().unwrap();
+        fixed.verdict = Verdict::Exposed;
+        fixed.checks[0].held = false;
+        fixed.checks[0].observed = "p99 of 212 ms".into();
+    }
+    if let Some(exercise) = results.exercises.get_mut(20) {
+        let buggy = &mut exercise.variants[0];
+        buggy.verdict = Verdict::Invalid;
+        buggy.checks.push(check("kept-up", "control", false, "timer lag p99 of at most 5 ms", "48 ms"));
+    }
+    results
+}
+
 const BUGGY: &str = r#"use super::*;
 
 /// Takes `quantity` units out of the stock.
@@ -383,7 +408,7 @@ fn folder(name: &str) -> PathBuf {
 
 /// The tags that are open at each point must close in order; attributes are quoted, so `>` ends a tag.
 fn assert_well_formed(html: &str) {
-    const VOID: [&str; 2] = ["meta", "br"];
+    const VOID: [&str; 3] = ["meta", "br", "input"];
     let mut open: Vec<&str> = Vec::new();
     let mut rest = html;
     while let Some(start) = rest.find('<') {
@@ -463,7 +488,7 @@ fn headline_counts_what_came_out_as_expected() {
 
 #[test]
 fn html_is_well_formed_and_fetches_nothing() {
-    for results in [good_run(), odd_run()] {
+    for results in [good_run(), odd_run(), long_run(32)] {
         let html = report::html(&results, &sources);
         assert_well_formed(&html);
         for fetch in ["http:", "https:", "src=", "url(", "@import", "<link"] {
@@ -548,6 +573,65 @@ fn html_shows_the_diff_where_there_are_sources() {
     assert!(!report::html(&good_run(), &|_, _| None).contains("The lesson"));
 }
 
+/// The index of the page: one text per row.
+fn index_rows(html: &str) -> Vec<&str> {
+    let (_, index) = html.split_once("<table class=\"index\"").expect("an index");
+    let (index, _) = index.split_once("</table>").unwrap();
+    let (_, rows) = index.split_once("<tbody").unwrap();
+    rows.split("<tr").skip(1).collect()
+}
+
+#[test]
+fn html_of_many_exercises_has_an_index_that_begins_with_the_surprises() {
+    let html = report::html(&long_run(32), &sources);
+    let rows = index_rows(&html);
+    assert_eq!(rows.len(), 32);
+    let first = ["slow-analytics-21", "frozen-health-11", "oversold-stock-1", "frozen-health-2"];
+    for (row, id) in rows.iter().zip(first) {
+        assert!(row.contains(&format!("<a href=\"#{id}\">")), "{id}: {row}");
+    }
+    assert!(rows[1].contains("<span class=\"verdict\">exposed, expected clean</span>"), "{}", rows[1]);
+    assert_eq!(rows[1].matches("class=\"verdict\"").count(), 1, "only the surprise has words: {}", rows[1]);
+    assert!(rows[1].contains(">2.90 s</td>") && rows[1].contains(">4.80 ms</td>"), "{}", rows[1]);
+}
+
+#[test]
+fn html_of_many_exercises_folds_those_without_a_surprise_around_what_the_index_links_to() {
+    let html = report::html(&long_run(32), &sources);
+    let folds: Vec<_> = html.split("<details class=\"fold\"").skip(1).collect();
+    assert_eq!(folds.len(), 32);
+    for (n, fold) in folds.iter().enumerate() {
+        assert_eq!(fold.starts_with(" open>"), [10, 20].contains(&n), "fold {n}");
+        // A browser opens a fold for a target that is in it, but not in its summary.
+        let (summary, content) = fold.split_once("</summary>").unwrap();
+        assert!(summary.contains(if n == 10 { "3 of 4 as expected" } else { " as expected" }), "{summary}");
+        assert!(content.starts_with("<section class=\"exercise\" id=\""), "{content:.80}");
+    }
+}
+
+#[test]
+fn html_of_few_exercises_has_neither_an_index_nor_folds() {
+    for exercises in 1..=5 {
+        let html = report::html(&long_run(exercises), &sources);
+        assert_eq!(html.contains("<table class=\"matrix\""), exercises < 5);
+        for part in ["<table class=\"index\"", "<details class=\"fold\"", "<label class=\"filter\" hidden"] {
+            assert_eq!(html.contains(part), exercises == 5, "{part} of {exercises}");
+        }
+    }
+}
+
+#[test]
+fn html_of_an_exercise_that_is_no_longer_registered_is_still_a_page() {
+    let mut results = long_run(5);
+    // What becomes of a solution names variants, whose claims only the catalogue knows.
+    let variant = &mut results.exercises[4].variants[0];
+    variant.kind = loadtests::verdict::SOLUTION.into();
+    variant.fails_like = vec!["a-variant-of-old".into()];
+    let html = report::html(&results, &|_, _| None);
+    assert_well_formed(&html);
+    assert!(html.contains("fails like a-variant-of-old"));
+}
+
 #[test]
 fn html_of_no_exercise_is_still_a_page() {
     let mut results = good_run();
@@ -585,6 +669,19 @@ fn markdown_lists_what_went_wrong_and_only_that() {
     assert!(!good.contains("Not as expected"));
     assert!(good.contains("| slow-analytics | fixed | ✔ clean | – | 19.6/s | 3.90 ms | 9.70 ms |"), "{good}");
     assert!(good.contains("Seed: 42"));
+}
+
+#[test]
+fn markdown_of_many_exercises_begins_with_what_went_wrong_and_folds_the_table() {
+    let text = report::markdown(&long_run(32));
+    let at = |part: &str| text.find(part).unwrap_or_else(|| panic!("{part} is missing: {text}"));
+    let wrong = at("- **frozen-health-11 / fixed** (fixed): exposed, expected clean");
+    let fold = at("<details>\n<summary>All 129 variants of 32 exercises</summary>\n\n| exercise |");
+    let end = at("|\n\n</details>\n");
+    assert!(wrong < fold && fold < end && end < at("<sub>"));
+    assert_eq!(text.lines().filter(|line| line.starts_with('|')).count(), 2 + 129);
+    assert!(text.len() < 65_536, "GitHub takes no longer comment");
+    assert!(!report::markdown(&long_run(4)).contains("<details>"));
 }
 
 #[test]
@@ -638,6 +735,103 @@ fn terminal_fits_its_width_and_never_loses_the_verdict() {
             }
         }
     }
+}
+
+#[test]
+fn brief_has_one_line_per_variant_in_columns_that_all_exercises_share() {
+    for width in [80, 100, 120] {
+        let results = long_run(32);
+        let text = report::brief(&results, false, width);
+        assert!(
+            text.lines().all(|line| line.chars().count() <= usize::from(width)),
+            "{width} columns: {text}"
+        );
+        let (table, _) = text.split_once("\n\n").unwrap();
+        let lines: Vec<Vec<char>> = table.lines().map(|line| line.chars().collect()).collect();
+        assert_eq!(lines.len(), 1 + 129);
+        let verdicts = table.lines().next().unwrap().find("verdict").unwrap();
+        for ((exercise, variant), line) in results.variants().zip(&lines[1..]) {
+            let rest: String = line[verdicts..].iter().collect();
+            assert!(rest.starts_with(&variant.verdict.to_string()), "{width} columns: {rest}");
+            let before: String = line[..verdicts].iter().collect();
+            let name = format!("{} {}", variant.outcome().mark(), variant.name);
+            let is_first = exercise.variants[0].name == variant.name;
+            assert_eq!(before.trim(), if is_first { format!("{}  {name}", pad(&exercise.id)) } else { name });
+        }
+    }
+}
+
+/// As wide as the longest id of 32 exercises.
+fn pad(id: &str) -> String {
+    format!("{id:<17}")
+}
+
+#[test]
+fn brief_names_as_many_failed_checks_as_there_is_room_for() {
+    let mut results = good_run();
+    let checks = ["sold-within-stock", "stock-adds-up", "only-clean-refusals", "catalogue-p99"];
+    results.exercises[0].variants[1].checks =
+        checks.map(|name| check(name, "invariant", false, "", "")).to_vec();
+    let failed = |width| {
+        let text = report::brief(&results, false, width);
+        let line = text.lines().find(|line| line.contains("transaction")).unwrap();
+        line.split_once("exposed").unwrap().1.trim().to_owned()
+    };
+    assert_eq!(failed(120), checks.join(", "));
+    assert_eq!(failed(100), "sold-within-stock, stock-adds-up, 2 more");
+    assert_eq!(failed(80), "sold-within-stock, 3 more");
+    assert_eq!(failed(60), "4 checks");
+    assert_eq!(failed(40), "");
+}
+
+#[test]
+fn brief_gives_details_of_surprises_alone_and_ends_with_the_totals() {
+    let text = report::brief(&long_run(32), false, 120);
+    let (_, ending) = text.split_once("\n\n").unwrap();
+    assert_eq!(
+        ending,
+        "frozen-health-11 fixed was exposed, expected clean:\n  \
+         ✘ health-p99 (objective): expected p99 of at most 100 ms; saw p99 of 212 ms\n\n\
+         slow-analytics-21 buggy was invalid, expected exposed:\n  \
+         ✘ statements (signal): expected at most 3 statements per request; saw 401 statements per request\n  \
+         ✘ kept-up (control): expected timer lag p99 of at most 5 ms; saw 48 ms\n\n\
+         ⚠ 127 of 129 variants as expected, 1 unexpected, 1 invalid (32 exercises in 6 min 53 s, seed 42)\n"
+    );
+    let good = report::brief(&good_run(), false, 120);
+    let (_, ending) = good.split_once("\n\n").unwrap();
+    assert_eq!(ending, "✔ 12 of 12 variants as expected (3 exercises in 6 min 53 s, seed 42)\n");
+}
+
+#[test]
+fn a_check_that_had_to_fail_and_held_is_among_the_details() {
+    let mut results = good_run();
+    let buggy = &mut results.exercises[1].variants[0];
+    buggy.must_fail = vec!["health-p99".into()];
+    buggy.checks[0].held = true;
+    buggy.checks[0].observed = "p99 of 97 ms".into();
+    buggy.checks.push(check("short-reports", "objective", false, "each within 15 ms", "37 ms"));
+    for text in [report::brief(&results, false, 120), report::terminal(&results, false, 120)] {
+        let details = "frozen-health buggy was exposed, but not by health-p99:\n  \
+                       ✔ health-p99 (objective): expected p99 of at most 100 ms; saw p99 of 97 ms\n  \
+                       ✘ short-reports (objective): expected each within 15 ms; saw 37 ms\n\n";
+        assert!(text.contains(details), "{text}");
+    }
+}
+
+#[test]
+fn brief_keeps_its_columns_when_it_is_coloured() {
+    let results = long_run(32);
+    let plain = report::brief(&results, false, 100);
+    assert!(!plain.contains('\x1b'));
+    let coloured = report::brief(&results, true, 100);
+    assert!(coloured.contains("\x1b[31mexposed\x1b[0m") && coloured.contains("\x1b[33minvalid\x1b[0m"));
+    let stripped: String = coloured
+        .split('\x1b')
+        .enumerate()
+        .map(|(n, part)| if n == 0 { part } else { part.split_once('m').unwrap().1 })
+        .collect();
+    let trimmed = |text: &str| text.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>();
+    assert_eq!(trimmed(&stripped), trimmed(&plain));
 }
 
 #[test]

@@ -166,6 +166,11 @@ exercises! {
     slow_analytics
 }
 
+/// The exercises of the tour, which `stampede compare` runs when none is named: as few as show what the lab is for, so that the
+/// first run does not take long.
+pub static TOUR: &[&Exercise] =
+    &[&oversold_stock::EXERCISE, &frozen_health::EXERCISE, &slow_analytics::EXERCISE];
+
 /// The exercise called `id`.
 pub fn exercise(id: &str) -> Result<&'static Exercise, UnknownName> {
     EXERCISES

@@ -129,7 +129,7 @@ impl Stack {
     fn load(&self) -> (tokio::process::Child, tempfile::TempDir) {
         let results = tempfile::tempdir().expect("a directory for temporary files");
         let load = Command::new(stampede())
-            .args(["compare", "--quick", "--metrics-port", &self.generator.to_string(), "--out"])
+            .args(["compare", "--all", "--quick", "--metrics-port", &self.generator.to_string(), "--out"])
             .arg(results.path())
             .env("DATABASE_URL", format!("postgres://stampede@127.0.0.1:{}/postgres", self.postgres))
             .stdout(Stdio::null())
