@@ -361,9 +361,9 @@ impl ExerciseRun<'_> {
         let broken =
             |clause, error| scenarios::contract_check(self.scenario.spec().exercise, clause, Err(error));
         let preparing = scenarios::in_time(self.scenario.prepare(api, &shape, self.rng(number)));
-        let mut round = match self.unless_cancelled(preparing).await {
+        let (round, mut tickets) = match self.unless_cancelled(preparing).await {
             None => return Ok(None),
-            Some(Ok(round)) => round,
+            Some(Ok(prepared)) => prepared,
             // A load that cannot be made is not the server's fault.
             Some(Err(error)) if error.is::<Hinted>() => return Err(error),
             Some(Err(error)) => {
@@ -379,7 +379,6 @@ impl ExerciseRun<'_> {
                 more => format!("{more} servers"),
             });
         }
-        let mut tickets = round.tickets();
         tickets.sort_by_key(|ticket| ticket.at);
         for (n, ticket) in tickets.iter_mut().enumerate() {
             ticket.request.target = n % api.targets.len();

@@ -1,7 +1,8 @@
-//! What the verdicts of several exercises rest on: results of checks, latencies within limits, and, in the modules, counts of
-//! statements and clients who come at one moment.
+//! What the scenarios of several exercises have in common: results of checks, latencies within limits, and, in the modules, counts
+//! of statements, pages that are read while others write, and clients who come at one moment.
 
 pub mod crowds;
+pub mod pages;
 pub mod statements;
 
 use std::time::Duration;

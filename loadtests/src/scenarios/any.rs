@@ -23,7 +23,7 @@ pub trait AnyScenario: Sync {
         api: &'a Api,
         shape: &'a Shape,
         rng: Pcg64,
-    ) -> BoxFuture<'a, anyhow::Result<Box<dyn AnyRound>>>;
+    ) -> BoxFuture<'a, anyhow::Result<(Box<dyn AnyRound>, Vec<Ticket>)>>;
 
     /// See [`Scenario::objectives`].
     fn objectives(&self, load: &Load) -> Findings;
@@ -43,8 +43,12 @@ impl<S: Scenario> AnyScenario for S {
         api: &'a Api,
         shape: &'a Shape,
         rng: Pcg64,
-    ) -> BoxFuture<'a, anyhow::Result<Box<dyn AnyRound>>> {
-        async move { Ok(Box::new(S::prepare(api, shape, rng).await?) as Box<dyn AnyRound>) }.boxed()
+    ) -> BoxFuture<'a, anyhow::Result<(Box<dyn AnyRound>, Vec<Ticket>)>> {
+        async move {
+            let (round, tickets) = S::prepare(api, shape, rng).await?;
+            Ok((Box::new(round) as Box<dyn AnyRound>, tickets))
+        }
+        .boxed()
     }
 
     fn objectives(&self, load: &Load) -> Findings {
@@ -56,9 +60,6 @@ impl<S: Scenario> AnyScenario for S {
 pub trait AnyRound: Send + Sync {
     /// See [`Round::describe`].
     fn describe(&self, servers: &str) -> String;
-
-    /// See [`Round::tickets`].
-    fn tickets(&mut self) -> Vec<Ticket>;
 
     /// See [`Round::beside`].
     fn beside<'a>(&'a self, api: &'a Api) -> BoxFuture<'a, ()>;
@@ -73,10 +74,6 @@ pub trait AnyRound: Send + Sync {
 impl<R: Round> AnyRound for R {
     fn describe(&self, servers: &str) -> String {
         Round::describe(self, servers)
-    }
-
-    fn tickets(&mut self) -> Vec<Ticket> {
-        Round::tickets(self)
     }
 
     fn beside<'a>(&'a self, api: &'a Api) -> BoxFuture<'a, ()> {

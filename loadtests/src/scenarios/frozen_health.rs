@@ -94,7 +94,7 @@ impl super::Scenario for Scenario {
         contract::check(api, clause).await
     }
 
-    async fn prepare(api: &Api, shape: &Shape, mut rng: Pcg64) -> anyhow::Result<Round> {
+    async fn prepare(api: &Api, shape: &Shape, mut rng: Pcg64) -> anyhow::Result<(Round, Vec<Ticket>)> {
         let user = shop::user(api, shop::HEAVY_USER).await?.id;
         let users = shop::users(api).await?;
         let second = contract::second_reader(&users).cloned();
@@ -133,8 +133,7 @@ impl super::Scenario for Scenario {
         let crowd = (processors() * CROWD_TIME.div_duration_f64(short.max(Duration::from_micros(1))))
             .min(processors() * CROWD_MOST) as usize;
         let least = LEAST_SHARE * capacity.min(rate) * rush.as_secs_f64();
-        Ok(Round {
-            tickets,
+        let round = Round {
             rate,
             crowd,
             pages,
@@ -147,7 +146,8 @@ impl super::Scenario for Scenario {
             least: least.ceil() as usize,
             least_in_part: (least / PARTS as f64).floor().max(1.0) as usize,
             delivered: Mutex::default(),
-        })
+        };
+        Ok((round, tickets))
     }
 
     fn objectives(load: &Load) -> Findings {
@@ -248,7 +248,6 @@ fn processors() -> f64 {
 }
 
 pub struct Round {
-    tickets: Vec<Ticket>,
     rate: f64,
     /// Readers of a crowd that wants short reports.
     crowd: usize,
@@ -281,10 +280,6 @@ impl super::Round for Round {
             IDLE.as_millis(),
             self.rate,
         )
-    }
-
-    fn tickets(&mut self) -> Vec<Ticket> {
-        std::mem::take(&mut self.tickets)
     }
 
     /// Somebody buys and wants to see it in the report.

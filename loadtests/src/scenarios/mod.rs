@@ -94,12 +94,12 @@ pub trait Scenario: Sync + 'static {
     /// right, and `clause` says what it was about.
     fn contract(api: &Api, clause: &mut Clause) -> impl Future<Output = anyhow::Result<()>> + Send;
 
-    /// Looks around on the server and makes the round's schedule.
+    /// Looks around on the server and makes the round's schedule. Its requests go to the servers in turn.
     fn prepare(
         api: &Api,
         shape: &Shape,
         rng: Pcg64,
-    ) -> impl Future<Output = anyhow::Result<Self::Round>> + Send;
+    ) -> impl Future<Output = anyhow::Result<(Self::Round, Vec<Ticket>)>> + Send;
 
     /// What the latencies say, over all rounds of a variant.
     fn objectives(load: &Load) -> Findings;
@@ -109,9 +109,6 @@ pub trait Scenario: Sync + 'static {
 pub trait Round: Send + Sync + 'static {
     /// The load in words: arrivals, rates, mix. `servers` says how many answer it.
     fn describe(&self, servers: &str) -> String;
-
-    /// The schedule; taken once. The requests go to the servers in turn.
-    fn tickets(&mut self) -> Vec<Ticket>;
 
     /// What is asked beside the load, outside its schedule; dropped when the load is over, and it may not end before.
     fn beside(&self, _: &Api) -> impl Future<Output = ()> + Send {

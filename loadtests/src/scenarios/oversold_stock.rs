@@ -114,7 +114,7 @@ impl super::Scenario for Scenario {
         contract::check(api, clause).await
     }
 
-    async fn prepare(api: &Api, shape: &Shape, mut rng: Pcg64) -> anyhow::Result<Round> {
+    async fn prepare(api: &Api, shape: &Shape, mut rng: Pcg64) -> anyhow::Result<(Round, Vec<Ticket>)> {
         let rate = shape.rate.unwrap_or(RATE);
         let heavy = shop::user(api, shop::HEAVY_USER).await?.id;
         let users: Vec<Uuid> = shop::users(api).await?.iter().map(|user| user.id).collect();
@@ -189,8 +189,7 @@ impl super::Scenario for Scenario {
 
         let leaving = plan.tickets.iter().filter(|ticket| ticket.request.hang_up.is_some()).count();
         let (confirmed_now, to_read) = mpsc::channel(64);
-        Ok(Round {
-            tickets: plan.tickets,
+        let round = Round {
             rate,
             users,
             leavers: plan.leavers,
@@ -207,7 +206,8 @@ impl super::Scenario for Scenario {
             flaws: Mutex::default(),
             confirmed_now,
             to_read: Mutex::new(Some(to_read)),
-        })
+        };
+        Ok((round, plan.tickets))
     }
 
     fn objectives(load: &Load) -> Findings {
@@ -300,7 +300,6 @@ struct Refusal {
 }
 
 pub struct Round {
-    tickets: Vec<Ticket>,
     rate: f64,
     /// All of them.
     users: Vec<Uuid>,
@@ -338,10 +337,6 @@ impl super::Round for Round {
             stock(&self.rushed),
             bundled.join(", "),
         )
-    }
-
-    fn tickets(&mut self) -> Vec<Ticket> {
-        std::mem::take(&mut self.tickets)
     }
 
     /// Reads orders back as soon as they were confirmed, and works on what the crowds want.

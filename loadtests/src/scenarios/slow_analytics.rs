@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use rand::RngExt;
 use rand_pcg::Pcg64;
 use reqwest::header::{HeaderName, HeaderValue};
 use target_app::exercises::slow_analytics::EXERCISE;
@@ -18,21 +17,11 @@ use self::sums::{Analytics, Sums, average, ensure_right};
 use super::{Clause, Shape, Spec, TIMEOUT};
 use crate::api::Api;
 use crate::checks::statements::Growth;
-use crate::checks::{Audit, Findings, check, crowds, no_failures, p99_within, signal};
+use crate::checks::{Audit, Findings, crowds, pages};
 use crate::hint::Hinted;
-use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
+use crate::load::{Answer, Load, Outcome, Request, Ticket, lock, status_reason};
 use crate::restaurants::{self, Dish, Restaurant, TENANT};
 
-/// Analytics requests a second.
-const RATE: f64 = 40.0;
-/// Menu requests for each of analytics.
-const MENUS: f64 = 2.0;
-/// Orders for each analytics request.
-const ORDERS: f64 = 0.25;
-/// Of this many managers, one leaves before the answer.
-const LEAVER: u32 = 12;
-/// What the two objectives allow.
-const LIMIT_US: u64 = 10_000;
 /// Dishes that guests order when the load is over.
 const DISHES: usize = 3;
 
@@ -41,13 +30,13 @@ pub struct Scenario;
 impl super::Scenario for Scenario {
     const SPEC: &'static Spec = &Spec {
         exercise: &EXERCISE,
-        shape: Shape { rate: None, duration: Duration::from_millis(2_300), replicas: 1 },
-        total_rate: |rate| rate.unwrap_or(RATE) * (1.0 + MENUS + ORDERS),
+        shape: pages::SHAPE,
+        total_rate: pages::total_rate,
         needs: &[("analytics", 50), ("menu", 50)],
         patience: TIMEOUT,
         // As the menu.
         reference_statements: 2,
-        limits: &[Duration::from_micros(LIMIT_US)],
+        limits: pages::LIMITS,
         needs_schedule: false,
     };
 
@@ -57,7 +46,7 @@ impl super::Scenario for Scenario {
         contract::check(api, clause).await
     }
 
-    async fn prepare(api: &Api, shape: &Shape, mut rng: Pcg64) -> anyhow::Result<Round> {
+    async fn prepare(api: &Api, shape: &Shape, mut rng: Pcg64) -> anyhow::Result<(Round, Vec<Ticket>)> {
         let mut sums = sums::of_tenant(api).await?;
         if sums.len() < 2 || sums[0].1.orders == sums[1].1.orders || sums[1].1.orders == 0 {
             return Err(Hinted::unseeded(format!(
@@ -80,26 +69,13 @@ impl super::Scenario for Scenario {
             dishes.max_by_key(|dish| dish.inventory).context("the busiest restaurant has no best seller")?;
         let dish = dish.clone();
 
-        let rate = shape.rate.unwrap_or(RATE);
         let tenant = vec![(HeaderName::from_static("x-tenant-id"), HeaderValue::from_static(TENANT))];
+        let get = |name| Request { headers: tenant.clone(), ..Request::get(name, busy.path(name)) };
         let order = restaurants::meal(&[(dish.id, 1)]).to_string();
-        let mut tickets = Vec::new();
-        for (name, rate) in [("analytics", rate), ("menu", rate * MENUS), ("order", rate * ORDERS)] {
-            for at in arrivals::poisson(&mut rng, rate, shape.duration) {
-                let request = match name {
-                    "order" => Request::post(name, busy.path("orders"), order.clone()),
-                    "analytics" if rng.random_ratio(1, LEAVER) => Request {
-                        hang_up: Some(Duration::from_micros(rng.random_range(200..5_000))),
-                        ..Request::get("leaver", busy.path("analytics"))
-                    },
-                    name => Request::get(name, busy.path(name)),
-                };
-                tickets.push(Ticket { at, request: Request { headers: tenant.clone(), ..request } });
-            }
-        }
-        Ok(Round {
-            tickets,
-            rate,
+        let order = Request { headers: tenant.clone(), ..Request::post("order", busy.path("orders"), order) };
+        let tickets = pages::tickets(&mut rng, shape, &get("analytics"), &get("menu"), &order);
+        let round = Round {
+            shape: *shape,
             busy,
             quiet,
             dish,
@@ -107,20 +83,12 @@ impl super::Scenario for Scenario {
             growth,
             ordered: Mutex::default(),
             seen: Mutex::default(),
-        })
+        };
+        Ok((round, tickets))
     }
 
     fn objectives(load: &Load) -> Findings {
-        let p99 = load.response("menu").value_at_quantile(0.99);
-        let limit = Some(LIMIT_US as f64 / 1000.0);
-        Findings {
-            checks: vec![
-                p99_within(&EXERCISE, "analytics-p99", load, "analytics", LIMIT_US),
-                p99_within(&EXERCISE, "menu-p99", load, "menu", LIMIT_US),
-                no_failures(&EXERCISE, "no-failures", "every request is answered as it should be", load),
-            ],
-            signals: vec![signal("menu p99 beside analytics", p99 as f64 / 1000.0, "ms", limit)],
-        }
+        pages::objectives(&EXERCISE, load, "analytics", "menu")
     }
 }
 
@@ -131,8 +99,7 @@ struct Seen {
 }
 
 pub struct Round {
-    tickets: Vec<Ticket>,
-    rate: f64,
+    shape: Shape,
     busy: Restaurant,
     /// A restaurant with few orders, which nobody asks for during the load.
     quiet: (Restaurant, Sums),
@@ -149,18 +116,8 @@ pub struct Round {
 
 impl super::Round for Round {
     fn describe(&self, servers: &str) -> String {
-        format!(
-            "Poisson arrivals over {servers}: {:.0} analytics requests a second for a restaurant of {} orders, {:.0} for its menu, and \
-             {:.0} new orders. One manager in {LEAVER} hangs up",
-            self.rate,
-            self.sums.orders,
-            self.rate * MENUS,
-            self.rate * ORDERS,
-        )
-    }
-
-    fn tickets(&mut self) -> Vec<Ticket> {
-        std::mem::take(&mut self.tickets)
+        let analytics = format!("analytics requests for a restaurant of {} orders", self.sums.orders);
+        pages::describe(&self.shape, servers, &analytics, "for its menu", "new orders")
     }
 
     fn judge(&self, request: &Request, answer: &Answer<'_>) -> Outcome {
@@ -169,12 +126,12 @@ impl super::Round for Round {
                 lock(&self.ordered).push(answer.done);
                 Outcome::Ok
             }
-            ("analytics" | "leaver", 200) => match serde_json::from_slice::<Analytics>(answer.body) {
+            ("analytics" | pages::LEAVES, 200) => match serde_json::from_slice::<Analytics>(answer.body) {
                 Ok(analytics) if self.is_of_some_moment(&analytics) => {
                     lock(&self.seen).push(Seen { analytics, sent: answer.sent });
                     Outcome::Ok
                 }
-                _ => Outcome::Failed("wrong-totals"),
+                _ => Outcome::Failed(pages::WRONG),
             },
             (_, 200) => Outcome::Ok,
             (_, status) => Outcome::Failed(status_reason(status)),
@@ -182,23 +139,9 @@ impl super::Round for Round {
     }
 
     async fn audit(&self, api: &Api, load: &Load) -> anyhow::Result<Audit> {
-        let wrong = load.count("analytics", "wrong-totals");
-        let right = load.count("analytics", "ok");
-        let stale = self.stale();
         let afterwards = self.afterwards(api).await;
-        let totals = check(
-            &EXERCISE,
-            "totals-right",
-            wrong == 0 && stale == 0 && right > 0 && afterwards.is_ok(),
-            "each answer has every order that was confirmed before it was asked for, and so have those after the load",
-            match (wrong + right, afterwards) {
-                (0, _) => "no answer to compare".into(),
-                (_, Err(error)) => format!("after the load: {error:#}"),
-                (answers, _) => format!("of {answers} answers {wrong} are wrong and {stale} out of date"),
-            },
-        );
-        let sentence = format!("{right} of {} answers right", load.response("analytics").len());
-        let mut audit = Audit { sentence, findings: Findings { checks: vec![totals], signals: Vec::new() } };
+        let mut audit =
+            pages::answers(&EXERCISE, "totals-right", load, "analytics", self.stale(), afterwards);
         self.growth.judge(&EXERCISE, "orders", "analytics request", &mut audit);
         Ok(audit)
     }

@@ -8,7 +8,6 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use rand::RngExt;
 use rand_pcg::Pcg64;
 use target_app::exercises::slow_order_list::EXERCISE;
 use uuid::Uuid;
@@ -18,35 +17,25 @@ use super::{Clause, Shape, Spec, TIMEOUT};
 use crate::api::Api;
 use crate::checks::crowds::OtherTransaction;
 use crate::checks::statements::Growth;
-use crate::checks::{Audit, Findings, check, crowds, no_failures, p99_within, signal};
-use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
+use crate::checks::{Audit, Findings, crowds, pages};
+use crate::load::{Answer, Load, Outcome, Request, Ticket, lock, status_reason};
 use crate::shop::{self, Cart, Order, Product};
 
-/// Lists a second.
-const RATE: f64 = 40.0;
-/// Product pages for each list.
-const PRODUCTS: f64 = 2.0;
-/// Orders for each list.
-const ORDERS: f64 = 0.25;
 /// Products that are bought when the load is over: enough that none sells out.
 const PRODUCTS_BOUGHT: usize = 8;
-/// Of this many customers, one leaves before the list is there.
-const LEAVER: u32 = 12;
-/// What the two objectives allow.
-const LIMIT_US: u64 = 10_000;
 
 pub struct Scenario;
 
 impl super::Scenario for Scenario {
     const SPEC: &'static Spec = &Spec {
         exercise: &EXERCISE,
-        shape: Shape { rate: None, duration: Duration::from_millis(2_300), replicas: 1 },
-        total_rate: |rate| rate.unwrap_or(RATE) * (1.0 + PRODUCTS + ORDERS),
+        shape: pages::SHAPE,
+        total_rate: pages::total_rate,
         needs: &[("list", 50), ("product", 50)],
         patience: TIMEOUT,
         // As the product page.
         reference_statements: 1,
-        limits: &[Duration::from_micros(LIMIT_US)],
+        limits: pages::LIMITS,
         needs_schedule: false,
     };
 
@@ -56,7 +45,7 @@ impl super::Scenario for Scenario {
         contract::check(api, clause).await
     }
 
-    async fn prepare(api: &Api, shape: &Shape, mut rng: Pcg64) -> anyhow::Result<Round> {
+    async fn prepare(api: &Api, shape: &Shape, mut rng: Pcg64) -> anyhow::Result<(Round, Vec<Ticket>)> {
         let heavy = shop::user(api, shop::HEAVY_USER).await?.id;
         let before = shop::orders(api, heavy).await?;
         let mut products: Vec<Product> = shop::products(api).await?.into_values().collect();
@@ -73,27 +62,13 @@ impl super::Scenario for Scenario {
         let counted = async |user| Ok(shop::orders(api, user).await?.len() as i64);
         let growth = Growth::measure(api, counted(light), counted(new)).await?;
 
-        let rate = shape.rate.unwrap_or(RATE);
-        let list = format!("/orders/{heavy}");
         let cart = Cart::of(heavy, &[(product, 1)]);
-        let mut tickets = Vec::new();
-        for (name, rate) in [("list", rate), ("product", rate * PRODUCTS), ("order", rate * ORDERS)] {
-            for at in arrivals::poisson(&mut rng, rate, shape.duration) {
-                let request = match name {
-                    "order" => Request::post(name, "/orders/checkout", cart.json()),
-                    "product" => Request::get(name, format!("/products/{product}")),
-                    _ if rng.random_ratio(1, LEAVER) => Request {
-                        hang_up: Some(Duration::from_micros(rng.random_range(200..5_000))),
-                        ..Request::get("leaver", list.clone())
-                    },
-                    _ => Request::get(name, list.clone()),
-                };
-                tickets.push(Ticket { at, request });
-            }
-        }
-        Ok(Round {
-            tickets,
-            rate,
+        let list = Request::get("list", format!("/orders/{heavy}"));
+        let page = Request::get("product", format!("/products/{product}"));
+        let order = Request::post("order", "/orders/checkout", cart.json());
+        let tickets = pages::tickets(&mut rng, shape, &list, &page, &order);
+        let round = Round {
+            shape: *shape,
             heavy,
             light,
             cart,
@@ -102,20 +77,12 @@ impl super::Scenario for Scenario {
             growth,
             placed: Mutex::default(),
             seen: Mutex::default(),
-        })
+        };
+        Ok((round, tickets))
     }
 
     fn objectives(load: &Load) -> Findings {
-        let p99 = load.response("product").value_at_quantile(0.99);
-        let limit = Some(LIMIT_US as f64 / 1000.0);
-        Findings {
-            checks: vec![
-                p99_within(&EXERCISE, "list-p99", load, "list", LIMIT_US),
-                p99_within(&EXERCISE, "product-p99", load, "product", LIMIT_US),
-                no_failures(&EXERCISE, "no-failures", "every request is answered as it should be", load),
-            ],
-            signals: vec![signal("product p99 beside lists", p99 as f64 / 1000.0, "ms", limit)],
-        }
+        pages::objectives(&EXERCISE, load, "list", "product")
     }
 }
 
@@ -126,8 +93,7 @@ struct Seen {
 }
 
 pub struct Round {
-    tickets: Vec<Ticket>,
-    rate: f64,
+    shape: Shape,
     heavy: Uuid,
     /// Who has few orders.
     light: Uuid,
@@ -144,18 +110,8 @@ pub struct Round {
 
 impl super::Round for Round {
     fn describe(&self, servers: &str) -> String {
-        format!(
-            "Poisson arrivals over {servers}: {:.0} lists a second of a customer with {} orders, {:.0} product pages, and {:.0} new \
-             orders. One customer in {LEAVER} hangs up",
-            self.rate,
-            self.before.len(),
-            self.rate * PRODUCTS,
-            self.rate * ORDERS,
-        )
-    }
-
-    fn tickets(&mut self) -> Vec<Ticket> {
-        std::mem::take(&mut self.tickets)
+        let lists = format!("lists of a customer with {} orders", self.before.len());
+        pages::describe(&self.shape, servers, &lists, "product pages", "new orders")
     }
 
     fn judge(&self, request: &Request, answer: &Answer<'_>) -> Outcome {
@@ -167,12 +123,12 @@ impl super::Round for Round {
                 }
                 Err(_) => Outcome::Failed("not-an-order"),
             },
-            ("list" | "leaver", 200) => match self.new_orders(answer.body) {
+            ("list" | pages::LEAVES, 200) => match self.new_orders(answer.body) {
                 Some(new) => {
                     lock(&self.seen).push(Seen { new, sent: answer.sent });
                     Outcome::Ok
                 }
-                None => Outcome::Failed("wrong-list"),
+                None => Outcome::Failed(pages::WRONG),
             },
             (_, 200) => Outcome::Ok,
             (_, status) => Outcome::Failed(status_reason(status)),
@@ -180,22 +136,8 @@ impl super::Round for Round {
     }
 
     async fn audit(&self, api: &Api, load: &Load) -> anyhow::Result<Audit> {
-        let (wrong, right, stale) =
-            (load.count("list", "wrong-list"), load.count("list", "ok"), self.stale());
         let afterwards = self.afterwards(api).await;
-        let lists = check(
-            &EXERCISE,
-            "lists-right",
-            wrong == 0 && stale == 0 && right > 0 && afterwards.is_ok(),
-            "each list has every order that was confirmed before it was asked for, and so have those after the load",
-            match (wrong + right, afterwards) {
-                (0, _) => "no list to compare".into(),
-                (_, Err(error)) => format!("after the load: {error:#}"),
-                (lists, _) => format!("of {lists} lists {wrong} are wrong and {stale} out of date"),
-            },
-        );
-        let sentence = format!("{right} of {} lists right", load.response("list").len());
-        let mut audit = Audit { sentence, findings: Findings { checks: vec![lists], signals: Vec::new() } };
+        let mut audit = pages::answers(&EXERCISE, "lists-right", load, "list", self.stale(), afterwards);
         self.growth.judge(&EXERCISE, "orders", "list", &mut audit);
         Ok(audit)
     }

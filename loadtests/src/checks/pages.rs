@@ -1,0 +1,113 @@
+//! A page that is read beside a neighbour, while others write what it has to show: the load that such exercises have in common,
+//! and what is judged of it.
+
+use std::time::Duration;
+
+use rand::RngExt;
+use rand_pcg::Pcg64;
+use target_app::catalogue::Exercise;
+
+use super::{Audit, Findings, check, no_failures, p99_within, signal};
+use crate::load::{Load, Request, Ticket, arrivals};
+use crate::scenarios::Shape;
+
+/// Requests a second for the page.
+const RATE: f64 = 40.0;
+/// Requests for its neighbour, and writes, for each request for the page.
+const NEIGHBOURS: f64 = 2.0;
+const WRITES: f64 = 0.25;
+/// Of this many readers of the page, one leaves before the answer.
+const LEAVER: u32 = 12;
+/// What the two objectives allow, in microseconds.
+const LIMIT_US: u64 = 10_000;
+
+/// The latencies that its objectives allow.
+pub const LIMITS: &[Duration] = &[Duration::from_micros(LIMIT_US)];
+
+/// The name of the requests of those who leave.
+pub const LEAVES: &str = "leaver";
+
+/// The outcome of an answer that is not what it must be.
+pub const WRONG: &str = "wrong-answer";
+
+/// The shape of the load.
+pub const SHAPE: Shape = Shape { rate: None, duration: Duration::from_millis(2_300), replicas: 1 };
+
+/// Requests a second of all three streams.
+pub fn total_rate(rate: Option<f64>) -> f64 {
+    rate.unwrap_or(RATE) * (1.0 + NEIGHBOURS + WRITES)
+}
+
+/// The schedule: Poisson arrivals of each of these requests.
+pub fn tickets(
+    rng: &mut Pcg64,
+    shape: &Shape,
+    page: &Request,
+    neighbour: &Request,
+    write: &Request,
+) -> Vec<Ticket> {
+    let rate = shape.rate.unwrap_or(RATE);
+    let mut tickets = Vec::new();
+    for (request, rate) in [(page, rate), (neighbour, rate * NEIGHBOURS), (write, rate * WRITES)] {
+        for at in arrivals::poisson(rng, rate, shape.duration) {
+            let mut request = request.clone();
+            if request.name == page.name && rng.random_ratio(1, LEAVER) {
+                request.name = LEAVES;
+                request.hang_up = Some(Duration::from_micros(rng.random_range(200..5_000)));
+            }
+            tickets.push(Ticket { at, request });
+        }
+    }
+    tickets
+}
+
+/// The load in words: `page` is, say, `lists of a customer with 120 orders`.
+pub fn describe(shape: &Shape, servers: &str, page: &str, neighbour: &str, write: &str) -> String {
+    let rate = shape.rate.unwrap_or(RATE);
+    format!(
+        "Poisson arrivals over {servers}: {rate:.0} {page} a second, {:.0} {neighbour}, and {:.0} {write}. One reader in \
+         {LEAVER} hangs up",
+        rate * NEIGHBOURS,
+        rate * WRITES,
+    )
+}
+
+/// The checks `PAGE-p99`, `NEIGHBOUR-p99` and `no-failures`, where both are the names of their requests.
+pub fn objectives(exercise: &Exercise, load: &Load, page: &str, neighbour: &str) -> Findings {
+    let p99 = |request: &str| p99_within(exercise, &format!("{request}-p99"), load, request, LIMIT_US);
+    let beside = load.response(neighbour).value_at_quantile(0.99) as f64 / 1000.0;
+    Findings {
+        checks: vec![
+            p99(page),
+            p99(neighbour),
+            no_failures(exercise, "no-failures", "every request is answered as it should be", load),
+        ],
+        signals: vec![signal(&format!("{neighbour} p99"), beside, "ms", Some(LIMIT_US as f64 / 1000.0))],
+    }
+}
+
+/// The check called `name`: every answer to the page was right, none of them out of date, and so it was `afterwards`.
+pub fn answers(
+    exercise: &Exercise,
+    name: &str,
+    load: &Load,
+    page: &str,
+    stale: usize,
+    afterwards: anyhow::Result<()>,
+) -> Audit {
+    let (wrong, right) = (load.count(page, WRONG), load.count(page, "ok"));
+    let held = wrong == 0 && stale == 0 && right > 0 && afterwards.is_ok();
+    let expected = "each answer has everything that was confirmed before it was asked for, and so have those after the load";
+    let observed = match (wrong + right, afterwards) {
+        (0, _) => "no answer to compare".into(),
+        (_, Err(error)) => format!("after the load: {error:#}"),
+        (answers, _) => format!("of {answers} answers {wrong} are wrong and {stale} out of date"),
+    };
+    Audit {
+        sentence: format!("{right} of {} answers right", load.response(page).len()),
+        findings: Findings {
+            checks: vec![check(exercise, name, held, expected, observed)],
+            signals: Vec::new(),
+        },
+    }
+}
