@@ -161,10 +161,10 @@ pub enum Command {
         to: String,
     },
 
-    /// Start a new exercise: write all of its files, which compile, with a TODO for each thing to decide
+    /// Start a new exercise: write its files, with a TODO for each thing to decide
     ///
-    /// For contributors and instructors: it writes into the source that this program was built from. Its tests then fail, and
-    /// say what to write next. docs/adding-an-exercise.md leads through the steps.
+    /// For contributors and instructors. It writes into the source that this program was built from. The files compile, and
+    /// their tests fail with what to write next. docs/adding-an-exercise.md leads through the steps.
     New {
         /// The symptom in lower-case words joined by hyphens, never the cause, such as slow-order-list
         id: NewId,
