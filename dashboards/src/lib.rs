@@ -5,6 +5,7 @@
 //! ([`prometheus`]) each put in their own. What is promised, and how fast a promise may be used up, is in [`objectives`].
 
 pub mod docs;
+pub mod figures;
 pub mod files;
 pub mod grafana;
 pub mod metrics;

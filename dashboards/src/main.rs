@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use dashboards::docs::Docs;
+use dashboards::figures::Results;
 
 /// Generates dashboards, rules, their tests and the tables of the documentation from the catalogue.
 #[derive(Debug, Parser)]
@@ -12,6 +13,10 @@ struct Arguments {
     /// Write nothing; exit with 1 and name the files that are stale, missing or stray
     #[arg(long)]
     check: bool,
+
+    /// Write the tables of figures in docs/exercises from this run instead, such as target/stampede/runs/latest/results.json
+    #[arg(long, value_name = "FILE", conflicts_with = "check")]
+    results: Option<PathBuf>,
 
     /// Root of the project that the files belong to [default: the one that this was built from]
     #[arg(long, value_name = "DIR")]
@@ -26,9 +31,15 @@ struct Arguments {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    let Arguments { check, out, docs_url } = Arguments::parse();
+    let Arguments { check, results, out, docs_url } = Arguments::parse();
     let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in the workspace");
     let root = out.clone().unwrap_or_else(|| project.to_path_buf());
+    if let Some(results) = results {
+        for path in Results::read(&results)?.parts().write(&root)? {
+            println!("wrote {}", path.display());
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let docs = docs_url.unwrap_or_default();
     let files = dashboards::generate_with(&docs);
     if !check {

@@ -27,7 +27,7 @@ pub fn add(files: &mut Files) {
 fn index() -> String {
     let mut table = "| exercise | what users report |\n|---|---|\n".to_owned();
     for exercise in EXERCISES {
-        row(&mut table, &[&format!("[{0}](exercises/{0}.md)", exercise.id), exercise.symptom]);
+        row(&mut table, &[format!("[{0}](exercises/{0}.md)", exercise.id).as_str(), exercise.symptom]);
     }
     table
 }
@@ -75,6 +75,8 @@ fn checks(exercise: &Exercise) -> String {
     text
 }
 
-fn row(table: &mut String, cells: &[&str]) {
+/// Adds a row to a table.
+pub(crate) fn row(table: &mut String, cells: &[impl AsRef<str>]) {
+    let cells: Vec<&str> = cells.iter().map(AsRef::as_ref).collect();
     writeln!(table, "| {} |", cells.join(" | ")).expect("a string takes every line");
 }

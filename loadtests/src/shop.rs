@@ -7,6 +7,7 @@ use anyhow::{Context, ensure};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use sqlx::PgConnection;
 use target_app::domain::money::Cents;
 use uuid::Uuid;
 
@@ -152,6 +153,12 @@ impl Cart {
         api.post("/orders/checkout", None, &json!(self)).await
     }
 
+    /// Has it confirmed.
+    pub async fn buy(&self, api: &Api) -> anyhow::Result<Order> {
+        let reply = self.check_out(api).await?.with_status(201)?;
+        Order::read(&reply.body).context("the answer to a checkout is not an order")
+    }
+
     /// What keeps `order` from being the confirmation of this cart, if anything.
     pub fn differs(&self, order: &Order, products: &BTreeMap<Uuid, Product>) -> Option<String> {
         let ordered = self.clone().sorted();
@@ -251,6 +258,27 @@ pub async fn recorded_orders(api: &Api, user: Uuid) -> anyhow::Result<Option<Vec
         }
     });
     Ok(Some(orders.collect()))
+}
+
+/// Gives a user copies of the oldest orders of another one, as new ones: somebody else's work in the servers' database.
+pub async fn copy_orders(database: &mut PgConnection, from: Uuid, to: Uuid, orders: i64) -> sqlx::Result<()> {
+    sqlx::query(
+        "WITH originals AS MATERIALIZED (
+             SELECT id, gen_random_uuid() AS copy, status, total_cents FROM orders
+             WHERE user_id = $1 ORDER BY created_at LIMIT $3
+         ), copies AS (
+             INSERT INTO orders (id, user_id, status, total_cents, created_at)
+             SELECT copy, $2, status, total_cents, clock_timestamp() FROM originals
+         )
+         INSERT INTO order_items (order_id, product_id, quantity, unit_price_cents)
+         SELECT copy, product_id, quantity, unit_price_cents FROM originals JOIN order_items ON order_id = id",
+    )
+    .bind(from)
+    .bind(to)
+    .bind(orders)
+    .execute(database)
+    .await?;
+    Ok(())
 }
 
 /// The shop's whole state: what there is, and what was bought.

@@ -25,6 +25,65 @@ fn generating_twice_gives_the_same_bytes() {
     assert!(again.iter().map(|(path, text)| (path.to_path_buf(), text.to_owned())).eq(once));
 }
 
+/// They are written by `cargo run -p dashboards -- --results FILE`.
+#[test]
+fn every_page_has_figures_of_each_variant() {
+    for exercise in EXERCISES {
+        let path = format!("docs/exercises/{}.md", exercise.id);
+        let page = fs::read_to_string(root().join(&path)).unwrap();
+        let (_, figures) = page.split_once("<!-- generated: results -->").expect("figures");
+        let (figures, _) = figures.split_once("<!-- end -->").expect("their end");
+        for variant in exercise.variants {
+            let rows = figures.lines().filter(|line| line.starts_with(&format!("| `{}` |", variant.name)));
+            assert_eq!(rows.count(), 2, "{path}: {}", variant.name);
+        }
+    }
+}
+
+#[test]
+fn figures_come_from_a_whole_run_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let results = folder.path().join("results.json");
+    let figures = |text: &str| {
+        fs::write(&results, text).unwrap();
+        run(folder.path(), &["--results", results.to_str().unwrap()])
+    };
+    let page = "<!-- generated: results -->\n<!-- end -->\n";
+    fs::create_dir_all(folder.path().join("docs/exercises")).unwrap();
+    fs::write(folder.path().join("docs/exercises/slow-lunch.md"), page).unwrap();
+
+    let request = |p99: u64| serde_json::json!({ "p50_us": 1_234, "p99_us": p99 });
+    let variant = |name: &str, held: bool, p99: u64| {
+        serde_json::json!({
+            "name": name, "verdict": "clean", "audit": "3 of 3 lunches", "headline": "lunch",
+            "checks": [{ "name": "lunch-p99", "held": held }],
+            "requests": [{ "name": "lunch", "outcome": "ok", "response": request(p99) }],
+            "signals": [{ "name": "lunches late", "value": 2.0, "unit": "lunches" }],
+        })
+    };
+    let mut whole = serde_json::json!({
+        "started_at": "2026-11-27T03:15:26Z", "complete": true,
+        "environment": { "postgres": "15.18", "cpus": 2 }, "generator": { "seed": 42, "rounds": 2 },
+        "exercises": [{ "id": "slow-lunch", "variants": [variant("buggy", false, 2_345_678), variant("fixed", true, 34_567)] }],
+    });
+    assert_eq!(figures(&whole.to_string()).0, Some(0));
+    let written = fs::read_to_string(folder.path().join("docs/exercises/slow-lunch.md")).unwrap();
+    for line in [
+        "| variant | failed checks | lunch p50 | lunch p99 | lunches late |",
+        "| `buggy` | `lunch-p99` | 1.23 ms | 2.35 s | 2 |",
+        "| `fixed` | clean | 1.23 ms | 34.6 ms | 2 |",
+        "| `fixed` | 3 of 3 lunches |",
+    ] {
+        assert!(written.contains(line), "{line}: {written}");
+    }
+
+    whole["complete"] = false.into();
+    let (code, complaint) = figures(&whole.to_string());
+    assert!(code == Some(1) && complaint.contains("interrupted"), "{complaint}");
+    let (code, complaint) = figures("{}");
+    assert!(code == Some(1) && complaint.contains("not the results.json of a run"), "{complaint}");
+}
+
 #[test]
 fn every_exercise_has_a_dashboard_under_its_id() {
     let files = dashboards::generate();

@@ -1,10 +1,11 @@
-//! Clients who come at one moment when the load is over: what no schedule of independent requests reaches reliably.
+//! What no schedule of independent requests reaches reliably, done when the load is over: clients who come at one moment, and
+//! requests that meet somebody else's transaction.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures::future::{join_all, try_join_all};
-use sqlx::Connection;
+use sqlx::{Connection, PgConnection};
 
 use crate::api::Api;
 use crate::scenarios::TIMEOUT;
@@ -13,43 +14,87 @@ use crate::scenarios::TIMEOUT;
 const LEAVERS: usize = 8;
 const LEAVING: Duration = Duration::from_millis(15);
 
-/// How long nobody may be in the way of a lock on a table, once all requests have been answered.
+/// How long nobody may be in the way of a lock, once all requests have been answered.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '3s'";
+
+/// How long to wait for requests to be held up. Code that does not need what is locked never is.
+const HELD_UP: Duration = Duration::from_millis(500);
 
 /// Clients who take turns at one moment: so many of them, until each had so many turns or all had so much time.
 const CLIENTS: usize = 16;
 const TURNS: usize = 20;
 const TURNS_TAKE: Duration = Duration::from_millis(300);
 
-/// More clients at one moment than any pool has connections: code that takes a second connection while it holds one finds none.
+/// More clients at one moment than a pool has connections: code that takes a second connection while it holds one finds none.
 const MORE_THAN_CONNECTIONS: usize = 32;
 
-/// Has clients send `request` and leave while their answer is being made: meanwhile somebody else has `table` locked. On a
-/// foreign server it is luck where they leave. Nothing that was begun for them may be in the way of `afterwards`.
+/// The connections of a pool, unless somebody chose otherwise.
+const CONNECTIONS: i64 = 10;
+
+/// Somebody else's transaction in the servers' database. It ends when it is dropped.
+#[derive(Debug)]
+pub struct OtherTransaction(PgConnection);
+
+impl OtherTransaction {
+    /// Begins with these statements, such as a lock; none in the database of a foreign server.
+    ///
+    /// # Errors
+    /// When a request that was answered still holds on to what they need.
+    pub async fn begin(api: &Api, statements: &'static str) -> anyhow::Result<Option<Self>> {
+        let Some(mut connection) = api.database().await? else { return Ok(None) };
+        sqlx::raw_sql("BEGIN").execute(&mut connection).await?;
+        sqlx::raw_sql(LOCK_TIMEOUT).execute(&mut connection).await?;
+        let begun = sqlx::raw_sql(statements).execute(&mut connection).await;
+        begun.context("every request is answered, and one still holds on to what it locked")?;
+        Ok(Some(OtherTransaction(connection)))
+    }
+
+    /// Its connection, for further statements.
+    pub fn connection(&mut self) -> &mut PgConnection {
+        &mut self.0
+    }
+
+    /// Waits until so many statements of the servers wait for it, or long enough.
+    pub async fn holds_up(&mut self, statements: i64) -> anyhow::Result<()> {
+        let start = Instant::now();
+        let waiting =
+            "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))";
+        while start.elapsed() < HELD_UP
+            && sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut self.0).await? < statements
+        {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Ok(())
+    }
+
+    /// Makes what it did visible to others.
+    pub async fn commit(mut self) -> anyhow::Result<()> {
+        sqlx::raw_sql("COMMIT").execute(&mut self.0).await?;
+        Ok(self.0.close().await?)
+    }
+}
+
+/// Has clients send `request` and leave while their answer is being made: meanwhile somebody else does `lock`. On a foreign
+/// server it is luck where they leave. Nothing that was begun for them may be in the way of `afterwards`.
 pub async fn leave<R: Future>(
     api: &Api,
-    table: &'static str,
+    lock: &'static str,
     request: impl Fn() -> R,
     afterwards: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
-    let mut connection = api.database().await?;
-    let mut work = None;
-    if let Some(connection) = &mut connection {
-        let mut transaction = connection.begin().await?;
-        sqlx::raw_sql(LOCK_TIMEOUT).execute(&mut *transaction).await?;
-        let lock = sqlx::AssertSqlSafe(format!("LOCK TABLE {table}"));
-        let locked = sqlx::raw_sql(lock).execute(&mut *transaction).await;
-        locked
-            .with_context(|| format!("all requests are answered, and somebody still holds on to {table}"))?;
-        work = Some(transaction);
-    }
+    let other = OtherTransaction::begin(api, lock).await?;
     join_all((0..LEAVERS).map(|_| tokio::time::timeout(LEAVING, request()))).await;
-    if let Some(work) = work {
-        work.rollback().await?;
+    if let Some(other) = other {
+        other.commit().await?;
     }
-    tokio::time::timeout(TIMEOUT, afterwards).await.with_context(|| {
-        format!("no answer within {} s after {LEAVERS} clients had left", TIMEOUT.as_secs())
-    })?
+    in_time("clients had left", afterwards).await
+}
+
+/// What `work` comes to, if it does not take longer than a request may. `after` is what could have kept it.
+pub async fn in_time<T>(after: &str, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::time::timeout(TIMEOUT, work)
+        .await
+        .with_context(|| format!("no answer within {} s after {after}", TIMEOUT.as_secs()))?
 }
 
 /// Has clients take turns at one moment: each starts its next `turn`, which gets the client's number, when its last has ended.
@@ -71,11 +116,22 @@ where
     Ok(())
 }
 
-/// Has more clients than there are connections do the same at one moment.
-pub async fn all_at_once<R>(request: impl Fn() -> R) -> anyhow::Result<()>
+/// Has more clients than there are connections come at one moment, while somebody else does `lock`, which may be a mere `SELECT`.
+/// `request` gets the client's number.
+pub async fn all_at_once<R>(api: &Api, lock: &'static str, request: impl Fn(usize) -> R) -> anyhow::Result<()>
 where
     R: Future<Output = anyhow::Result<()>>,
 {
-    try_join_all((0..MORE_THAN_CONNECTIONS).map(|_| request())).await?;
+    let other = OtherTransaction::begin(api, lock).await?;
+    // When everybody who can have a connection has one.
+    let let_go = async {
+        if let Some(mut other) = other {
+            other.holds_up(CONNECTIONS).await?;
+            other.commit().await?;
+        }
+        Ok(())
+    };
+    let answered = try_join_all((0..MORE_THAN_CONNECTIONS).map(request));
+    futures::try_join!(answered, let_go)?;
     Ok(())
 }

@@ -207,8 +207,13 @@ impl super::Round for Round {
 impl Round {
     /// Whether the analytics are right when the load is over: for guests who order and look at once, and for who looks then.
     async fn afterwards(&self, api: &Api) -> anyhow::Result<()> {
-        crowds::leave(api, "restaurant_orders", || self.busy.analytics(api), self.ensure_complete(api))
-            .await?;
+        crowds::leave(
+            api,
+            "LOCK TABLE restaurant_orders",
+            || self.busy.analytics(api),
+            self.ensure_complete(api),
+        )
+        .await?;
 
         // Each finds every order that was confirmed before, however many look meanwhile. What was not answered during the load
         // may have been ordered, so it is counted anew.
@@ -231,7 +236,7 @@ impl Round {
         crowds::take_turns(order_and_look).await?;
 
         let (quiet, sums) = &self.quiet;
-        crowds::all_at_once(|| ensure_right(api, *quiet, sums)).await?;
+        crowds::all_at_once(api, "LOCK TABLE restaurant_orders", |_| ensure_right(api, *quiet, sums)).await?;
         self.ensure_complete(api).await
     }
 

@@ -2,6 +2,7 @@
 
 mod contract;
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -15,10 +16,11 @@ use uuid::Uuid;
 use self::contract::ensure_right;
 use super::{Clause, Shape, Spec, TIMEOUT};
 use crate::api::Api;
+use crate::checks::crowds::OtherTransaction;
 use crate::checks::statements::Growth;
 use crate::checks::{Audit, Findings, check, crowds, no_failures, p99_within, signal};
 use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
-use crate::shop::{self, Cart, Order};
+use crate::shop::{self, Cart, Order, Product};
 
 /// Lists a second.
 const RATE: f64 = 40.0;
@@ -26,6 +28,8 @@ const RATE: f64 = 40.0;
 const PRODUCTS: f64 = 2.0;
 /// Orders for each list.
 const ORDERS: f64 = 0.25;
+/// Products that are bought when the load is over: enough that none sells out.
+const PRODUCTS_BOUGHT: usize = 8;
 /// Of this many customers, one leaves before the list is there.
 const LEAVER: u32 = 12;
 /// What the two objectives allow.
@@ -55,12 +59,19 @@ impl super::Scenario for Scenario {
     async fn prepare(api: &Api, shape: &Shape, mut rng: Pcg64) -> anyhow::Result<Round> {
         let heavy = shop::user(api, shop::HEAVY_USER).await?.id;
         let before = shop::orders(api, heavy).await?;
-        let products = shop::products(api).await?.into_values();
-        let product =
-            products.max_by_key(|product| product.inventory).context("the shop has no products")?.id;
-        let light = contract::light_user(api, heavy).await?;
+        let mut products: Vec<Product> = shop::products(api).await?.into_values().collect();
+        products.sort_by_key(|product| (Reverse(product.inventory), product.id));
+        let products: Vec<Uuid> = products.iter().take(PRODUCTS_BOUGHT).map(|product| product.id).collect();
+        let product = *products.first().context("the shop has no products")?;
+        let light = contract::light_user(api).await?;
+        // Orders that no list has had yet, so that nothing is kept of them.
+        let new = shop::user(api, shop::NEW_USER).await?.id;
+        if let Some(mut database) = api.database().await? {
+            shop::copy_orders(&mut database, heavy, light, 1).await?;
+            shop::copy_orders(&mut database, heavy, new, 120).await?;
+        }
         let counted = async |user| Ok(shop::orders(api, user).await?.len() as i64);
-        let growth = Growth::measure(api, counted(light), counted(heavy)).await?;
+        let growth = Growth::measure(api, counted(light), counted(new)).await?;
 
         let rate = shape.rate.unwrap_or(RATE);
         let list = format!("/orders/{heavy}");
@@ -86,6 +97,7 @@ impl super::Scenario for Scenario {
             heavy,
             light,
             cart,
+            products,
             before,
             growth,
             placed: Mutex::default(),
@@ -119,8 +131,9 @@ pub struct Round {
     heavy: Uuid,
     /// Who has few orders.
     light: Uuid,
-    /// What the heavy user buys.
+    /// What the heavy user buys during the load, and products of which there are many.
     cart: Cart,
+    products: Vec<Uuid>,
     /// The heavy user's list before the load.
     before: Vec<Order>,
     growth: Growth,
@@ -210,12 +223,14 @@ impl Round {
         stale.count()
     }
 
-    /// Whether lists are right when the load is over: for customers who buy and look at once, and for who looks then.
+    /// Whether lists are right when the load is over, whoever comes at the same moment, and whatever others do meanwhile.
     async fn afterwards(&self, api: &Api) -> anyhow::Result<()> {
-        crowds::leave(api, "orders", || shop::orders(api, self.heavy), ensure_right(api, self.heavy)).await?;
-        let buy_and_look = async |_| {
-            let reply = self.cart.check_out(api).await?.with_status(201)?;
-            let order = Order::read(&reply.body)?;
+        let list = || shop::orders(api, self.heavy);
+        crowds::leave(api, "LOCK TABLE orders", list, ensure_right(api, self.heavy)).await?;
+        self.beside_others(api).await?;
+        let buy_and_look = async |client: usize| {
+            let product = self.products[client % self.products.len()];
+            let order = Cart::of(self.heavy, &[(product, 1)]).buy(api).await?;
             let list = shop::orders(api, self.heavy).await?;
             ensure!(
                 list.contains(&order),
@@ -224,7 +239,58 @@ impl Round {
             Ok(())
         };
         crowds::take_turns(buy_and_look).await?;
-        crowds::all_at_once(|| ensure_right(api, self.light)).await?;
+
+        crowds::all_at_once(api, "LOCK TABLE orders", |_| ensure_right(api, self.light)).await?;
+        let last = shop::orders(api, self.light).await?.pop().context("the other user has no orders")?;
+        let end = format!("?after={}", last.id);
+        let look = async |client: usize| {
+            if client % 2 == 0 {
+                return ensure_right(api, self.light).await;
+            }
+            let rest = shop::order_page(api, self.light, &end).await?;
+            ensure!(rest.is_empty(), "after the last order, the list has {} more", rest.len());
+            Ok(())
+        };
+        crowds::all_at_once(api, "SELECT", look).await?;
         ensure_right(api, self.heavy).await
+    }
+
+    /// Whether lists are right while somebody else's transactions are under way.
+    async fn beside_others(&self, api: &Api) -> anyhow::Result<()> {
+        let checkout = "SELECT FROM products FOR NO KEY UPDATE";
+        if let Some(other) = OtherTransaction::begin(api, checkout).await? {
+            let reading =
+                crowds::in_time("a checkout had begun that has not ended", ensure_right(api, self.heavy));
+            reading.await?;
+            other.commit().await?;
+        }
+
+        // An order that was begun earlier than another one and is there later.
+        if let Some(mut other) = OtherTransaction::begin(api, "SELECT").await? {
+            shop::copy_orders(other.connection(), self.heavy, self.light, 1).await?;
+            Cart { user_id: self.light, ..self.cart.clone() }.buy(api).await?;
+            ensure_right(api, self.light).await?;
+            other.commit().await?;
+            ensure_right(api, self.light).await?;
+        }
+
+        // An order that comes between two statements of one request: the list has it or does not, and is whole.
+        if let Some(mut other) = OtherTransaction::begin(api, "LOCK TABLE order_items").await? {
+            let newest = async || {
+                let page = shop::order_page(api, self.light, "?limit=2").await?;
+                let recorded =
+                    shop::recorded_orders(api, self.light).await?.context("the lab's own database")?;
+                let (new, old) = (&recorded[..2], &recorded[1..3]);
+                ensure!(page == new || page == old, "an order came meanwhile, and the newest are {page:?}");
+                Ok(())
+            };
+            let comes = async {
+                other.holds_up(1).await?;
+                shop::copy_orders(other.connection(), self.heavy, self.light, 1).await?;
+                other.commit().await
+            };
+            futures::try_join!(newest(), comes)?;
+        }
+        Ok(())
     }
 }

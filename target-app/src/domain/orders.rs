@@ -54,7 +54,7 @@ fn no_product_twice(items: &[CartItem], _: &()) -> garde::Result {
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Order {
-    /// Sorts by the time of the order.
+    /// Stable id; of orders made here, it sorts by their time.
     pub id: Uuid,
     /// Who bought.
     pub user_id: Uuid,

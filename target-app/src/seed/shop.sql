@@ -36,7 +36,8 @@ FROM generate_series(1, 105) AS i;
 CREATE TEMPORARY TABLE seeded_order ON COMMIT DROP AS
 SELECT i,
        at,
-       pg_temp.uuid_at('order', i, at) AS id,
+       -- The id of an order that was imported is not of its time.
+       pg_temp.uuid_at('order', i, at + CASE i % 30 WHEN 15 THEN interval '10 minutes' ELSE interval '0' END) AS id,
        CASE WHEN i <= 120 THEN 1 ELSE 2 + pg_temp.pick('buyer', i, 29) END AS buyer,
        -- 2 to 5 lines; the product numbers step by 7 from a drawn start, so that no product comes twice.
        2 + pg_temp.pick('lines', i, 4) AS lines,

@@ -58,6 +58,8 @@ async fn the_seeded_data_punishes_shortcuts() {
         "SELECT count(*) FROM restaurant_orders WHERE status = 'cancelled'",
         "SELECT count(*) FROM order_items JOIN products ON id = product_id WHERE unit_price_cents <> price_cents",
         "SELECT count(*) FROM restaurant_order_items JOIN menu_items ON id = menu_item_id WHERE unit_price_cents <> price_cents",
+        "SELECT count(*) FROM orders AS one JOIN orders AS other USING (user_id, created_at) WHERE one.id < other.id",
+        "SELECT count(*) FROM orders AS one JOIN orders AS other USING (user_id) WHERE one.created_at < other.created_at AND one.id > other.id",
         "SELECT count(*) FROM users WHERE NOT EXISTS (SELECT FROM orders WHERE user_id = users.id)",
         "SELECT count(*) FROM restaurants WHERE NOT EXISTS (SELECT FROM restaurant_orders WHERE restaurant_id = restaurants.id)",
         "SELECT count(*) FROM products WHERE price_cents * stock > 4294967296",
