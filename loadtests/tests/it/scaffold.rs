@@ -22,6 +22,9 @@ const SHARED: [&str; 6] = [
     "target-app/tests/it/exercises/mod.rs",
 ];
 
+/// An id that no exercise has, nor one that somebody tries out.
+const ID: &str = "never-used";
+
 fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace")
 }
@@ -78,7 +81,7 @@ fn refused(root: &Path, id: &str, words: &[&str]) {
 fn a_new_exercise_has_all_its_files_and_is_named_once_wherever_all_are() {
     let copy = copy();
     let before = contents(copy.path());
-    new(copy.path(), "slow-thing", Some("GET /things/{id}")).unwrap();
+    new(copy.path(), ID, Some("GET /things/{id}")).unwrap();
     let after = contents(copy.path());
 
     let added: Vec<&str> =
@@ -86,38 +89,38 @@ fn a_new_exercise_has_all_its_files_and_is_named_once_wherever_all_are() {
     assert_eq!(
         added,
         [
-            "benches/benches/exercises/slow_thing.rs",
-            "docs/exercises/slow-thing.md",
-            "loadtests/src/scenarios/slow_thing.rs",
-            "loadtests/src/scenarios/slow_thing/contract.rs",
-            "target-app/src/exercises/slow_thing/buggy.rs",
-            "target-app/src/exercises/slow_thing/corpus/mod.rs",
-            "target-app/src/exercises/slow_thing/corpus/right.rs",
-            "target-app/src/exercises/slow_thing/corpus/wrong.rs",
-            "target-app/src/exercises/slow_thing/fixed.rs",
-            "target-app/src/exercises/slow_thing/mod.rs",
-            "target-app/src/exercises/slow_thing/tempting.rs",
-            "target-app/tests/it/exercises/slow_thing.rs",
+            "benches/benches/exercises/never_used.rs",
+            "docs/exercises/never-used.md",
+            "loadtests/src/scenarios/never_used.rs",
+            "loadtests/src/scenarios/never_used/contract.rs",
+            "target-app/src/exercises/never_used/buggy.rs",
+            "target-app/src/exercises/never_used/corpus/mod.rs",
+            "target-app/src/exercises/never_used/corpus/right.rs",
+            "target-app/src/exercises/never_used/corpus/wrong.rs",
+            "target-app/src/exercises/never_used/fixed.rs",
+            "target-app/src/exercises/never_used/mod.rs",
+            "target-app/src/exercises/never_used/tempting.rs",
+            "target-app/tests/it/exercises/never_used.rs",
         ]
     );
     for path in added {
         assert!(after[path].contains("TODO"), "{path} does not say what to write");
         assert!(!after[path].contains("{{"), "{path} has a placeholder left");
     }
-    let declaration = &after["target-app/src/exercises/slow_thing/mod.rs"];
+    let declaration = &after["target-app/src/exercises/never_used/mod.rs"];
     for words in
-        [r#"id: "slow-thing""#, r#"title: "Slow thing""#, r#"&["GET /things/{id}"]"#, "StampedeSlowThing"]
+        [r#"id: "never-used""#, r#"title: "Never used""#, r#"&["GET /things/{id}"]"#, "StampedeNeverUsed"]
     {
         assert!(declaration.contains(words), "{words}: {declaration}");
     }
 
     for (path, lines) in [
-        (SHARED[0], &["mod slow_thing;", "        slow_thing::Data::measure,"][..]),
-        (SHARED[1], &[r#"    Chart::of("slow-thing", "TODO: time of one call", "TODO: what"),"#]),
-        (SHARED[2], &["## StampedeSlowThing"]),
-        (SHARED[3], &["mod slow_thing;", "    &slow_thing::Scenario,"]),
-        (SHARED[4], &["pub mod slow_thing;", "    slow_thing"]),
-        (SHARED[5], &["mod slow_thing;"]),
+        (SHARED[0], &["mod never_used;", "        never_used::Data::measure,"][..]),
+        (SHARED[1], &[r#"    Chart::of("never-used", "TODO: time of one call", "TODO: what"),"#]),
+        (SHARED[2], &["## StampedeNeverUsed"]),
+        (SHARED[3], &["mod never_used;", "    &never_used::Scenario,"]),
+        (SHARED[4], &["pub mod never_used;", "    never_used"]),
+        (SHARED[5], &["mod never_used;"]),
     ] {
         for line in lines {
             assert_eq!(after[path].lines().filter(|found| found == line).count(), 1, "{path}: {line}");
@@ -131,7 +134,7 @@ fn a_new_exercise_has_all_its_files_and_is_named_once_wherever_all_are() {
 #[test]
 fn modules_are_in_their_order_and_lists_grow_at_their_end() {
     let copy = copy();
-    for id in ["empty-page", "zero-results", "slow-order"] {
+    for id in ["aaa-first", "zzz-last", "mmm-middle"] {
         new(copy.path(), id, None).unwrap();
     }
     let modules = contents(copy.path())["loadtests/src/scenarios/mod.rs"].clone();
@@ -139,7 +142,7 @@ fn modules_are_in_their_order_and_lists_grow_at_their_end() {
     let order = |line: &&&str| line.trim_end_matches(';').to_owned();
     assert!(found.is_sorted_by_key(|line| order(&line)), "{found:?}");
     let list = modules.split("SCENARIOS").nth(1).unwrap().split("];").next().unwrap();
-    let ends = "&empty_page::Scenario,\n    &zero_results::Scenario,\n    &slow_order::Scenario,\n";
+    let ends = "&aaa_first::Scenario,\n    &zzz_last::Scenario,\n    &mmm_middle::Scenario,\n";
     assert!(list.ends_with(ends), "{list}");
 }
 
@@ -149,7 +152,7 @@ fn what_is_written_has_the_format_of_the_project_however_long_its_names_are() {
         return skip("what_is_written_has_the_format_of_the_project", "there is no rustfmt");
     }
     let longest = format!("GET /{}", "a".repeat(59));
-    for (id, route) in [("a-b", "GET /"), ("slow-thing", "GET /things"), (&["a"; 15].join("-"), &longest)] {
+    for (id, route) in [("a-b", "GET /"), (ID, "GET /things"), (&["a"; 15].join("-"), &longest)] {
         let copy = copy();
         new(copy.path(), id, Some(route)).unwrap();
         for (path, text) in contents(copy.path()).iter().filter(|(path, _)| path.ends_with(".rs")) {
@@ -176,8 +179,8 @@ fn formatted(text: &str) -> String {
 #[test]
 fn a_name_that_is_taken_is_refused() {
     let copy = copy();
-    new(copy.path(), "slow-thing", None).unwrap();
-    refused(copy.path(), "slow-thing", &["slow-thing is taken", "slow_thing/mod.rs", "choose another id"]);
+    new(copy.path(), ID, None).unwrap();
+    refused(copy.path(), ID, &["never-used is taken", "never_used/mod.rs", "choose another id"]);
     // Of another exercise, an alert, and a dashboard.
     refused(copy.path(), "oversold-stock", &["oversold-stock is taken", "choose another id"]);
     refused(copy.path(), "pool-exhausted", &["pool-exhausted is taken", "## StampedePoolExhausted"]);
@@ -200,16 +203,16 @@ fn a_place_that_is_not_found_is_named_and_nothing_is_written() {
             let file = copy.path().join(path);
             let text = fs::read_to_string(&file).unwrap();
             fs::write(&file, text.replacen(&format!("{line}\n"), &replacement, 1)).unwrap();
-            refused(copy.path(), "slow-thing", &[path, line.trim(), "nothing was written"]);
+            refused(copy.path(), ID, &[path, line.trim(), "nothing was written"]);
         }
     }
     let copy = copy();
     fs::write(copy.path().join(SHARED[5]), "//! Without modules.\n").unwrap();
-    refused(copy.path(), "slow-thing", &[SHARED[5], "`mod`", "nothing was written"]);
+    refused(copy.path(), ID, &[SHARED[5], "`mod`", "nothing was written"]);
 }
 
 #[test]
 fn without_the_source_there_is_nowhere_to_write() {
     let empty = tempfile::tempdir().unwrap();
-    refused(empty.path(), "slow-thing", &[empty.path().to_str().unwrap(), "cargo run -- new"]);
+    refused(empty.path(), ID, &[empty.path().to_str().unwrap(), "cargo run -- new"]);
 }
