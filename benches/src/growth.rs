@@ -410,10 +410,7 @@ fn factor(factor: f64) -> String {
 fn digits(value: f64) -> String {
     let places = (2 - value.abs().log10().floor() as i32).clamp(0, 3) as usize;
     let text = format!("{value:.places$}");
-    match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => text,
-    }
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
 /// A number with its thousands apart.

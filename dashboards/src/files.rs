@@ -148,10 +148,7 @@ fn files_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in entries {
         let path = entry.with_context(|| format!("could not list {}", folder.display()))?.path();
-        match path.is_dir() {
-            true => files.extend(files_in(&path)?),
-            false => files.push(path),
-        }
+        if path.is_dir() { files.extend(files_in(&path)?) } else { files.push(path) }
     }
     files.sort();
     Ok(files)

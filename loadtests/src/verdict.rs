@@ -274,18 +274,17 @@ fn kept_up(load: &Load) -> CheckResult {
     CheckResult { doubt: slight.then(|| "what fails by more than that fails all the same".into()), ..kept_up }
 }
 
-/// The control that there was a load at all: of nothing, every promise holds. What was never sent proves nothing.
+/// The control that there was enough load: a check that saw no request would hold. What was never sent proves nothing.
 fn enough(load: &Load, needs: &[(&str, u64)]) -> CheckResult {
     let seen = needs.iter().map(|(name, least)| (*name, load.sent(name), *least));
     let short: Vec<String> = (seen.clone())
         .filter(|(_, seen, least)| seen < least)
         .map(|(name, seen, least)| {
             let never = load.response(name).len() - seen;
-            match never > seen {
-                true => {
-                    format!("{seen} of {name} were sent and {never} never, {least} at least: lower --rate")
-                }
-                false => format!("{seen} of {name}, {least} at least: raise --duration, --rate or --rounds"),
+            if never > seen {
+                format!("{seen} of {name} were sent and {never} never, {least} at least: lower --rate")
+            } else {
+                format!("{seen} of {name}, {least} at least: raise --duration, --rate or --rounds")
             }
         })
         .collect();
@@ -293,9 +292,10 @@ fn enough(load: &Load, needs: &[(&str, u64)]) -> CheckResult {
         "enough-load",
         short.is_empty(),
         "enough requests were sent to judge by",
-        match short.is_empty() {
-            true => seen.map(|(name, seen, _)| format!("{seen} × {name}")).collect::<Vec<_>>().join(", "),
-            false => short.join("; "),
+        if short.is_empty() {
+            seen.map(|(name, seen, _)| format!("{seen} × {name}")).collect::<Vec<_>>().join(", ")
+        } else {
+            short.join("; ")
         },
     )
 }
@@ -307,10 +307,7 @@ fn all_reported(unreported: &BTreeSet<&str>) -> CheckResult {
         "all-checks-made",
         names.is_empty(),
         "every check of the exercise is made in every round, or says why not",
-        match names.is_empty() {
-            true => "all were".into(),
-            false => format!("not made: {}", names.join(", ")),
-        },
+        if names.is_empty() { "all were".into() } else { format!("not made: {}", names.join(", ")) },
     )
 }
 

@@ -64,9 +64,10 @@ pub(crate) fn public(state: AppState, config: &Config, abandoned: Abandoned) -> 
         .layer(CatchPanicLayer::custom(answer_panic))
         .layer(middleware::from_fn_with_state(abandoned, abandoned::watch))
         .layer(middleware::from_fn_with_state(config.request_timeout(), deadline));
-    let router = match state.telemetry.is_on() {
-        true => router.layer(middleware::from_fn_with_state(state.telemetry.clone(), telemetry::observe)),
-        false => router,
+    let router = if state.telemetry.is_on() {
+        router.layer(middleware::from_fn_with_state(state.telemetry.clone(), telemetry::observe))
+    } else {
+        router
     };
     router.with_state(state)
 }

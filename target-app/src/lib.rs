@@ -1,5 +1,5 @@
-//! The reference backend of Stampede: a shop and a restaurant system with sincere defects, each beside the fixes that
-//! look right and the one that holds.
+//! The reference backend of Stampede: a shop and a restaurant system with realistic bugs. Each comes with the fixes that
+//! look right and are not, and with the fix that works.
 //!
 //! How to read this crate: [`exercises`] holds the lessons, one folder each, and the diff between two files of a
 //! folder is the lesson. [`catalogue`] says what an exercise is. `routes` are ordinary handlers which call the

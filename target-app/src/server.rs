@@ -129,16 +129,15 @@ async fn serve(
     });
     let pool =
         pool.connect_with(database).await.context("could not connect to the database; check DATABASE_URL")?;
-    let gauges = match telemetry.is_on() {
-        true => {
-            let (of_data, patience) = (config.data_gauges(), config.acquire_timeout());
-            let beside = beside.clone();
-            let start = async move { DataGauges::start(of_data, &beside, patience).await };
-            let of_data = operators.spawn(start).await?;
-            let gauges = Gauges::new(telemetry.clone(), pool.clone(), of_data);
-            Some(gauges.context("the runtime cannot be watched")?)
-        }
-        false => None,
+    let gauges = if telemetry.is_on() {
+        let (data_gauges, patience) = (config.data_gauges(), config.acquire_timeout());
+        let beside = beside.clone();
+        let start = async move { DataGauges::start(data_gauges, &beside, patience).await };
+        let data_gauges = operators.spawn(start).await?;
+        let gauges = Gauges::new(telemetry.clone(), pool.clone(), data_gauges);
+        Some(gauges.context("the runtime cannot be watched")?)
+    } else {
+        None
     };
     let state = AppState { pool, exercises: Arc::new(Exercises::new(variants)), telemetry };
 
@@ -153,10 +152,10 @@ async fn serve(
     let head = config.head_timeout();
     let limits = Limits { connections: config.connections(), head };
     let public =
-        listen::serve(public, app::public(state.clone(), &config, abandoned), limits, told(&stopped));
+        listen::serve(public, app::public(state.clone(), &config, abandoned), limits, when_stopped(&stopped));
     let limits = Limits { connections: OPERATORS, head };
     let router = app::operator(state.clone(), gauges, Readiness::new(beside));
-    let operator = listen::serve(operator, router, limits, told(&stopped));
+    let operator = listen::serve(operator, router, limits, when_stopped(&stopped));
     let operator = operators.spawn(operator);
     let serving = async { tokio::join!(public, operator).1 };
     tokio::pin!(serving);
@@ -183,7 +182,7 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Ends when the sender is dropped.
-fn told(stopped: &watch::Receiver<()>) -> impl Future<Output = ()> + use<> {
+fn when_stopped(stopped: &watch::Receiver<()>) -> impl Future<Output = ()> + use<> {
     let mut stopped = stopped.clone();
     async move { while stopped.changed().await.is_ok() {} }
 }

@@ -88,9 +88,10 @@ struct Pace {
 
 impl Pace {
     fn new(args: &Args) -> Self {
-        let pace = match args.quick {
-            true => Self { rounds: 1, seconds: 1, step: 2.0 },
-            false => Self { rounds: 5, seconds: 4, step: 2_f64.powf(0.25) },
+        let pace = if args.quick {
+            Self { rounds: 1, seconds: 1, step: 2.0 }
+        } else {
+            Self { rounds: 5, seconds: 4, step: 2_f64.powf(0.25) }
         };
         Self { rounds: args.rounds.unwrap_or(pace.rounds), ..pace }
     }

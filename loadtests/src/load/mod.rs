@@ -1,4 +1,4 @@
-//! Honest load: goose's users send the requests of a schedule that was made up front.
+//! Open-loop load: goose's users send the requests of a schedule that was made up front.
 //!
 //! goose alone is a closed loop: a user who waits for a slow answer sends nothing meanwhile, so the slower the server, the
 //! less it is asked. Here each request is a [`Ticket`] with an intended start. Users take the tickets in order, wait for

@@ -136,15 +136,14 @@ impl super::Scenario for Scenario {
 
         let mut plan = Plan { rng, buyers, leavers, tickets: Vec::new() };
         for (n, at) in schedule.into_iter().enumerate() {
-            let items: Vec<(Uuid, i32)> = match n < rush {
-                true => vec![(rushed, *[1, 1, 1, 1, 2, 3].choose(&mut plan.rng).expect("not empty"))],
-                false => {
-                    let lines = plan.rng.random_range(1..=3);
-                    let mut products = bundled;
-                    // The first few of a shuffle: any selection, in any sequence.
-                    products.shuffle(&mut plan.rng);
-                    products[..lines].iter().map(|id| (*id, plan.rng.random_range(1..=3))).collect()
-                }
+            let items: Vec<(Uuid, i32)> = if n < rush {
+                vec![(rushed, *[1, 1, 1, 1, 2, 3].choose(&mut plan.rng).expect("not empty"))]
+            } else {
+                let lines = plan.rng.random_range(1..=3);
+                let mut products = bundled;
+                // The first few of a shuffle: any selection, in any sequence.
+                products.shuffle(&mut plan.rng);
+                products[..lines].iter().map(|id| (*id, plan.rng.random_range(1..=3))).collect()
             };
             plan.checkout(at, &items);
         }
@@ -272,9 +271,10 @@ impl Plan {
     fn mistakes(&mut self, at: Duration, product: Uuid) {
         let buyer = *self.buyers.choose(&mut self.rng).expect("there are some");
         let unknown = Uuid::from_u128(self.rng.random());
-        let cart = match self.rng.random() {
-            true => Cart::of(unknown, &[(product, 1)]),
-            false => Cart::of(buyer, &[(product, 1), (unknown, 1)]),
+        let cart = if self.rng.random() {
+            Cart::of(unknown, &[(product, 1)])
+        } else {
+            Cart::of(buyer, &[(product, 1), (unknown, 1)])
         };
         let request = Request::post("mistake", "/orders/checkout", cart.json());
         self.tickets.push(Ticket { at, request });

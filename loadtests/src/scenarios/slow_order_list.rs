@@ -244,7 +244,7 @@ impl Round {
         let last = shop::orders(api, self.light).await?.pop().context("the other user has no orders")?;
         let end = format!("?after={}", last.id);
         let look = async |client: usize| {
-            if client % 2 == 0 {
+            if client.is_multiple_of(2) {
                 return ensure_right(api, self.light).await;
             }
             let rest = shop::order_page(api, self.light, &end).await?;

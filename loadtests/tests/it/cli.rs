@@ -903,13 +903,12 @@ async fn a_user_who_may_start_too_few_threads_is_told_so() {
     let name = "a_user_who_may_start_too_few_threads_is_told_so";
     // Root may start as many as there are, so it is a user that nobody is, who need not reach where this was built.
     let (dir, built) = (open_directory(), env!("CARGO_BIN_EXE_stampede"));
-    let (other, program): (&[&str], _) = match rustix::process::geteuid().is_root() {
-        true => {
-            let copy = dir.path().join("stampede");
-            fs::copy(built, &copy).unwrap();
-            (&["setpriv", "--reuid=4242421", "--regid=4242421", "--clear-groups", "prlimit"], copy)
-        }
-        false => (&["prlimit"], built.into()),
+    let (other, program): (&[&str], _) = if rustix::process::geteuid().is_root() {
+        let copy = dir.path().join("stampede");
+        fs::copy(built, &copy).unwrap();
+        (&["setpriv", "--reuid=4242421", "--regid=4242421", "--clear-groups", "prlimit"], copy)
+    } else {
+        (&["prlimit"], built.into())
     };
     let limited = |threads: u32, arguments: &[&str]| {
         let mut command = Command::new(other[0]);

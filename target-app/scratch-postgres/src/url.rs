@@ -26,8 +26,9 @@ pub fn read_url(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
 /// The same the other way around.
 pub(crate) fn write_url(options: &PgConnectOptions) -> String {
     let host = options.get_host();
-    match host.contains(':') {
-        true => options.clone().host(&format!("[{host}]")).to_url_lossy().into(),
-        false => options.to_url_lossy().into(),
+    if host.contains(':') {
+        options.clone().host(&format!("[{host}]")).to_url_lossy().into()
+    } else {
+        options.to_url_lossy().into()
     }
 }

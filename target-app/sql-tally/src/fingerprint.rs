@@ -232,10 +232,8 @@ fn summary(tokens: &[Token<'_>]) -> String {
             // A function: `FROM UNNEST(…)`. After `INTO table`, a parenthesis opens the columns.
             && (at(index).is("INTO") || !matches!(at(next + 1), Token::Sign('(')));
         let Some(operation) = operation.filter(|_| is_table) else { continue };
-        let words = match written == Some(operation) {
-            true => table.to_owned(),
-            false => format!("{operation} {table}"),
-        };
+        let words =
+            if written == Some(operation) { table.to_owned() } else { format!("{operation} {table}") };
         if summary.len() + words.len() >= LONGEST_SUMMARY {
             break;
         }

@@ -60,9 +60,10 @@ pub fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(observer: impl Observer) ->
 
 /// Whether the layer needs this span or event.
 pub fn wants(metadata: &Metadata<'_>) -> bool {
-    match metadata.is_span() {
-        true => metadata.name() == SPAN,
-        false => [QUERY, ACQUIRE, FAILURE].contains(&metadata.target()),
+    if metadata.is_span() {
+        metadata.name() == SPAN
+    } else {
+        [QUERY, ACQUIRE, FAILURE].contains(&metadata.target())
     }
 }
 

@@ -296,8 +296,9 @@ async fn take_portions(
             .bind(line.menu_item_id)
             .fetch_one(connection)
             .await?;
-    Err(match known {
-        true => MealError::ShortStock { dish: line.menu_item_id, wanted: line.quantity },
-        false => MealError::UnknownDish(line.menu_item_id),
+    Err(if known {
+        MealError::ShortStock { dish: line.menu_item_id, wanted: line.quantity }
+    } else {
+        MealError::UnknownDish(line.menu_item_id)
     })
 }

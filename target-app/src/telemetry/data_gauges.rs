@@ -107,10 +107,7 @@ mod tests {
         }
 
         fn read(&self) -> BoxFuture<'_, sqlx::Result<f64>> {
-            match self.1 {
-                true => Box::pin(async { Ok(7.0) }),
-                false => Box::pin(std::future::pending()),
-            }
+            if self.1 { Box::pin(async { Ok(7.0) }) } else { Box::pin(std::future::pending()) }
         }
     }
 

@@ -51,14 +51,15 @@ pub fn layer<S>(run_id: &str, chosen: Targets) -> Box<dyn Layer<S> + Send + Sync
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    match std::io::stderr().is_terminal() {
-        true => tracing_subscriber::fmt::layer()
+    if std::io::stderr().is_terminal() {
+        tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
             // They would be printed with `eprintln!`, which panics, in the middle of a request, when nobody reads it.
             .log_internal_errors(false)
             .event_format(Chosen { chosen })
-            .boxed(),
-        false => JsonLines { run_id: run_id.to_owned(), chosen }.boxed(),
+            .boxed()
+    } else {
+        JsonLines { run_id: run_id.to_owned(), chosen }.boxed()
     }
 }
 
@@ -79,9 +80,10 @@ where
         writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        match is_chosen(&self.chosen, event) {
-            true => Format::default().format_event(context, writer, event),
-            false => Ok(()),
+        if is_chosen(&self.chosen, event) {
+            Format::default().format_event(context, writer, event)
+        } else {
+            Ok(())
         }
     }
 }

@@ -161,7 +161,7 @@ impl sql_tally::Observer for Observer {
 pub struct Gauges {
     telemetry: Arc<Telemetry>,
     pool: PgPool,
-    of_data: DataGauges,
+    data_gauges: DataGauges,
     watching: runtime::Watching,
 }
 
@@ -171,11 +171,11 @@ impl Gauges {
     /// # Errors
     ///
     /// When the system has no thread to spare.
-    pub fn new(telemetry: Arc<Telemetry>, pool: PgPool, of_data: DataGauges) -> std::io::Result<Self> {
+    pub fn new(telemetry: Arc<Telemetry>, pool: PgPool, data_gauges: DataGauges) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Handle::current();
         let lag = telemetry.metrics.histogram(&spec::RUNTIME_LAG, &[]);
         let watching = runtime::watch(runtime.metrics(), lag)?;
-        Ok(Gauges { telemetry, pool, of_data, watching })
+        Ok(Gauges { telemetry, pool, data_gauges, watching })
     }
 
     /// Brings the gauges up to date. What they say does not depend on when they were brought up to date before.
@@ -191,7 +191,7 @@ impl Gauges {
             let counter = metrics.counter(&spec::PROCESS_CPU, &[]);
             counter.inc_by((seconds - counter.get()).max(0.0));
         }
-        self.of_data.scrape(metrics).await;
+        self.data_gauges.scrape(metrics).await;
     }
 }
 

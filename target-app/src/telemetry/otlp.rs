@@ -83,9 +83,12 @@ pub fn shut_down(provider: &SdkTracerProvider) {
 
 /// The layer that makes a span of each request, with an event for each statement.
 pub fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(provider: &SdkTracerProvider) -> impl Layer<S> {
-    let filter = filter_fn(|metadata| match metadata.is_span() {
-        true => metadata.name() == sql_tally::SPAN,
-        false => metadata.target() == sql_tally::QUERY,
+    let filter = filter_fn(|metadata| {
+        if metadata.is_span() {
+            metadata.name() == sql_tally::SPAN
+        } else {
+            metadata.target() == sql_tally::QUERY
+        }
     });
     tracing_opentelemetry::layer()
         .with_tracer(provider.tracer(env!("CARGO_PKG_NAME")))

@@ -63,10 +63,7 @@ impl Worker {
             }
             self.sign = sign;
         }
-        match sign.parked() {
-            true => answer(Duration::ZERO),
-            false => self.asked.push(now),
-        }
+        if sign.parked() { answer(Duration::ZERO) } else { self.asked.push(now) }
     }
 }
 

@@ -86,9 +86,10 @@ pub(super) async fn ensure_report_of(
 fn compare(document: &[u8], user: &User, orders: &[Order]) -> anyhow::Result<()> {
     let document = Document::load_mem(document).context("the report is not a PDF")?;
     let pages: Vec<u32> = document.get_pages().into_keys().collect();
-    let mut text = match pages.is_empty() {
-        true => String::new(),
-        false => document.extract_text(&pages).context("the report has no text that can be read")?,
+    let mut text = if pages.is_empty() {
+        String::new()
+    } else {
+        document.extract_text(&pages).context("the report has no text that can be read")?
     };
     // Anything may be broken over two lines.
     text.retain(|character| !character.is_whitespace());
