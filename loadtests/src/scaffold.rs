@@ -264,13 +264,13 @@ fn named(text: &str, id: &NewId) -> String {
 }
 
 fn ensure_free(id: &NewId, path: &Path) -> Result<(), Hinted> {
-    match path.exists() {
-        false => Ok(()),
-        true => Err(Hinted::new(
-            format!("{} is taken: {} exists already", id.0, path.display()),
-            "choose another id, or remove what is left of an exercise of this name; nothing was written",
-        )),
+    if !path.exists() {
+        return Ok(());
     }
+    Err(Hinted::new(
+        format!("{} is taken: {} exists already", id.0, path.display()),
+        "choose another id, or remove what is left of an exercise of this name; nothing was written",
+    ))
 }
 
 /// The files that name every exercise, with the new one in them.
