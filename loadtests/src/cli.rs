@@ -14,6 +14,8 @@ use target_app::PROJECT;
 use target_app::config::{Choice, Config, db_rtt};
 use target_app::seed::Scale;
 
+use crate::scaffold::{NewId, NewRoute};
+
 /// A load-testing lab: realistic backend bugs, the fixes people try, and load that tells them apart.
 ///
 /// Each exercise is one bug in several variants: the code that shipped (buggy), fixes that look right but are not
@@ -157,6 +159,18 @@ pub enum Command {
         /// The variant to compare with it
         #[arg(default_value = "fixed")]
         to: String,
+    },
+
+    /// Start a new exercise: write its files, with a TODO for each thing to decide
+    ///
+    /// For contributors and instructors. It writes into the source that this program was built from. The files compile, and
+    /// their tests fail with what to write next. docs/adding-an-exercise.md leads through the steps.
+    New {
+        /// The symptom in lower-case words joined by hyphens, never the cause, such as slow-order-list
+        id: NewId,
+        /// The route that it is about, such as 'GET /orders/{userId}' [default: GET /ID]
+        #[arg(long, value_name = "ROUTE", allow_hyphen_values = true)]
+        route: Option<NewRoute>,
     },
 
     /// Ask a server one question: whether the GET succeeds is the exit code. For health checks where there is no curl

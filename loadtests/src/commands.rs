@@ -32,6 +32,7 @@ use crate::report;
 use crate::report::facts::Outcome;
 use crate::report::format;
 use crate::results::{Results, Verdict};
+use crate::scaffold;
 use crate::scenarios::{AnyScenario, SCENARIOS, scenario};
 
 const UNEXPECTED: u8 = 1;
@@ -125,6 +126,7 @@ pub fn main() -> ExitCode {
             in_runtime(serve(port, operator_port, &choice, replicas, data))
         }
         Command::Seed { names, content } => in_runtime(seed(&names, content)),
+        Command::New { id, route } => scaffold::run(&id, route).and_then(|text| say(&text)),
         Command::Probe { url } => in_runtime(probe(url)),
     };
     done.unwrap_or_else(|error| fail(&error))

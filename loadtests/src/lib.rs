@@ -3,7 +3,7 @@
 //! How to read this crate: [`cli`] says what can be asked for and [`commands`] does it. [`compare`] is the main job: it
 //! takes a server from the [`lab`], a schedule and an audit from one of the [`scenarios`], drives the [`load`], has the
 //! rounds judged by [`verdict`], and what comes out ([`results`]) is drawn by [`report`]. While it goes on, Prometheus can
-//! look at it through the [`exporter`].
+//! look at it through the [`exporter`]. The [`scaffold`] starts a new exercise.
 
 pub mod api;
 pub mod checks;
@@ -20,6 +20,7 @@ pub mod reference;
 pub mod report;
 pub mod restaurants;
 pub mod results;
+pub mod scaffold;
 pub mod scenarios;
 pub mod shop;
 pub mod verdict;

@@ -7,3 +7,4 @@ mod load;
 mod metrics;
 mod report;
 mod rooms;
+mod scaffold;

@@ -1,4 +1,4 @@
-//! The exercises. To add one: a folder here that declares it, its `mod`, and its line in the list at the bottom.
+//! The exercises. Each is a folder here that declares it, its `mod`, and its line in the list at the bottom. `stampede new` adds one.
 
 use crate::catalogue::{Exercise, UnknownName};
 use crate::telemetry::MetricSpec;
