@@ -14,7 +14,7 @@ struct Arguments {
     #[arg(long)]
     check: bool,
 
-    /// Write the tables of figures in docs/exercises from this run instead, such as target/stampede/runs/latest/results.json
+    /// Write the tables of figures in docs/exercises from this run instead, such as target/stampede/latest/results.json
     #[arg(long, value_name = "FILE", conflicts_with = "check")]
     results: Option<PathBuf>,
 
