@@ -9,6 +9,9 @@ use crate::api::Api;
 use crate::checks::{Audit, Findings};
 use crate::load::{Answer, Load, Outcome, Request, Ticket};
 
+/// A round and its schedule.
+pub type Prepared = (Box<dyn AnyRound>, Vec<Ticket>);
+
 /// A [`Scenario`] of any type; every one is.
 pub trait AnyScenario: Sync {
     /// See [`Scenario::SPEC`].
@@ -23,7 +26,7 @@ pub trait AnyScenario: Sync {
         api: &'a Api,
         shape: &'a Shape,
         rng: Pcg64,
-    ) -> BoxFuture<'a, anyhow::Result<(Box<dyn AnyRound>, Vec<Ticket>)>>;
+    ) -> BoxFuture<'a, anyhow::Result<Prepared>>;
 
     /// See [`Scenario::objectives`].
     fn objectives(&self, load: &Load) -> Findings;
@@ -43,7 +46,7 @@ impl<S: Scenario> AnyScenario for S {
         api: &'a Api,
         shape: &'a Shape,
         rng: Pcg64,
-    ) -> BoxFuture<'a, anyhow::Result<(Box<dyn AnyRound>, Vec<Ticket>)>> {
+    ) -> BoxFuture<'a, anyhow::Result<Prepared>> {
         async move {
             let (round, tickets) = S::prepare(api, shape, rng).await?;
             Ok((Box::new(round) as Box<dyn AnyRound>, tickets))
