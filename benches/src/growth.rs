@@ -77,12 +77,19 @@ fn draw_all(args: &Args) -> anyhow::Result<()> {
     read(&args.results, &mut measured)
         .with_context(|| format!("could not read criterion's results in {}", args.results.display()))?;
     fs::create_dir_all(&args.out).with_context(|| format!("could not create {}", args.out.display()))?;
-    for chart in CHARTS {
+    let (there, missing): (Vec<&Chart>, Vec<&Chart>) =
+        CHARTS.iter().partition(|chart| measured.keys().any(|(group, _)| group == chart.group));
+    let bench = "cargo bench -p benches --bench exercises";
+    anyhow::ensure!(!there.is_empty(), "no exercise has been measured yet; run `{bench}`");
+    for chart in there {
         let curves = chart.curves(&measured)?;
         let path = args.out.join(format!("growth-{}.svg", chart.group));
         fs::write(&path, chart.draw(&curves))
             .with_context(|| format!("could not write {}", path.display()))?;
         println!("{}, by {}\n\n{}\n", chart.title, chart.size, table(&curves));
+    }
+    for chart in missing {
+        eprintln!("not measured, and not drawn: {} (run `{bench} -- {}`)", chart.group, chart.exercise);
     }
     Ok(())
 }
@@ -472,6 +479,17 @@ mod tests {
     }
 
     #[test]
+    fn what_was_not_measured_is_left_as_it_is() {
+        let root = results("");
+        fs::remove_dir_all(root.path().join("slow-analytics")).unwrap();
+        let out = root.path().join("images");
+        draw_all(&Args { results: root.path().to_owned(), out: out.clone() }).unwrap();
+        assert!(
+            out.join("growth-oversold-stock.svg").exists() && !out.join("growth-slow-analytics.svg").exists()
+        );
+    }
+
+    #[test]
     fn missing_and_broken_results_are_named() {
         let fails = |root: &tempfile::TempDir| {
             let args = Args { results: root.path().to_owned(), out: root.path().join("images") };
@@ -483,6 +501,8 @@ mod tests {
                 && missing.contains("--bench exercises -- slow-analytics"),
             "{missing}"
         );
+
+        assert!(fails(&tempfile::tempdir().unwrap()).contains("no exercise has been measured yet"));
 
         let broken = results("");
         fs::write(broken.path().join("slow-analytics/fixed/100/new/estimates.json"), "{}").unwrap();
