@@ -16,11 +16,11 @@ use crate::exporter::Exporter;
 use crate::hint::Hinted;
 use crate::lab::{Deployment, Lab};
 use crate::load::metrics::Meter;
-use crate::load::{self, Cancel, LoadError, Mode, Plan, arrivals};
+use crate::load::{self, Cancel, LoadError, Mode, Plan, Shape, arrivals};
 use crate::reference::{self, REFERENCE, Reference};
 use crate::report;
 use crate::results::{Environment, ExerciseResult, Generator, Results, SCHEMA_VERSION, VariantResult};
-use crate::scenarios::{self, AnyScenario, Shape, WARM_UP};
+use crate::scenarios::{self, AnyScenario, WARM_UP};
 use crate::verdict::{self, RoundResult};
 
 /// What requests in flight get at the end of a schedule; a third of it, when one has failed.

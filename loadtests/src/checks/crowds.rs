@@ -8,7 +8,7 @@ use futures::future::{join_all, try_join_all};
 use sqlx::{Connection, PgConnection};
 
 use crate::api::Api;
-use crate::scenarios::TIMEOUT;
+use crate::load::TIMEOUT;
 
 /// Clients who leave, and how long each of them waits before.
 const LEAVERS: usize = 8;

@@ -8,8 +8,7 @@ use rand_pcg::Pcg64;
 use target_app::catalogue::Exercise;
 
 use super::{Audit, Findings, check, no_failures, p99_within, signal};
-use crate::load::{Load, Request, Ticket, arrivals};
-use crate::scenarios::Shape;
+use crate::load::{Load, Request, Shape, Ticket, arrivals};
 
 /// Requests a second for the page.
 const RATE: f64 = 40.0;

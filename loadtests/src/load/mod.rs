@@ -37,7 +37,7 @@ pub use cpu::Cpu;
 pub use drive::{LoadError, drive};
 pub use fate::{Class, End, Fate};
 pub use measure::{Latencies, Load, SLOWEST};
-pub use plan::{Mode, Plan};
+pub use plan::{Mode, Plan, Shape, TIMEOUT};
 pub use priority::go_ahead;
 pub use request::{Answer, Judge, Outcome, Request, Ticket, judge_status, status_reason};
 pub use saturation::Saturation;

@@ -7,6 +7,20 @@ use reqwest::Url;
 use super::metrics::Meter;
 use super::request::Ticket;
 
+/// What a request may take, unless its scenario says otherwise.
+pub const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How much load a round is, with what the command line changed of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Shape {
+    /// Requests a second of the scenario's main stream; what it is without `--rate`, the scenario says.
+    pub rate: Option<f64>,
+    /// Length of the schedule, warm-up included.
+    pub duration: Duration,
+    /// Servers on the one database.
+    pub replicas: usize,
+}
+
 /// A load to be driven.
 #[derive(Debug, Clone)]
 pub struct Plan {

@@ -19,7 +19,7 @@ use target_app::catalogue::{Exercise, KEEPS_CONTRACT, UnknownName};
 use crate::api::Api;
 use crate::checks::{Audit, Findings, check};
 use crate::hint::Hinted;
-use crate::load::{Answer, Load, Outcome, Request, Ticket};
+use crate::load::{Answer, Load, Outcome, Request, Shape, TIMEOUT, Ticket};
 use crate::results::CheckResult;
 
 pub use any::{AnyRound, AnyScenario};
@@ -39,22 +39,8 @@ pub fn scenario(id: &str) -> Result<&'static dyn AnyScenario, UnknownName> {
     Ok(*scenario.expect("a test makes sure that every exercise has a scenario"))
 }
 
-/// How much load a round is, with what the command line changed of it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Shape {
-    /// Requests a second of the scenario's main stream; what it is without `--rate`, the scenario says.
-    pub rate: Option<f64>,
-    /// Length of the schedule, warm-up included.
-    pub duration: Duration,
-    /// Servers on the one database.
-    pub replicas: usize,
-}
-
 /// Before this, requests are sent and accounted for, and measured by nothing.
 pub const WARM_UP: Duration = Duration::from_millis(300);
-
-/// What a request may take, unless its scenario says otherwise.
-pub const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a contract may take, and how long the look around before a load, and the audit after it. Most take a fraction
 /// of a second; the sums over half a million orders take a minute.

@@ -7,10 +7,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use loadgen_metrics::METRICS;
+use loadtests::load::TIMEOUT;
 use loadtests::load::metrics::{Meter, Metrics};
 use loadtests::load::{Cancel, Mode, Plan, Request, drive, judge_status};
 use loadtests::results::CheckResult;
-use loadtests::scenarios::{SCENARIOS, TIMEOUT};
+use loadtests::scenarios::SCENARIOS;
 
 use crate::cli::skip;
 use crate::load::{at, ok, plan, server};
