@@ -116,13 +116,20 @@ where
     Ok(())
 }
 
-/// Has more clients than there are connections come at one moment, while somebody else does `lock`, which may be a mere `SELECT`.
-/// `request` gets the client's number.
-pub async fn all_at_once<R>(api: &Api, lock: &'static str, request: impl Fn(usize) -> R) -> anyhow::Result<()>
+/// Has more clients than there are connections come at one moment, while somebody else does `lock`, if anything. `request` gets the
+/// client's number. It must not ask again where it is refused: that is how code without a connection shows.
+pub async fn all_at_once<R>(
+    api: &Api,
+    lock: Option<&'static str>,
+    request: impl Fn(usize) -> R,
+) -> anyhow::Result<()>
 where
     R: Future<Output = anyhow::Result<()>>,
 {
-    let other = OtherTransaction::begin(api, lock).await?;
+    let other = match lock {
+        Some(lock) => OtherTransaction::begin(api, lock).await?,
+        None => None,
+    };
     // When everybody who can have a connection has one.
     let let_go = async {
         if let Some(mut other) = other {

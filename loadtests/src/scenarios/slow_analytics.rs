@@ -179,7 +179,8 @@ impl Round {
         crowds::take_turns(order_and_look).await?;
 
         let (quiet, sums) = &self.quiet;
-        crowds::all_at_once(api, "LOCK TABLE restaurant_orders", |_| ensure_right(api, *quiet, sums)).await?;
+        crowds::all_at_once(api, Some("LOCK TABLE restaurant_orders"), |_| ensure_right(api, *quiet, sums))
+            .await?;
         self.ensure_complete(api).await
     }
 
