@@ -150,6 +150,16 @@ pub const KEEPS_CONTRACT: CheckSpec = CheckSpec::invariant(
     "A single client, who sends one request after another, gets what the API promises.",
 );
 
+/// The check of an exercise whose bug is in the number of SQL statements.
+pub const CONSTANT_STATEMENTS: CheckSpec = CheckSpec::signal(
+    "constant-statements",
+    "At most ten statements, and as many for many orders as for few.",
+);
+
+/// The check of an exercise in which nothing is refused.
+pub const NO_FAILURES: CheckSpec =
+    CheckSpec::objective("no-failures", "Every request gets the response it should.");
+
 /// What a check rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

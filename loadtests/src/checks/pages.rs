@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 use rand_pcg::Pcg64;
-use target_app::catalogue::Exercise;
+use target_app::catalogue::{Exercise, NO_FAILURES};
 
 use super::{Audit, Findings, check, no_failures, p99_within, signal};
 use crate::load::{Load, Request, Shape, Ticket, arrivals};
@@ -79,7 +79,7 @@ pub fn objectives(exercise: &Exercise, load: &Load, page: &str, neighbour: &str)
         checks: vec![
             p99(page),
             p99(neighbour),
-            no_failures(exercise, "no-failures", "every request is answered as it should be", load),
+            no_failures(exercise, NO_FAILURES.name, "every request is answered as it should be", load),
         ],
         signals: vec![signal(&format!("{neighbour} p99"), beside, "ms", Some(LIMIT_US as f64 / 1000.0))],
     }

@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use target_app::catalogue::Exercise;
+use target_app::catalogue::{CONSTANT_STATEMENTS, Exercise};
 
 use super::{Audit, check, signal, skipped};
 use crate::api::{Api, is_timeout};
-
-/// The check's name in each exercise that has it.
-const CHECK: &str = "constant-statements";
 
 /// SQL statements that a request may take, however much data there is.
 const FEW: f64 = 10.0;
@@ -34,12 +31,12 @@ impl Growth {
         Ok(Growth(Some([count(api, few).await?, count(api, many).await?])))
     }
 
-    /// Puts the check, its signal and its sentence first in `audit`. `rows` are, say, `orders`, and `request` is a `list`.
+    /// Adds the check and its signal to `audit`, and begins its sentence with the counts. `rows` are, say, `orders`, and `request` is a `list`.
     pub fn judge(&self, exercise: &Exercise, rows: &str, request: &str, audit: &mut Audit) {
         let Some([few, many]) = self.0 else {
             audit.findings.checks.push(skipped(
                 exercise,
-                CHECK,
+                CONSTANT_STATEMENTS.name,
                 "a foreign server does not tell its statements",
             ));
             return;
@@ -51,7 +48,7 @@ impl Growth {
         let story = format!("statements: {}, {}", words(many), words(few));
         let held = few.zip(many).is_some_and(|((_, few), (_, many))| many <= few && many <= FEW);
         let expected = format!("at most {FEW}, and as many for many {rows} as for few");
-        audit.findings.checks.push(check(exercise, CHECK, held, expected, story.clone()));
+        audit.findings.checks.push(check(exercise, CONSTANT_STATEMENTS.name, held, expected, story.clone()));
         if let Some((_, many)) = many {
             let name = format!("statements per {request}");
             audit.findings.signals.push(signal(&name, many, "statements", Some(FEW)));

@@ -18,6 +18,10 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
     let others = shop::users(api).await?.into_iter().map(|user| user.id);
     let some: Vec<Uuid> = others.filter(|user| *user != heavy && *user != new).take(3).collect();
 
+    let [other, ..] = some.as_slice() else {
+        return Err(Hinted::unseeded("there are fewer than three users").into());
+    };
+
     clause.is("a list has the customer's orders, newest first, each with its items and what was agreed");
     for user in some.iter().chain([&heavy]) {
         ensure_right(api, *user).await?;
@@ -45,6 +49,9 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
 
     clause.is("pages, each of which begins after the last order of the one before, make up the list");
     let list = shop::orders(api, heavy).await?;
+    if list.len() <= PAGE {
+        return Err(Hinted::unseeded(format!("{} has no more than {PAGE} orders", shop::HEAVY_USER)).into());
+    }
     let mut paged = shop::order_page(api, heavy, &format!("?limit={PAGE}")).await?;
     while let Some(last) = paged.last() {
         let page = shop::order_page(api, heavy, &format!("?limit={PAGE}&after={}", last.id)).await?;
@@ -60,7 +67,7 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
     ensure!(rest == list[PAGE + 1..], "without a limit, a page is not all that comes after");
 
     clause.is("nobody has the orders of a customer whom the shop does not know, or a page after somebody else's order");
-    let foreign = shop::orders(api, some[0]).await?.first().map_or_else(Uuid::now_v7, |order| order.id);
+    let foreign = shop::orders(api, *other).await?.first().map_or_else(Uuid::now_v7, |order| order.id);
     for path in [format!("/orders/{}", Uuid::now_v7()), format!("/orders/{heavy}?after={foreign}")] {
         api.ask(reqwest::Method::GET, &path, None, None).await?.with_status(404)?;
     }

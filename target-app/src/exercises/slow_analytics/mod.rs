@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::catalogue::symptoms::{CONNECTION_WAIT, REPEATED_STATEMENTS, slow_route, statements_per_request};
-use crate::catalogue::{CheckSpec, Exercise, KEEPS_CONTRACT};
+use crate::catalogue::{CONSTANT_STATEMENTS, CheckSpec, Exercise, KEEPS_CONTRACT, NO_FAILURES};
 use crate::domain::money::Cents;
 
 /// What the catalogue says of this exercise.
@@ -27,16 +27,13 @@ pub static EXERCISE: Exercise = Exercise {
             "totals-right",
             "Orders, revenue, average and the five best sellers equal a sum over the orders, and a confirmed order is in the next response.",
         ),
-        CheckSpec::signal(
-            "constant-statements",
-            "At most ten statements, and as many for many orders as for few.",
-        ),
+        CONSTANT_STATEMENTS,
         CheckSpec::objective("analytics-p99", "99 of 100 analytics requests are answered within 10 ms."),
         CheckSpec::objective(
             "menu-p99",
             "99 of 100 menu requests are answered within 10 ms while analytics are requested.",
         ),
-        CheckSpec::objective("no-failures", "Every request gets the response it should."),
+        NO_FAILURES,
     ],
     signals: &[
         statements_per_request!("/restaurants/{id}/analytics", 10.0),

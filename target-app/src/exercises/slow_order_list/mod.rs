@@ -6,7 +6,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::catalogue::symptoms::{CONNECTION_WAIT, REPEATED_STATEMENTS, slow_route, statements_per_request};
-use crate::catalogue::{CheckSpec, Exercise, KEEPS_CONTRACT};
+use crate::catalogue::{CONSTANT_STATEMENTS, CheckSpec, Exercise, KEEPS_CONTRACT, NO_FAILURES};
 use crate::domain::money::Cents;
 use crate::domain::orders::{self, Order, OrderItem, OrderPage};
 
@@ -26,16 +26,13 @@ pub static EXERCISE: Exercise = Exercise {
             "lists-right",
             "A list contains every order that was confirmed before it was requested, as it was confirmed, newest first.",
         ),
-        CheckSpec::signal(
-            "constant-statements",
-            "At most ten statements, and as many for many orders as for few.",
-        ),
+        CONSTANT_STATEMENTS,
         CheckSpec::objective("list-p99", "99 of 100 lists of 120 orders are answered within 10 ms."),
         CheckSpec::objective(
             "product-p99",
             "99 of 100 product pages are answered within 10 ms while lists are requested.",
         ),
-        CheckSpec::objective("no-failures", "Every request gets the response it should."),
+        NO_FAILURES,
     ],
     signals: &[statements_per_request!("/orders/{userId}", 10.0), REPEATED_STATEMENTS, CONNECTION_WAIT],
     alert: slow_route!(
