@@ -12,7 +12,7 @@ use target_app::catalogue::{KEEPS_CONTRACT, Kind, Variant};
 use target_app::exercises::Variants;
 
 use crate::api::Api;
-use crate::exporter::Exporter;
+use crate::exporter::{Exporter, Listed};
 use crate::hint::Hinted;
 use crate::lab::{Deployment, Lab};
 use crate::load::metrics::Meter;
@@ -287,7 +287,7 @@ impl ExerciseRun<'_> {
                 // One that is gone is not a wrong solution.
                 api.probe().await?;
                 let api = Api::new(api.targets.clone(), Vec::new())?.beside(self.reference.url()?);
-                self.measure(&api, variant, number, repeat).await
+                self.measure(&api, None, variant, number, repeat).await
             }
             Bench::Lab(lab) => {
                 let mut variants = Variants::FIXED;
@@ -310,7 +310,7 @@ impl ExerciseRun<'_> {
                 let api =
                     deployed.api()?.beside(self.reference.url()?).on(deployed.database().admin_options());
                 let mut measured = tokio::select! {
-                    measured = self.measure(&api, variant, number, repeat) => measured,
+                    measured = self.measure(&api, listed.as_ref(), variant, number, repeat) => measured,
                     lost = lab.postgres.lost() => Err(lost.into()),
                 };
                 drop(listed);
@@ -339,6 +339,7 @@ impl ExerciseRun<'_> {
     async fn measure(
         &mut self,
         api: &Api,
+        listed: Option<&Listed>,
         variant: &'static Variant,
         number: u32,
         repeat: u32,
@@ -427,6 +428,9 @@ impl ExerciseRun<'_> {
             }
             Err(error) => return Err(error.into()),
         };
+        if let Some(listed) = listed {
+            listed.freeze().await;
+        }
         let audit = match self.unless_cancelled(scenarios::in_time(round.audit(api, &load))).await {
             None => return Ok(None),
             Some(Ok(audit)) => audit,

@@ -1187,7 +1187,9 @@ async fn a_run_can_be_looked_at_while_it_goes_on() {
             tokio::time::sleep(Duration::from_millis(20)).await;
             listed = serde_json::from_str::<Vec<Value>>(&fetched(&url("/targets")).await).unwrap();
         }
-        let server = fetched(&format!("http://{}/metrics", listed[0]["targets"][0].as_str().unwrap())).await;
+        let part = |pointer: &str| listed[0].pointer(pointer).and_then(Value::as_str).unwrap();
+        let (address, path) = (part("/targets/0"), part("/labels/__metrics_path__"));
+        let server = fetched(&format!("http://{address}{path}")).await;
         let mut metrics = String::new();
         while !metrics.contains("stampede_check_held{") {
             metrics = fetched(&url("/metrics")).await;
