@@ -1,17 +1,17 @@
 #!/usr/bin/env node
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { collect, readDashboard } from './lib/dashboard.mjs';
 import { draw, save } from './lib/draw.mjs';
 import { Problem, run } from './lib/problem.mjs';
 import { Prometheus } from './lib/prometheus.mjs';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const EXERCISES = ['oversold-stock', 'slow-analytics', 'frozen-health'];
 /** Drawn over the runs of all exercises. */
 const ACROSS = ['stampede-overview', 'stampede-load'];
 /** As in the generated configuration of Prometheus, which says where the servers under test are listed. */
@@ -50,7 +50,7 @@ await run(USAGE, OPTIONS, async (options, positionals) => {
   try {
     await ready(`http://${address}/-/ready`, server, join(home, 'log'));
     const prometheus = new Prometheus(`http://${address}`);
-    const exercises = positionals.length > 0 ? positionals : EXERCISES;
+    const exercises = positionals.length > 0 ? positionals : await registered(options);
     const ranges = [];
     for (const exercise of exercises) {
       ranges.push(await compare(options, exercise));
@@ -64,6 +64,16 @@ await run(USAGE, OPTIONS, async (options, positionals) => {
     await rm(home, { recursive: true });
   }
 });
+
+/** The ids of all exercises. */
+async function registered({ stampede }) {
+  try {
+    const { stdout } = await promisify(execFile)(stampede, ['list', '--json'], { cwd: ROOT });
+    return JSON.parse(stdout).map(({ id }) => id);
+  } catch (error) {
+    throw new Problem(`cannot ask ${stampede} for the exercises: ${error.message}`, 'build it with: cargo build --release');
+  }
+}
 
 /** Puts all variants of an exercise under load, one after the other. */
 async function compare({ stampede, duration }, exercise) {

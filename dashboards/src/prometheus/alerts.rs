@@ -148,7 +148,7 @@ fn burn_alert(name: &'static str, ratio: &str, objective: f64, summary: &str, bu
         summary: summary.into(),
         description: format!(
             "At this rate, {spent} of a month's error budget is gone within {long}, for variant \
-             {{{{ $labels.variant }}}}: more than {factor} times what the objective of {} % allows.",
+             {{{{ $labels.variant }}}}: more than {factor}× what the objective of {} % allows.",
             (1e4 * objective).round() / 1e2
         ),
         case: Some(Case {

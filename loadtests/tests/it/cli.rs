@@ -293,14 +293,14 @@ async fn databases_are_seeded_on_a_server_that_keeps_them() {
     assert!(database.name().starts_with("stampede_run_"), "{}", database.name());
     assert_eq!(database.connect_options().get_username(), "stampede_app");
     // Not the run's database: the next run on this server removes it.
-    let door = database.admin_url().replace(database.name(), "postgres");
+    let admin_url = database.admin_url().replace(database.name(), "postgres");
     for word in ["created", "already exists"] {
-        let said = ended(stampede(&["seed", "shop_a", "shop_b"]).env("DATABASE_URL", &door)).await;
+        let said = ended(stampede(&["seed", "shop_a", "shop_b"]).env("DATABASE_URL", &admin_url)).await;
         assert_eq!(said.code, Some(0), "{said:#?}");
         assert_eq!(said.stdout.matches(word).count(), 2, "{said:#?}");
     }
-    let door = door.replace("sslmode=disable", "sslmode=require");
-    let said = ended(stampede(&["seed", "shop_c"]).env("DATABASE_URL", &door)).await;
+    let admin_url = admin_url.replace("sslmode=disable", "sslmode=require");
+    let said = ended(stampede(&["seed", "shop_c"]).env("DATABASE_URL", &admin_url)).await;
     said.fails(3, &["DATABASE_URL", "Stampede speaks plain connections only", "use sslmode=disable"]);
     private.stop().await.expect("it stops");
 }

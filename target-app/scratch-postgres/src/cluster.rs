@@ -92,7 +92,7 @@ pub(crate) struct Cluster {
     run: Run,
     supervisor: Mutex<Child>,
     /// The way in: its own user, into a database that nothing is written to.
-    pub(crate) door: PgConnectOptions,
+    pub(crate) admin_options: PgConnectOptions,
     /// Whom clones belong to.
     pub(crate) app: Owner,
 }
@@ -191,14 +191,14 @@ impl Cluster {
         };
         run.supervised = true;
 
-        let door = PgConnectOptions::new_without_pgpass()
+        let admin_options = PgConnectOptions::new_without_pgpass()
             .host("127.0.0.1")
             .port(port)
             .username(user(area.project))
             .password(&password)
             .database("postgres")
             .ssl_mode(PgSslMode::Disable);
-        let mut cluster = Self { run, supervisor: Mutex::new(supervisor), door, app };
+        let mut cluster = Self { run, supervisor: Mutex::new(supervisor), admin_options, app };
         match cluster.wait_until_ready(&name).await {
             Ok(()) => Ok(cluster),
             Err(reason) => {
@@ -218,7 +218,8 @@ impl Cluster {
             if let Some(status) = self.ended() {
                 return Err(status);
             }
-            let answer = tokio::time::timeout(Duration::from_secs(5), cluster_name(&self.door)).await;
+            let answer =
+                tokio::time::timeout(Duration::from_secs(5), cluster_name(&self.admin_options)).await;
             let answer = answer.unwrap_or(Err(sqlx::Error::PoolTimedOut));
             match answer {
                 // Somebody else's server, had it taken the port, would have another name.
@@ -351,17 +352,17 @@ async fn prepare(
 
 /// Fills the template, with the role in place to which its clones will belong.
 async fn build(project: Project, cluster: &Cluster, template: &Template) -> Result<(), PostgresError> {
-    let mut admin = connect(&cluster.door).await?;
+    let mut admin = connect(&cluster.admin_options).await?;
     cluster.app.create(&mut admin).await?;
     // The app has its clones, and nothing to do elsewhere.
     execute(&mut admin, "REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC".into()).await?;
     let _ = admin.close().await;
     let unfinished = format!("{}_unfinished", project.name());
-    template.build(&cluster.door, &unfinished, &template_name(project)).await
+    template.build(&cluster.admin_options, &unfinished, &template_name(project)).await
 }
 
-async fn cluster_name(door: &PgConnectOptions) -> Result<String, sqlx::Error> {
-    let mut connection = door.connect().await?;
+async fn cluster_name(admin_options: &PgConnectOptions) -> Result<String, sqlx::Error> {
+    let mut connection = admin_options.connect().await?;
     let name =
         sqlx::query_scalar("SELECT current_setting('cluster_name')").fetch_one(&mut connection).await?;
     connection.close().await?;

@@ -195,7 +195,7 @@ impl PostgresError {
                 "correct user and password, or unset DATABASE_URL to get a private server".into()
             }
             Self::NoSuchDatabase { .. } => {
-                "name a database that exists; it is only the door, and nothing is written to it".into()
+                "name a database that exists; it is only used to connect, and nothing is written to it".into()
             }
             Self::TooOld { .. } => "name a newer server, or unset DATABASE_URL to get a private one".into(),
             Self::MayNotCreateDatabases { user, .. } => {

@@ -25,7 +25,7 @@ const TEMPLATE_LOCK: i32 = 0x5374_6174;
 #[derive(Debug)]
 pub(crate) struct Given {
     project: Project,
-    pub(crate) door: PgConnectOptions,
+    pub(crate) admin_options: PgConnectOptions,
     pub(crate) version: String,
     pub(crate) masked_url: String,
     pub(crate) template: String,
@@ -48,7 +48,7 @@ impl Given {
             url: mask(&url.to_string_lossy()),
             reason: "it is not valid UTF-8".into(),
         })?;
-        let (door, mut admin, version, may_create_roles) = check(url).await?;
+        let (admin_options, mut admin, version, may_create_roles) = check(url).await?;
         let run = rand::random();
         sqlx::query("SELECT pg_advisory_lock($1, $2), set_config('idle_session_timeout', '0', false)")
             .bind(RUN_LOCK)
@@ -56,15 +56,15 @@ impl Given {
             .execute(&mut admin)
             .await
             .map_err(PostgresError::sql("mark the run"))?;
-        collect(&door, project).await?;
-        let template = obtain_template(project, &door, template, run, progress).await?;
-        let app = if may_create_roles { create_app(project, &door, run).await? } else { None };
-        Ok(Self { project, door, version, masked_url: mask(url), template, run, app, mark: admin })
+        collect(&admin_options, project).await?;
+        let template = obtain_template(project, &admin_options, template, run, progress).await?;
+        let app = if may_create_roles { create_app(project, &admin_options, run).await? } else { None };
+        Ok(Self { project, admin_options, version, masked_url: mask(url), template, run, app, mark: admin })
     }
 
     /// Drops what the run made, its template excepted.
     pub(crate) async fn clean_up(mut self) -> Result<(), PostgresError> {
-        let mut admin = connect(&self.door).await?;
+        let mut admin = connect(&self.admin_options).await?;
         for name in databases(&mut admin, self.project).await? {
             if run_of(self.project, &name) == Some(self.run) {
                 drop_database(&mut admin, &name).await?;
@@ -85,8 +85,8 @@ impl Given {
 /// The way in, a connection, the server's version, and whether its user may make roles.
 async fn check(url: &str) -> Result<(PgConnectOptions, PgConnection, String, bool), PostgresError> {
     let masked = mask(url);
-    let door = read_url(url).map_err(|error| refusal(masked.clone(), error))?;
-    let quiet = door.clone().disable_statement_logging();
+    let admin_options = read_url(url).map_err(|error| refusal(masked.clone(), error))?;
+    let quiet = admin_options.clone().disable_statement_logging();
     let mut admin = match tokio::time::timeout(CONNECT_DEADLINE, quiet.connect()).await {
         Ok(answer) => answer.map_err(|error| refusal(masked.clone(), error))?,
         Err(_) => {
@@ -108,7 +108,7 @@ async fn check(url: &str) -> Result<(PgConnectOptions, PgConnection, String, boo
     if !may_create {
         return Err(PostgresError::MayNotCreateDatabases { url: masked, user });
     }
-    Ok((door, admin, version, may_create_roles))
+    Ok((admin_options, admin, version, may_create_roles))
 }
 
 /// Says what a failed connection means.
@@ -135,14 +135,14 @@ fn refusal(url: String, error: sqlx::Error) -> PostgresError {
 /// it.
 async fn obtain_template(
     project: Project,
-    door: &PgConnectOptions,
+    admin_options: &PgConnectOptions,
     template: &Template,
     run: u32,
     progress: Progress<'_>,
 ) -> Result<String, PostgresError> {
     let key = hash((&template.key, OWNER));
     let name = format!("{}{key:016x}", project.template_prefix());
-    let mut admin = connect(door).await?;
+    let mut admin = connect(admin_options).await?;
     // Held until this connection ends. The lock is of one database: a run that came in by another one may build at the
     // same time, and then the second renaming fails.
     sqlx::query("SELECT pg_advisory_lock($1, $2)")
@@ -154,7 +154,7 @@ async fn obtain_template(
     if !exists(&mut admin, &name).await? {
         progress("building the template database, once for this server");
         let unfinished = format!("{}{}_template", project.run_prefix(), run_id(run));
-        let built = template.build(door, &unfinished, &name).await;
+        let built = template.build(admin_options, &unfinished, &name).await;
         if !exists(&mut admin, &name).await? {
             built?;
         }
@@ -168,20 +168,20 @@ async fn obtain_template(
 /// the given user, who is let in.
 async fn create_app(
     project: Project,
-    door: &PgConnectOptions,
+    admin_options: &PgConnectOptions,
     run: u32,
 ) -> Result<Option<Owner>, PostgresError> {
     let app = Owner::new(format!("{}{}_app", project.run_prefix(), run_id(run)));
-    let mut admin = connect(door).await?;
+    let mut admin = connect(admin_options).await?;
     app.create(&mut admin).await?;
     // Whoever makes databases for the role, and drops them, has to be one of its members, unless it is a superuser.
     execute(&mut admin, format!("GRANT {} TO CURRENT_USER", app.name)).await?;
-    let refused = match app.through(door).disable_statement_logging().connect().await {
+    let refused = match app.through(admin_options).disable_statement_logging().connect().await {
         Ok(connection) => {
             let _ = connection.close().await;
             return Ok(Some(app));
         }
-        // The database that is the door may be closed to everybody else: then the login itself was right.
+        // The database in the URL may be closed to everybody else: then the login itself was right.
         Err(sqlx::Error::Database(refused)) if refused.code().as_deref() == Some("42501") => {
             return Ok(Some(app));
         }
@@ -197,8 +197,8 @@ async fn drop_role(admin: &mut PgConnection, name: &str) -> Result<(), PostgresE
 }
 
 /// Drops the databases and the roles of runs that no longer hold their mark.
-async fn collect(door: &PgConnectOptions, project: Project) -> Result<(), PostgresError> {
-    let mut admin = connect(door).await?;
+async fn collect(admin_options: &PgConnectOptions, project: Project) -> Result<(), PostgresError> {
+    let mut admin = connect(admin_options).await?;
     // In this order: a run marks itself before it makes a database or a role.
     let databases = databases(&mut admin, project).await?;
     let roles = roles(&mut admin, project).await?;

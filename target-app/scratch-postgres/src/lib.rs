@@ -108,7 +108,7 @@ impl From<OsString> for ServerChoice {
 pub struct Postgres {
     project: Project,
     server: Server,
-    door: PgConnectOptions,
+    admin_options: PgConnectOptions,
     version: String,
     origin: String,
     programs: Option<PathBuf>,
@@ -139,7 +139,7 @@ impl Postgres {
             let given = Given::obtain(project, url, template, progress).await?;
             return Ok(Self {
                 project,
-                door: given.door.clone(),
+                admin_options: given.admin_options.clone(),
                 version: given.version.clone(),
                 origin: format!("the given server {}", given.masked_url),
                 programs: None,
@@ -153,7 +153,7 @@ impl Postgres {
         let cluster = Cluster::obtain(&area, &binaries, template, progress).await?;
         Ok(Self {
             project,
-            door: cluster.door.clone(),
+            admin_options: cluster.admin_options.clone(),
             version: binaries.version,
             origin: format!("a private server from {}", binaries.dir.display()),
             programs: Some(binaries.dir),
@@ -195,7 +195,7 @@ impl Postgres {
     ///
     /// [`PostgresError::Sql`] when the server is gone or refuses.
     pub async fn keep_database(&self, name: &DatabaseName) -> Result<bool, PostgresError> {
-        let mut admin = template::connect(&self.door).await?;
+        let mut admin = template::connect(&self.admin_options).await?;
         if template::exists(&mut admin, name.as_str()).await? {
             return Ok(false);
         }
@@ -215,7 +215,7 @@ impl Postgres {
             Server::Private(_) => (cluster::template_name(self.project), CloneStrategy::Files),
             Server::Given(given) => (given.template.clone(), CloneStrategy::Servers),
         };
-        Database::clone_of(&template, strategy, name, &self.door, owner).await
+        Database::clone_of(&template, strategy, name, &self.admin_options, owner).await
     }
 
     /// Resolves when the private server that this process started has ended although nobody asked it to, with the error that

@@ -35,7 +35,7 @@ impl Template {
     /// Builds the template database `name`. Until it is complete it is called `unfinished`.
     pub(crate) async fn build(
         &self,
-        door: &PgConnectOptions,
+        admin_options: &PgConnectOptions,
         unfinished: &str,
         name: &str,
     ) -> Result<(), PostgresError> {
@@ -44,9 +44,9 @@ impl Template {
             "CREATE DATABASE {unfinished} TEMPLATE template0 \
              ENCODING 'UTF8' LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C'"
         );
-        let mut admin = connect(door).await?;
+        let mut admin = connect(admin_options).await?;
         execute(&mut admin, create).await?;
-        let built = self.fill(door, &mut admin, unfinished, name).await;
+        let built = self.fill(admin_options, &mut admin, unfinished, name).await;
         if built.is_err() {
             // Why it failed matters more than whether this works; what stays behind is collected.
             let _ = drop_database(&mut admin, unfinished).await;
@@ -56,12 +56,12 @@ impl Template {
 
     async fn fill(
         &self,
-        door: &PgConnectOptions,
+        admin_options: &PgConnectOptions,
         admin: &mut PgConnection,
         unfinished: &str,
         name: &str,
     ) -> Result<(), PostgresError> {
-        let inside = door.clone().database(unfinished);
+        let inside = admin_options.clone().database(unfinished);
         (self.build)(inside.clone()).await.map_err(PostgresError::Template)?;
         let mut connection = connect(&inside).await?;
         let owned = PostgresError::sql("make the owner of a clone the owner of what is in it");
@@ -112,8 +112,8 @@ impl Owner {
     }
 
     /// The same way in, as this role.
-    pub(crate) fn through(&self, door: &PgConnectOptions) -> PgConnectOptions {
-        door.clone().username(&self.name).password(&self.password)
+    pub(crate) fn through(&self, admin_options: &PgConnectOptions) -> PgConnectOptions {
+        admin_options.clone().username(&self.name).password(&self.password)
     }
 }
 
@@ -125,7 +125,7 @@ impl Owner {
 #[derive(Debug)]
 pub struct Database {
     name: String,
-    door: PgConnectOptions,
+    admin_options: PgConnectOptions,
     app: PgConnectOptions,
 }
 
@@ -134,10 +134,10 @@ impl Database {
         template: &str,
         strategy: CloneStrategy,
         name: String,
-        door: &PgConnectOptions,
+        admin_options: &PgConnectOptions,
         owner: Option<&Owner>,
     ) -> Result<Self, PostgresError> {
-        let mut admin = connect(door).await?;
+        let mut admin = connect(admin_options).await?;
         let clause = strategy.clause();
         let owned = owner.map_or_else(String::new, |owner| format!(" OWNER {}", owner.name));
         execute(&mut admin, format!("CREATE DATABASE {name}{owned} TEMPLATE {template}{clause}")).await?;
@@ -146,8 +146,8 @@ impl Database {
             execute(&mut admin, format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC")).await?;
         }
         let _ = admin.close().await;
-        let app = owner.map_or_else(|| door.clone(), |owner| owner.through(door));
-        Ok(Self { door: door.clone(), app: app.database(&name), name })
+        let app = owner.map_or_else(|| admin_options.clone(), |owner| owner.through(admin_options));
+        Ok(Self { admin_options: admin_options.clone(), app: app.database(&name), name })
     }
 
     /// Its name on the server.
@@ -167,7 +167,7 @@ impl Database {
 
     /// How the server's user connects to it, who on a private server may do everything.
     pub fn admin_options(&self) -> PgConnectOptions {
-        self.door.clone().database(&self.name)
+        self.admin_options.clone().database(&self.name)
     }
 
     /// The same as a URL: not for logs, and not for the app.
@@ -181,7 +181,7 @@ impl Database {
     ///
     /// [`PostgresError::Sql`] when the server is gone or refuses.
     pub async fn drop(self) -> Result<(), PostgresError> {
-        let mut admin = connect(&self.door).await?;
+        let mut admin = connect(&self.admin_options).await?;
         drop_database(&mut admin, &self.name).await?;
         let _ = admin.close().await;
         Ok(())

@@ -686,18 +686,19 @@ async fn the_app_owns_its_database_and_reaches_nothing_beside_it() {
 async fn on_a_given_server_too_each_runs_app_has_a_role_of_its_own() {
     let home = fresh_home();
     let private = server(home.path()).await;
-    let door = url(&private.create_database().await.unwrap(), str::to_owned);
-    let secret = door.split(['/', ':', '@']).nth(4).unwrap().to_owned();
-    let mut watch = PgConnection::connect(&door).await.unwrap();
+    let admin_url = url(&private.create_database().await.unwrap(), str::to_owned);
+    let secret = admin_url.split(['/', ':', '@']).nth(4).unwrap().to_owned();
+    let mut watch = PgConnection::connect(&admin_url).await.unwrap();
     let roles = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'scratch_run_%'";
-    // As in most servers, where everybody may come in by this door.
-    run(&door, "GRANT CONNECT ON DATABASE postgres TO PUBLIC").await;
-    run(&door, "CREATE ROLE maker LOGIN CREATEDB CREATEROLE PASSWORD 'making'").await;
-    let maker = with_user(&door, "maker").replace(&secret, "making");
+    // As in most servers, where everybody may connect to this database.
+    run(&admin_url, "GRANT CONNECT ON DATABASE postgres TO PUBLIC").await;
+    run(&admin_url, "CREATE ROLE maker LOGIN CREATEDB CREATEROLE PASSWORD 'making'").await;
+    let maker = with_user(&admin_url, "maker").replace(&secret, "making");
 
-    for door in [&maker, &door] {
+    for admin_url in [&maker, &admin_url] {
         // Each builds the template itself, which the other could use as well.
-        let obtained = async || Postgres::obtain(&given(door), &rich_template(door), &|_| {}).await.unwrap();
+        let obtained =
+            async || Postgres::obtain(&given(admin_url), &rich_template(admin_url), &|_| {}).await.unwrap();
         let (one, other) = (obtained().await, obtained().await);
         let (mine, theirs) = (one.create_database().await.unwrap(), other.create_database().await.unwrap());
         assert_eq!(count(&mut watch, roles).await, 2);
@@ -723,8 +724,8 @@ async fn on_a_given_server_too_each_runs_app_has_a_role_of_its_own() {
         assert_eq!(count(&mut watch, roles).await, 0, "collected");
     }
 
-    run(&door, "ALTER ROLE maker NOCREATEROLE").await;
-    let postgres = Postgres::obtain(&given(&maker), &rich_template(&door), &|_| {}).await.unwrap();
+    run(&admin_url, "ALTER ROLE maker NOCREATEROLE").await;
+    let postgres = Postgres::obtain(&given(&maker), &rich_template(&admin_url), &|_| {}).await.unwrap();
     let database = postgres.create_database().await.unwrap();
     assert_eq!(database.url(), database.admin_url(), "who may make no role is the app's user");
     own(&database).await;
@@ -778,18 +779,18 @@ async fn a_server_that_somebody_killed_is_noticed_and_leaves_nothing() {
 async fn a_given_server_is_used_and_left_as_it_was_found() {
     let home = fresh_home();
     let private = server(home.path()).await;
-    let door = url(&private.create_database().await.unwrap(), str::to_owned);
-    let mut watch = PgConnection::connect(&door).await.unwrap();
+    let admin_url = url(&private.create_database().await.unwrap(), str::to_owned);
+    let mut watch = PgConnection::connect(&admin_url).await.unwrap();
     let runs = "SELECT count(*) FROM pg_database WHERE datname LIKE 'scratch_run_%'";
     let before = count(&mut watch, runs).await;
 
     let (template, built) = template();
     for _ in 0..2 {
-        let postgres = Postgres::obtain(&given(&door), &template, &|_| {}).await.unwrap();
+        let postgres = Postgres::obtain(&given(&admin_url), &template, &|_| {}).await.unwrap();
         let database = postgres.create_database().await.unwrap();
         assert_eq!(products(&database).await, 1);
         assert!(
-            !postgres.origin().contains(door.split(['/', ':', '@']).nth(4).unwrap()),
+            !postgres.origin().contains(admin_url.split(['/', ':', '@']).nth(4).unwrap()),
             "the password is masked"
         );
         postgres.stop().await.unwrap();
@@ -810,7 +811,7 @@ async fn a_given_server_may_have_an_address_of_ipv6() {
     let private = server(home.path()).await;
     let inside = url(&private.create_database().await.unwrap(), str::to_owned);
     let target = inside.split(['@', '/']).nth(3).unwrap().to_owned();
-    let door = inside.replace(&target, &listener.local_addr().unwrap().to_string());
+    let admin_url = inside.replace(&target, &listener.local_addr().unwrap().to_string());
     tokio::spawn(async move {
         while let Ok((mut client, _)) = listener.accept().await {
             let target = target.clone();
@@ -821,7 +822,7 @@ async fn a_given_server_may_have_an_address_of_ipv6() {
         }
     });
 
-    let postgres = obtain(&given(&door)).await.unwrap();
+    let postgres = obtain(&given(&admin_url)).await.unwrap();
     let database = postgres.create_database().await.unwrap();
     assert_eq!(products(&database).await, 1);
     postgres.stop().await.unwrap();
@@ -860,17 +861,17 @@ async fn a_variable_that_is_no_text_is_named_and_not_ignored() {
 async fn a_database_that_is_kept_outlives_its_run_and_is_made_once() {
     let home = fresh_home();
     let private = server(home.path()).await;
-    let door = url(&private.create_database().await.unwrap(), str::to_owned);
+    let admin_url = url(&private.create_database().await.unwrap(), str::to_owned);
     let name = DatabaseName::new(PROJECT, "kept").unwrap();
-    let kept = door.replace("/postgres", "/kept");
+    let kept = admin_url.replace("/postgres", "/kept");
 
-    let postgres = Postgres::obtain(&given(&door), &template().0, &|_| {}).await.unwrap();
+    let postgres = Postgres::obtain(&given(&admin_url), &template().0, &|_| {}).await.unwrap();
     assert!(postgres.keep_database(&name).await.unwrap(), "it was not there");
     postgres.stop().await.unwrap();
     let mut connection = PgConnection::connect(&kept).await.unwrap();
     connection.execute("INSERT INTO products VALUES ('teapot')").await.unwrap();
 
-    let next = Postgres::obtain(&given(&door), &template().0, &|_| {}).await.unwrap();
+    let next = Postgres::obtain(&given(&admin_url), &template().0, &|_| {}).await.unwrap();
     assert!(!next.keep_database(&name).await.unwrap(), "it was there");
     next.stop().await.unwrap();
     assert_eq!(count(&mut connection, "SELECT count(*) FROM products").await, 2, "it was left as it is");
@@ -881,12 +882,12 @@ async fn a_database_that_is_kept_outlives_its_run_and_is_made_once() {
 async fn databases_of_killed_runs_are_collected_and_those_in_use_are_not() {
     let home = fresh_home();
     let private = server(home.path()).await;
-    let door = url(&private.create_database().await.unwrap(), str::to_owned);
-    let mut watch = PgConnection::connect(&door).await.unwrap();
+    let admin_url = url(&private.create_database().await.unwrap(), str::to_owned);
+    let mut watch = PgConnection::connect(&admin_url).await.unwrap();
 
-    let alive = obtain(&given(&door)).await.unwrap();
+    let alive = obtain(&given(&admin_url)).await.unwrap();
     let in_use = alive.create_database().await.unwrap();
-    let killed = obtain(&given(&door)).await.unwrap();
+    let killed = obtain(&given(&admin_url)).await.unwrap();
     let left = killed.create_database().await.unwrap();
     // Its connections break, as they do when a process is killed.
     drop(killed);
@@ -896,7 +897,7 @@ async fn databases_of_killed_runs_are_collected_and_those_in_use_are_not() {
     .await;
     assert_eq!(products(&left).await, 1, "nobody has collected it yet");
 
-    let next = obtain(&given(&door)).await.unwrap();
+    let next = obtain(&given(&admin_url)).await.unwrap();
     assert!(left.connect_options().connect().await.is_err(), "collected");
     assert_eq!(products(&in_use).await, 1);
     next.stop().await.unwrap();
@@ -909,27 +910,27 @@ async fn each_fault_of_a_given_server_has_its_own_error() {
     let home = fresh_home();
     let private = server(home.path()).await;
     let database = private.create_database().await.unwrap();
-    let door = url(&database, str::to_owned);
+    let admin_url = url(&database, str::to_owned);
     let visitor =
         "CREATE ROLE visitor LOGIN PASSWORD 'visiting'; GRANT CONNECT ON DATABASE postgres TO visitor";
-    run(&door, visitor).await;
-    let secret = door.split(['/', ':', '@']).nth(4).unwrap().to_owned();
+    run(&admin_url, visitor).await;
+    let secret = admin_url.split(['/', ':', '@']).nth(4).unwrap().to_owned();
 
-    let (error, text) = failure(&given(&door.replace(&secret, "wrong"))).await;
+    let (error, text) = failure(&given(&admin_url.replace(&secret, "wrong"))).await;
     assert!(matches!(error, PostgresError::Login { .. }), "{text}");
     assert!(text.contains("scratch:***@127.0.0.1") && !text.contains("wrong@"), "{text}");
 
-    let visitor = with_user(&door, "visitor").replace(&secret, "visiting");
+    let visitor = with_user(&admin_url, "visitor").replace(&secret, "visiting");
     let (error, text) = failure(&given(&visitor)).await;
     assert!(matches!(error, PostgresError::MayNotCreateDatabases { .. }), "{text}");
     assert!(error.hint().contains("ALTER ROLE \"visitor\" CREATEDB"), "{}", error.hint());
-    run(&door, "ALTER ROLE visitor CREATEDB").await;
+    run(&admin_url, "ALTER ROLE visitor CREATEDB").await;
     obtain(&given(&visitor)).await.expect("the hint helps").stop().await.unwrap();
 
-    let (error, text) = failure(&given(&door.replace("/postgres?", "/nowhere?"))).await;
+    let (error, text) = failure(&given(&admin_url.replace("/postgres?", "/nowhere?"))).await;
     assert!(matches!(error, PostgresError::NoSuchDatabase { .. }), "{text}");
 
-    let (error, text) = failure(&given(&door.replace("sslmode=disable", "sslmode=require"))).await;
+    let (error, text) = failure(&given(&admin_url.replace("sslmode=disable", "sslmode=require"))).await;
     assert!(matches!(error, PostgresError::Tls { .. }), "{text}");
 
     let (error, text) = failure(&given("mysql://root:secret@db")).await;
@@ -947,12 +948,12 @@ async fn a_database_that_somebody_dropped_is_no_obstacle() {
     let home = fresh_home();
     let private = server(home.path()).await;
     let database = private.create_database().await.unwrap();
-    let door = url(&database, str::to_owned);
-    run(&door, &format!("DROP DATABASE {}", database.name())).await;
+    let admin_url = url(&database, str::to_owned);
+    run(&admin_url, &format!("DROP DATABASE {}", database.name())).await;
     database.drop().await.unwrap();
 
-    run(&door, "ALTER DATABASE scratch_template IS_TEMPLATE false").await;
-    run(&door, "DROP DATABASE scratch_template").await;
+    run(&admin_url, "ALTER DATABASE scratch_template IS_TEMPLATE false").await;
+    run(&admin_url, "DROP DATABASE scratch_template").await;
     let error = private.create_database().await.unwrap_err();
     assert!(
         matches!(error, PostgresError::Sql { .. }) && error.to_string().contains("scratch_template"),
