@@ -8,6 +8,8 @@ use rand_pcg::Pcg64;
 use target_app::catalogue::{Exercise, NO_FAILURES};
 
 use super::{Audit, Findings, check, no_failures, p99_within, signal};
+use crate::api::Api;
+use crate::hint::Hinted;
 use crate::load::{Load, Request, Shape, Ticket, arrivals};
 
 /// Requests a second for the page.
@@ -15,8 +17,12 @@ const RATE: f64 = 40.0;
 /// Requests for its neighbour, and writes, for each request for the page.
 const NEIGHBOURS: f64 = 2.0;
 const WRITES: f64 = 0.25;
+/// Writes at most, however long the load goes on: the page must not grow until no server could make it in time.
+const MOST_WRITES: f64 = 200.0;
 /// Of this many readers of the page, one leaves before the answer.
 const LEAVER: u32 = 12;
+/// Pieces of one product that an audit buys, at most.
+const AUDIT_BUYS: usize = 120;
 /// What the two objectives allow, in microseconds.
 const LIMIT_US: u64 = 10_000;
 
@@ -32,9 +38,15 @@ pub const WRONG: &str = "wrong-answer";
 /// The shape of the load.
 pub const SHAPE: Shape = Shape { rate: None, duration: Duration::from_millis(2_300), replicas: 1 };
 
-/// Requests a second of all three streams.
+/// Requests a second of all three streams, at most.
 pub fn total_rate(rate: Option<f64>) -> f64 {
     rate.unwrap_or(RATE) * (1.0 + NEIGHBOURS + WRITES)
+}
+
+/// Writes a second.
+fn writes(shape: &Shape) -> f64 {
+    let writes = shape.rate.unwrap_or(RATE) * WRITES;
+    writes.min(MOST_WRITES / shape.duration.as_secs_f64())
 }
 
 /// The schedule: Poisson arrivals of each of these requests.
@@ -47,7 +59,7 @@ pub fn tickets(
 ) -> Vec<Ticket> {
     let rate = shape.rate.unwrap_or(RATE);
     let mut tickets = Vec::new();
-    for (request, rate) in [(page, rate), (neighbour, rate * NEIGHBOURS), (write, rate * WRITES)] {
+    for (request, rate) in [(page, rate), (neighbour, rate * NEIGHBOURS), (write, writes(shape))] {
         for at in arrivals::poisson(rng, rate, shape.duration) {
             let mut request = request.clone();
             if request.name == page.name && rng.random_ratio(1, LEAVER) {
@@ -60,6 +72,37 @@ pub fn tickets(
     tickets
 }
 
+/// Gives everything that can be bought so many pieces that a load of any length sells none of it out. A foreign server has
+/// what it has.
+///
+/// # Errors
+/// When the database cannot be reached.
+pub async fn restock(api: &Api) -> anyhow::Result<()> {
+    if let Some(mut database) = api.database().await? {
+        let more =
+            "UPDATE products SET stock = stock + 1000000; UPDATE menu_items SET stock = stock + 1000000";
+        sqlx::raw_sql(more).execute(&mut database).await?;
+    }
+    Ok(())
+}
+
+/// Whether the writes of a schedule, each of which buys one of `in_stock` pieces, leave enough of them for the audit.
+///
+/// # Errors
+/// When they do not.
+pub fn ensure_enough(tickets: &[Ticket], write: &str, in_stock: i32) -> Result<(), Hinted> {
+    let bought = tickets.iter().filter(|ticket| ticket.request.name == write).count() + AUDIT_BUYS;
+    if bought as i64 <= i64::from(in_stock) {
+        return Ok(());
+    }
+    let few =
+        format!("the load and its audit buy {bought} pieces of one product, and {in_stock} are in stock");
+    Err(Hinted::new(
+        few,
+        "choose a shorter --duration or a lower --rate, or give the server the seeded data anew",
+    ))
+}
+
 /// The load in words: `page` is, say, `lists of a customer with 120 orders`.
 pub fn describe(shape: &Shape, servers: &str, page: &str, neighbour: &str, write: &str) -> String {
     let rate = shape.rate.unwrap_or(RATE);
@@ -67,7 +110,7 @@ pub fn describe(shape: &Shape, servers: &str, page: &str, neighbour: &str, write
         "Poisson arrivals over {servers}: {rate:.0} {page} a second, {:.0} {neighbour}, and {:.0} {write}. One reader in \
          {LEAVER} hangs up",
         rate * NEIGHBOURS,
-        rate * WRITES,
+        writes(shape),
     )
 }
 

@@ -47,6 +47,7 @@ impl super::Scenario for Scenario {
     }
 
     async fn prepare(api: &Api, shape: &Shape, mut rng: Pcg64) -> anyhow::Result<(Round, Vec<Ticket>)> {
+        pages::restock(api).await?;
         let mut sums = sums::of_tenant(api).await?;
         if sums.len() < 2 || sums[0].1.orders == sums[1].1.orders || sums[1].1.orders == 0 {
             return Err(Hinted::unseeded(format!(
@@ -74,6 +75,7 @@ impl super::Scenario for Scenario {
         let order = restaurants::meal(&[(dish.id, 1)]).to_string();
         let order = Request { headers: tenant.clone(), ..Request::post("order", busy.path("orders"), order) };
         let tickets = pages::tickets(&mut rng, shape, &get("analytics"), &get("menu"), &order);
+        pages::ensure_enough(&tickets, "order", dish.inventory)?;
         let round = Round {
             shape: *shape,
             busy,

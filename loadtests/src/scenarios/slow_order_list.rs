@@ -49,12 +49,14 @@ impl super::Scenario for Scenario {
     }
 
     async fn prepare(api: &Api, shape: &Shape, mut rng: Pcg64) -> anyhow::Result<(Round, Vec<Ticket>)> {
+        pages::restock(api).await?;
         let heavy = shop::user(api, shop::HEAVY_USER).await?.id;
         let before = shop::orders(api, heavy).await?;
         let mut products: Vec<Product> = shop::products(api).await?.into_values().collect();
         products.sort_by_key(|product| (Reverse(product.inventory), product.id));
-        let products: Vec<Uuid> = products.iter().take(PRODUCTS_BOUGHT).map(|product| product.id).collect();
-        let product = *products.first().context("the shop has no products")?;
+        products.truncate(PRODUCTS_BOUGHT);
+        let Product { id: product, inventory, .. } = *products.first().context("the shop has no products")?;
+        let products: Vec<Uuid> = products.iter().map(|product| product.id).collect();
         let light = contract::light_user(api).await?;
         // Orders that no list has had yet, so that nothing is kept of them.
         let new = shop::user(api, shop::NEW_USER).await?.id;
@@ -70,6 +72,7 @@ impl super::Scenario for Scenario {
         let page = Request::get("product", format!("/products/{product}"));
         let order = Request::post("order", "/orders/checkout", cart.json());
         let tickets = pages::tickets(&mut rng, shape, &list, &page, &order);
+        pages::ensure_enough(&tickets, "order", inventory)?;
         let round = Round {
             shape: *shape,
             heavy,
