@@ -738,6 +738,7 @@ async fn serve(
         replicas: replicas.into(),
         port,
         operator_port,
+        options: &[],
         data_gauge: None,
         run_id: "serve",
         logs: None,

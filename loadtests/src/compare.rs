@@ -298,6 +298,7 @@ impl ExerciseRun<'_> {
                         replicas: self.shape().replicas,
                         port: 0,
                         operator_port: 0,
+                        options: self.scenario.spec().server,
                         data_gauge: Some(exercise),
                         run_id,
                         logs: Some(&self.job.logs()),

@@ -100,6 +100,8 @@ pub struct Deployment<'a> {
     pub port: u16,
     /// Port of the first one's operator listener, likewise.
     pub operator_port: u16,
+    /// Further options, as on a server's command line.
+    pub options: &'a [&'a str],
     /// The exercise whose fact about the data is exported; those of all without one.
     pub data_gauge: Option<&'a str>,
     /// Goes into metrics and logs.
@@ -258,6 +260,7 @@ impl Replica {
             .args(["--listen", &listen.to_string(), "--operator-listen", &operator.to_string()])
             .args(["--run-id", deployment.run_id, "--exit-with-parent"])
             .args(["--db-rtt", &format!("{}us", lab.setting.db_rtt.as_micros())])
+            .args(deployment.options)
             // Not an argument: it holds a password, and everybody can list arguments.
             .env("DATABASE_URL", database);
         if let Some(exercise) = deployment.data_gauge {

@@ -175,6 +175,7 @@ impl Shop {
             replicas: 1,
             port: 0,
             operator_port: 0,
+            options: &[],
             data_gauge: None,
             run_id: "ceiling",
             logs: Some(logs),

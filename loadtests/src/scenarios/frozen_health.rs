@@ -86,6 +86,8 @@ impl super::Scenario for Scenario {
         limits: &[Duration::from_micros(QUICK_US)],
         // The health check is asked alone first.
         needs_schedule: true,
+        // Of many workers, some would be free whatever the others do.
+        server: &["--worker-threads", "2"],
     };
 
     type Round = Round;

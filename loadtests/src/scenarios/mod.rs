@@ -66,6 +66,8 @@ pub struct Spec {
     pub limits: &'static [Duration],
     /// Whether the scenario rests on when requests are sent, so that a closed loop makes nonsense of it.
     pub needs_schedule: bool,
+    /// Options of the lab's servers, as on their command line, such as another `--pool-size`.
+    pub server: &'static [&'static str],
 }
 
 /// The load scenario of one exercise.

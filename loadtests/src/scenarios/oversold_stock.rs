@@ -106,6 +106,7 @@ impl super::Scenario for Scenario {
         reference_statements: 2,
         limits: &[Duration::from_micros(CATALOGUE_LIMIT_US)],
         needs_schedule: false,
+        server: &[],
     };
 
     type Round = Round;

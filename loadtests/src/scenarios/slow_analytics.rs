@@ -38,6 +38,7 @@ impl super::Scenario for Scenario {
         reference_statements: 2,
         limits: pages::LIMITS,
         needs_schedule: false,
+        server: &[],
     };
 
     type Round = Round;

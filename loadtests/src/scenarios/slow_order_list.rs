@@ -40,6 +40,7 @@ impl super::Scenario for Scenario {
         reference_statements: 1,
         limits: pages::LIMITS,
         needs_schedule: false,
+        server: &[],
     };
 
     type Round = Round;
