@@ -8,13 +8,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::{Client, Url};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::Sha256;
 use tokio::sync::Semaphore;
 
-use crate::ledger::Entry;
 use crate::profile::Fate;
-use crate::routes::shown;
 use crate::service::Service;
 
 /// Callbacks on their way at a time; the others wait.
@@ -51,9 +49,9 @@ impl Callbacks {
         }
     }
 
-    /// Sends the outcome of a charge to `url`, when the profile of the callbacks has it: late; twice, where a request would be
+    /// Sends the outcome of the charge with this number to `url`, when the profile of the callbacks has it: late; twice, where a request would be
     /// lost or garbled; never, where it would be refused or hang.
-    pub fn send(&self, url: String, entry: Entry) {
+    pub fn send(&self, url: String, number: usize, charge: Value) {
         let Ok(waiting) = self.waiting.clone().try_acquire_owned() else { return };
         let callbacks = self.clone();
         tokio::spawn(async move {
@@ -66,14 +64,14 @@ impl Callbacks {
                 Fate::Answered | Fate::Failed => 1,
             };
             for _ in 0..times {
-                callbacks.deliver(&url, &entry).await;
+                callbacks.deliver(&url, number, &charge).await;
             }
         });
     }
 
-    async fn deliver(&self, url: &str, entry: &Entry) {
-        let id = format!("evt_{}", entry.number);
-        let body = json!({ "type": "charge.succeeded", "data": shown(entry) }).to_string();
+    async fn deliver(&self, url: &str, number: usize, charge: &Value) {
+        let id = format!("evt_{number}");
+        let body = json!({ "type": "charge.succeeded", "data": charge }).to_string();
         let mut pause = FIRST_PAUSE;
         for _ in 0..ATTEMPTS {
             let Ok(_turn) = self.at_a_time.acquire().await else { return };

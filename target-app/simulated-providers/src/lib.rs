@@ -7,6 +7,7 @@ mod operator;
 mod profile;
 mod routes;
 mod service;
+mod services;
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,10 +20,12 @@ use tokio::task::AbortHandle;
 pub use self::callbacks::signature;
 pub use self::gate::{Point, Release};
 pub use self::ledger::Entry;
-pub use self::operator::{Close, Open, Status};
+pub use self::operator::{Close, Open};
 pub use self::profile::{Fate, LONGEST_MS, Plan, Profile, ProfileError};
 pub use self::routes::{Charge, FraudCheck, Message, Shipment};
+pub use self::service::Status;
 use self::service::{Metrics, Service};
+use self::services::Services;
 
 /// How the services are run.
 #[derive(Debug, Clone)]
@@ -35,25 +38,6 @@ pub struct Options {
     pub seed: u64,
     /// Signs the callbacks.
     pub secret: Vec<u8>,
-}
-
-/// The services.
-#[derive(Debug)]
-struct Services {
-    payments: Arc<Service>,
-    fraud: Arc<Service>,
-    mail: Arc<Service>,
-    carrier: Arc<Service>,
-    /// How late the payment provider's callbacks are.
-    callback: Arc<Service>,
-    callbacks: callbacks::Callbacks,
-    registry: Registry,
-}
-
-impl Services {
-    fn all(&self) -> [&Arc<Service>; 5] {
-        [&self.payments, &self.fraud, &self.mail, &self.carrier, &self.callback]
-    }
 }
 
 /// Services that answer until this is dropped.

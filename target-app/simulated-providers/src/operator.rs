@@ -3,19 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Json, RequestPartsExt, Router};
 use prometheus::TextEncoder;
 use serde::{Deserialize, Serialize};
 
-use crate::Services;
 use crate::gate::{Point, Release};
+use crate::ledger::Entry;
 use crate::profile::Profile;
-use crate::service::{Problem, Service, problem};
+use crate::service::{Body, Problem, Service, Status, problem};
+use crate::services::Services;
 
 /// Entries in one page of a ledger.
 const PAGE: usize = 10_000;
@@ -33,18 +34,6 @@ pub(crate) fn router(services: Arc<Services>) -> Router {
         .route("/{service}/gate", get(held).put(close))
         .route("/{service}/gate/release", post(release))
         .with_state(services)
-}
-
-/// What a service has to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Status {
-    /// Requests until now.
-    pub requests: u64,
-    /// In work now.
-    pub in_flight: usize,
-    /// In work at a time, at most.
-    pub most_in_flight: usize,
 }
 
 /// Which requests are to be held.
@@ -65,13 +54,22 @@ pub struct Open {
     pub how: Release,
 }
 
-fn service(services: &Services, name: &str) -> Result<Arc<Service>, Problem> {
-    let all = services.all();
-    let found = all.into_iter().find(|service| service.name == name).cloned();
-    found.ok_or_else(|| {
-        let names = all.map(|service| service.name).join(", ");
-        problem(StatusCode::NOT_FOUND, format!("there is no service '{name}'; there are {names}"))
-    })
+/// The service that the path names.
+struct Named(Arc<Service>);
+
+impl FromRequestParts<Arc<Services>> for Named {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, services: &Arc<Services>) -> Result<Self, Response> {
+        let Path(name): Path<String> = parts.extract().await.map_err(IntoResponse::into_response)?;
+        let all = services.all();
+        let found = all.into_iter().find(|service| service.name == name).cloned();
+        found.map(Named).ok_or_else(|| {
+            let names = all.map(|service| service.name).join(", ");
+            let detail = format!("there is no service '{name}'; there are {names}");
+            problem(StatusCode::NOT_FOUND, detail).into_response()
+        })
+    }
 }
 
 async fn metrics(State(services): State<Arc<Services>>) -> impl IntoResponse {
@@ -79,36 +77,20 @@ async fn metrics(State(services): State<Arc<Services>>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text)
 }
 
-async fn status(
-    State(services): State<Arc<Services>>,
-    Path(name): Path<String>,
-) -> Result<Json<Status>, Problem> {
-    let (requests, in_flight, most_in_flight) = service(&services, &name)?.counts();
-    Ok(Json(Status { requests, in_flight, most_in_flight }))
+async fn status(Named(service): Named) -> Json<Status> {
+    Json(service.status())
 }
 
-async fn reset_most(
-    State(services): State<Arc<Services>>,
-    Path(name): Path<String>,
-) -> Result<StatusCode, Problem> {
-    service(&services, &name)?.reset_most();
-    Ok(StatusCode::NO_CONTENT)
+async fn reset_most(Named(service): Named) -> StatusCode {
+    service.reset_most();
+    StatusCode::NO_CONTENT
 }
 
-async fn show_profile(
-    State(services): State<Arc<Services>>,
-    Path(name): Path<String>,
-) -> Result<Json<Profile>, Problem> {
-    Ok(Json(service(&services, &name)?.profile()))
+async fn show_profile(Named(service): Named) -> Json<Profile> {
+    Json(service.profile())
 }
 
-async fn set_profile(
-    State(services): State<Arc<Services>>,
-    Path(name): Path<String>,
-    profile: Result<Json<Profile>, JsonRejection>,
-) -> Result<Json<Profile>, Problem> {
-    let service = service(&services, &name)?;
-    let Json(profile) = profile?;
+async fn set_profile(Named(service): Named, Body(profile): Body<Profile>) -> Result<Json<Profile>, Problem> {
     profile.validate().map_err(|error| problem(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
     service.set_profile(profile);
     Ok(Json(profile))
@@ -120,12 +102,8 @@ struct After {
     after: usize,
 }
 
-async fn ledger(
-    State(services): State<Arc<Services>>,
-    Path(name): Path<String>,
-    Query(After { after }): Query<After>,
-) -> Result<Response, Problem> {
-    Ok(Json(service(&services, &name)?.ledger.page(after, PAGE)).into_response())
+async fn ledger(Named(service): Named, Query(After { after }): Query<After>) -> Json<Vec<Entry>> {
+    Json(service.ledger.page(after, PAGE))
 }
 
 #[derive(Deserialize)]
@@ -135,32 +113,16 @@ struct Wait {
     requests: usize,
 }
 
-async fn held(
-    State(services): State<Arc<Services>>,
-    Path(name): Path<String>,
-    Query(Wait { requests }): Query<Wait>,
-) -> Result<Json<usize>, Problem> {
-    Ok(Json(service(&services, &name)?.gate.held(requests, LONGEST_WAIT).await))
+async fn held(Named(service): Named, Query(Wait { requests }): Query<Wait>) -> Json<usize> {
+    Json(service.gate.held(requests, LONGEST_WAIT).await)
 }
 
-async fn close(
-    State(services): State<Arc<Services>>,
-    Path(name): Path<String>,
-    close: Result<Json<Close>, JsonRejection>,
-) -> Result<StatusCode, Problem> {
-    let service = service(&services, &name)?;
-    let Json(Close { at, requests }) = close?;
+async fn close(Named(service): Named, Body(Close { at, requests }): Body<Close>) -> StatusCode {
     service.gate.close(at, requests);
-    Ok(StatusCode::NO_CONTENT)
+    StatusCode::NO_CONTENT
 }
 
-async fn release(
-    State(services): State<Arc<Services>>,
-    Path(name): Path<String>,
-    open: Result<Json<Open>, JsonRejection>,
-) -> Result<StatusCode, Problem> {
-    let service = service(&services, &name)?;
-    let Json(Open { how }) = open?;
+async fn release(Named(service): Named, Body(Open { how }): Body<Open>) -> StatusCode {
     service.gate.open(how);
-    Ok(StatusCode::NO_CONTENT)
+    StatusCode::NO_CONTENT
 }

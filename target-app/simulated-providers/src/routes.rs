@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -11,10 +10,10 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::Services;
 use crate::callbacks;
 use crate::ledger::Entry;
-use crate::service::{Problem, Service, idempotency_key, problem};
+use crate::service::{Body, Problem, Service, idempotency_key, problem};
+use crate::services::Services;
 
 /// Ends of card numbers that the payment provider declines and the fraud check denies.
 const DECLINED: &str = "0002";
@@ -86,16 +85,12 @@ pub struct Shipment {
     pub address: String,
 }
 
-type Body<T> = Result<Json<T>, JsonRejection>;
-
-/// What a client sent, if it can be used.
-fn read<T>(body: Body<T>, texts: impl Fn(&T) -> Vec<&str>) -> Result<T, Problem> {
-    let Json(read) = body?;
-    if texts(&read).iter().any(|text| text.is_empty() || text.len() > LONGEST_TEXT) {
+fn check_texts(texts: &[&str]) -> Result<(), Problem> {
+    if texts.iter().any(|text| text.is_empty() || text.len() > LONGEST_TEXT) {
         let detail = format!("a text must have 1 to {LONGEST_TEXT} characters");
         return Err(problem(StatusCode::UNPROCESSABLE_ENTITY, detail));
     }
-    Ok(read)
+    Ok(())
 }
 
 fn check_card(amount_cents: i64, card_last4: &str) -> Result<(), Problem> {
@@ -113,7 +108,7 @@ fn value(request: &impl Serialize) -> Value {
 }
 
 /// A charge as clients see it.
-pub(crate) fn shown(entry: &Entry) -> Value {
+fn shown(entry: &Entry) -> Value {
     let status = if entry.undone { "refunded" } else { "succeeded" };
     json!({
         "number": entry.number,
@@ -126,10 +121,10 @@ pub(crate) fn shown(entry: &Entry) -> Value {
 async fn charge(
     State(services): State<Arc<Services>>,
     headers: HeaderMap,
-    body: Body<Charge>,
+    Body(charge): Body<Charge>,
 ) -> Result<Response, Problem> {
     let key = idempotency_key(&headers)?;
-    let charge = read(body, |charge| vec![&charge.payment_method, &charge.reference])?;
+    check_texts(&[&charge.payment_method, &charge.reference])?;
     check_card(charge.amount_cents, &charge.card_last4)?;
     if let Some(url) = &charge.callback_url {
         callbacks::check(url).map_err(|error| problem(StatusCode::UNPROCESSABLE_ENTITY, error))?;
@@ -141,7 +136,7 @@ async fn charge(
         }
         service.enter(key, value(&charge), |entry| {
             let Some(url) = charge.callback_url.clone() else { return shown(entry) };
-            callbacks.send(url, entry.clone());
+            callbacks.send(url, entry.number, shown(entry));
             json!({ "number": entry.number, "status": "pending" })
         })
     };
@@ -175,8 +170,11 @@ fn found(entry: Option<Entry>) -> Response {
     }
 }
 
-async fn check(State(services): State<Arc<Services>>, body: Body<FraudCheck>) -> Result<Response, Problem> {
-    let check = read(body, |check| vec![&check.reference])?;
+async fn check(
+    State(services): State<Arc<Services>>,
+    Body(check): Body<FraudCheck>,
+) -> Result<Response, Problem> {
+    check_texts(&[&check.reference])?;
     check_card(check.amount_cents, &check.card_last4)?;
     let decision = if check.card_last4 == DENIED { "deny" } else { "approve" };
     Ok(services.fraud.answer(move |_| Json(json!({ "decision": decision })).into_response()).await)
@@ -185,10 +183,10 @@ async fn check(State(services): State<Arc<Services>>, body: Body<FraudCheck>) ->
 async fn send_mail(
     State(services): State<Arc<Services>>,
     headers: HeaderMap,
-    body: Body<Message>,
+    Body(message): Body<Message>,
 ) -> Result<Response, Problem> {
     let key = idempotency_key(&headers)?;
-    let message = read(body, |message| vec![&message.to, &message.subject, &message.text])?;
+    check_texts(&[&message.to, &message.subject, &message.text])?;
     let number = |entry: &Entry| json!({ "number": entry.number });
     Ok(services.mail.answer(move |service| service.enter(key, value(&message), number)).await)
 }
@@ -196,10 +194,10 @@ async fn send_mail(
 async fn ship(
     State(services): State<Arc<Services>>,
     headers: HeaderMap,
-    body: Body<Shipment>,
+    Body(shipment): Body<Shipment>,
 ) -> Result<Response, Problem> {
     let key = idempotency_key(&headers)?;
-    let shipment = read(body, |shipment| vec![&shipment.reference, &shipment.address])?;
+    check_texts(&[&shipment.reference, &shipment.address])?;
     let tracked =
         |entry: &Entry| json!({ "number": entry.number, "trackingNumber": format!("T{:08}", entry.number) });
     Ok(services.carrier.answer(move |service| service.enter(key, value(&shipment), tracked)).await)

@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Json;
+use axum::extract::FromRequest;
 use axum::extract::rejection::JsonRejection;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -31,6 +33,18 @@ pub(crate) struct Service {
     in_flight: AtomicUsize,
     most_in_flight: AtomicUsize,
     metrics: Metrics,
+}
+
+/// What a service has to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// Requests until now.
+    pub requests: u64,
+    /// In work now.
+    pub in_flight: usize,
+    /// In work at a time, at most.
+    pub most_in_flight: usize,
 }
 
 /// The metrics of all services.
@@ -99,13 +113,12 @@ impl Service {
         *self.profile.lock().unwrap_or_else(PoisonError::into_inner) = profile;
     }
 
-    /// Requests until now, in work now, and in work at a time at most.
-    pub fn counts(&self) -> (u64, usize, usize) {
-        (
-            self.requests.load(Ordering::Relaxed),
-            self.in_flight.load(Ordering::Relaxed),
-            self.most_in_flight.load(Ordering::Relaxed),
-        )
+    pub fn status(&self) -> Status {
+        Status {
+            requests: self.requests.load(Ordering::Relaxed),
+            in_flight: self.in_flight.load(Ordering::Relaxed),
+            most_in_flight: self.most_in_flight.load(Ordering::Relaxed),
+        }
     }
 
     /// From now on, the most in work at a time is counted anew.
@@ -236,6 +249,11 @@ pub(crate) struct Problem {
 pub(crate) fn problem(status: StatusCode, detail: impl Into<String>) -> Problem {
     Problem { status, detail: detail.into() }
 }
+
+/// A body of JSON; what is none is refused as a [`Problem`].
+#[derive(FromRequest)]
+#[from_request(via(axum::Json), rejection(Problem))]
+pub(crate) struct Body<T>(pub T);
 
 impl From<JsonRejection> for Problem {
     fn from(rejection: JsonRejection) -> Self {
