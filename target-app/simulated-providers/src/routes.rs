@@ -136,7 +136,10 @@ async fn charge(
         }
         service.enter(key, value(&charge), |entry| {
             let Some(url) = charge.callback_url.clone() else { return shown(entry) };
-            callbacks.send(url, entry.number, shown(entry));
+            // Whoever asks again with the same key waits for the callback that is on its way.
+            if entry.requests == 1 {
+                callbacks.send(url, entry.number, shown(entry));
+            }
             json!({ "number": entry.number, "status": "pending" })
         })
     };

@@ -309,6 +309,9 @@ async fn a_callback_is_signed_and_comes_until_it_is_accepted_and_sometimes_twice
     let answer = bench.post("/payments/charges", Some("a"), &late).await;
     assert_eq!(answer.json::<Value>().await.unwrap()["status"], "pending");
     until(async || received.lock().unwrap().len() == 2).await;
+    let again = bench.post("/payments/charges", Some("a"), &late).await;
+    assert_eq!(again.json::<Value>().await.unwrap()["status"], "pending");
+    assert_eq!(bench.read::<Status>("/callbacks").await.requests, 1, "one charge has one callback");
     bench.profile("callbacks", json!({ "lostShare": 1 })).await;
     bench.post("/payments/charges", Some("b"), &late).await;
     until(async || received.lock().unwrap().len() == 4).await;
