@@ -49,14 +49,18 @@ fn writes(shape: &Shape) -> f64 {
     writes.min(MOST_WRITES / shape.duration.as_secs_f64())
 }
 
-/// The schedule: Poisson arrivals of each of these requests.
+/// The schedule: Poisson arrivals of each of these requests. `write` buys one of `in_stock` pieces.
+///
+/// # Errors
+/// When the writes leave too few pieces for the audit.
 pub fn tickets(
     rng: &mut Pcg64,
     shape: &Shape,
     page: &Request,
     neighbour: &Request,
     write: &Request,
-) -> Vec<Ticket> {
+    in_stock: i32,
+) -> Result<Vec<Ticket>, Hinted> {
     let rate = shape.rate.unwrap_or(RATE);
     let mut tickets = Vec::new();
     for (request, rate) in [(page, rate), (neighbour, rate * NEIGHBOURS), (write, writes(shape))] {
@@ -69,7 +73,8 @@ pub fn tickets(
             tickets.push(Ticket { at, request });
         }
     }
-    tickets
+    ensure_enough(&tickets, write.name, in_stock)?;
+    Ok(tickets)
 }
 
 /// Gives everything that can be bought so many pieces that a load of any length sells none of it out. A foreign server has
@@ -87,10 +92,7 @@ pub async fn restock(api: &Api) -> anyhow::Result<()> {
 }
 
 /// Whether the writes of a schedule, each of which buys one of `in_stock` pieces, leave enough of them for the audit.
-///
-/// # Errors
-/// When they do not.
-pub fn ensure_enough(tickets: &[Ticket], write: &str, in_stock: i32) -> Result<(), Hinted> {
+fn ensure_enough(tickets: &[Ticket], write: &str, in_stock: i32) -> Result<(), Hinted> {
     let bought = tickets.iter().filter(|ticket| ticket.request.name == write).count() + AUDIT_BUYS;
     if bought as i64 <= i64::from(in_stock) {
         return Ok(());
@@ -151,5 +153,35 @@ pub fn answers(
             checks: vec![check(exercise, name, held, expected, observed)],
             signals: Vec::new(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn planned(seconds: u64, in_stock: i32) -> Result<usize, Hinted> {
+        let shape = Shape { duration: Duration::from_secs(seconds), ..SHAPE };
+        let [page, neighbour] = ["page", "neighbour"].map(|name| Request::get(name, "/"));
+        let write = Request::get("write", "/");
+        let tickets = tickets(&mut arrivals::seeded(42), &shape, &page, &neighbour, &write, in_stock)?;
+        Ok(tickets.iter().filter(|ticket| ticket.request.name == "write").count())
+    }
+
+    #[test]
+    fn a_page_grows_by_the_same_however_long_the_load_goes_on() {
+        for seconds in [20, 60, 600] {
+            let writes = planned(seconds, i32::MAX).unwrap();
+            assert!((150..250).contains(&writes), "{writes} in {seconds} s");
+        }
+        assert!(planned(2, i32::MAX).unwrap() < 50);
+    }
+
+    #[test]
+    fn a_load_that_would_sell_its_product_out_is_refused() {
+        let enough = (planned(20, i32::MAX).unwrap() + AUDIT_BUYS) as i32;
+        assert!(planned(20, enough).is_ok());
+        let refused = planned(20, enough - 1).unwrap_err().to_string();
+        assert!(refused.contains(&format!("buy {enough} pieces")), "{refused}");
     }
 }

@@ -75,8 +75,8 @@ impl super::Scenario for Scenario {
         let get = |name| Request { headers: tenant.clone(), ..Request::get(name, busy.path(name)) };
         let order = restaurants::meal(&[(dish.id, 1)]).to_string();
         let order = Request { headers: tenant.clone(), ..Request::post("order", busy.path("orders"), order) };
-        let tickets = pages::tickets(&mut rng, shape, &get("analytics"), &get("menu"), &order);
-        pages::ensure_enough(&tickets, "order", dish.inventory)?;
+        let tickets =
+            pages::tickets(&mut rng, shape, &get("analytics"), &get("menu"), &order, dish.inventory)?;
         let round = Round {
             shape: *shape,
             busy,

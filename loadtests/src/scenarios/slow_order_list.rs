@@ -72,8 +72,7 @@ impl super::Scenario for Scenario {
         let list = Request::get("list", format!("/orders/{heavy}"));
         let page = Request::get("product", format!("/products/{product}"));
         let order = Request::post("order", "/orders/checkout", cart.json());
-        let tickets = pages::tickets(&mut rng, shape, &list, &page, &order);
-        pages::ensure_enough(&tickets, "order", inventory)?;
+        let tickets = pages::tickets(&mut rng, shape, &list, &page, &order, inventory)?;
         let round = Round {
             shape: *shape,
             heavy,
