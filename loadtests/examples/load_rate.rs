@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use loadtests::load::metrics::{Meter, Metrics};
-use loadtests::load::{Cancel, Mode, Plan, Request, Ticket, arrivals, drive, judge_status};
+use loadtests::load::{Cancel, Mode, Plan, Request, Ticket, Timeline, arrivals, drive, judge_status};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -46,6 +46,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             mode,
             trace_seed: 1,
             meter: meter.clone(),
+            timeline: Timeline::default(),
         };
         let began = Instant::now();
         let load = drive(plan, Arc::new(judge_status), Cancel::new()).await?;

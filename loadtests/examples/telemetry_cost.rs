@@ -12,7 +12,7 @@ use anyhow::Context;
 use clap::Parser;
 use loadtests::api::Api;
 use loadtests::lab::{Lab, Setting};
-use loadtests::load::{Cancel, Mode, Plan, Request, Ticket, drive, judge_status};
+use loadtests::load::{Cancel, Mode, Plan, Request, Ticket, Timeline, drive, judge_status};
 use loadtests::shop;
 use rand::RngExt;
 use rand::seq::IteratorRandom;
@@ -144,6 +144,7 @@ async fn round(lab: &Lab, telemetry: &str, duration: Duration) -> anyhow::Result
         mode: Mode::Closed,
         trace_seed: 1,
         meter: None,
+        timeline: Timeline::default(),
     };
     let process = server.id().context("the server has ended")?.to_string();
     let cpu = || cpu_seconds(&process).context("the server's processor time is not known here");

@@ -2,6 +2,7 @@
 //!
 //! It may be anybody's server, so whatever it sends has a bound: the time of an answer, its length, the pages of a list.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,8 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 
 use crate::hint::Hinted;
+use crate::lab::Replicas;
+use crate::providers::Operator;
 
 /// Longer than any answer that a scenario waits for outside the load.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -45,8 +48,9 @@ pub struct Api {
     operators: Vec<Url>,
     turn: AtomicUsize,
     reference: Option<Url>,
-    /// The servers' database, where it is the lab's own.
-    database: Option<PgConnectOptions>,
+    /// The servers' database and processes, where they are the lab's own.
+    lab: Option<(PgConnectOptions, Arc<Replicas>)>,
+    providers: Option<Operator>,
 }
 
 /// An answer, whatever its status.
@@ -102,7 +106,8 @@ impl Api {
             operators,
             turn: AtomicUsize::new(0),
             reference: None,
-            database: None,
+            lab: None,
+            providers: None,
         })
     }
 
@@ -111,9 +116,32 @@ impl Api {
         Api { reference: Some(reference), ..self }
     }
 
-    /// The same, of servers that work on this database.
-    pub fn on(self, database: PgConnectOptions) -> Self {
-        Api { database: Some(database), ..self }
+    /// The same, of the lab's own servers, which work on this database.
+    pub fn on(self, database: PgConnectOptions, replicas: Arc<Replicas>) -> Self {
+        Api { lab: Some((database, replicas)), ..self }
+    }
+
+    /// The same, of servers that call these simulated providers.
+    pub fn with_providers(self, providers: Operator) -> Self {
+        Api { providers: Some(providers), ..self }
+    }
+
+    /// The simulated providers that the servers call.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub fn providers(&self) -> anyhow::Result<&Operator> {
+        Ok(self.providers.as_ref().ok_or_else(|| {
+            Hinted::new(
+                "this exercise needs the simulated providers that the server calls, and nobody named them",
+                "judge a server of the lab, without --url",
+            )
+        })?)
+    }
+
+    /// The processes of the servers, to kill and start again; none of a foreign server.
+    pub fn replicas(&self) -> Option<&Replicas> {
+        self.lab.as_ref().map(|(_, replicas)| &**replicas)
     }
 
     /// A connection to the servers' database, for work of somebody else in there; none to that of a foreign server.
@@ -121,8 +149,8 @@ impl Api {
     /// # Errors
     /// When the database cannot be asked.
     pub async fn database(&self) -> sqlx::Result<Option<PgConnection>> {
-        match &self.database {
-            Some(database) => PgConnection::connect_with(database).await.map(Some),
+        match &self.lab {
+            Some((database, _)) => PgConnection::connect_with(database).await.map(Some),
             None => Ok(None),
         }
     }
@@ -335,7 +363,6 @@ pub fn is_timeout(error: &anyhow::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use axum::Router;

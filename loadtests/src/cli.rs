@@ -187,6 +187,10 @@ pub enum Command {
     /// The server that shows what the machine itself does to a request
     #[command(hide = true, name = crate::reference::SUBCOMMAND)]
     Reference(crate::reference::Config),
+
+    /// The outside services that the server under test calls
+    #[command(hide = true, name = crate::providers::SUBCOMMAND)]
+    Providers(crate::providers::Config),
 }
 
 #[derive(Debug, Clone, Args)]

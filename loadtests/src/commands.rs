@@ -111,6 +111,7 @@ pub fn main() -> ExitCode {
         // The servers bring their own runtimes and their own logs.
         Command::Server(config) => return server(config),
         Command::Reference(config) => return crate::reference::run(config),
+        Command::Providers(config) => return crate::providers::run(config),
         Command::List { json: false } => say(&list()),
         Command::List { json: true } => list_json().and_then(|list| say(&list)),
         Command::Diff { id, from, to } => match diff(&id, &from, &to) {
@@ -739,6 +740,7 @@ async fn serve(
         port,
         operator_port,
         options: &[],
+        providers: Some(data.content.seed),
         data_gauge: None,
         run_id: "serve",
         logs: None,
@@ -753,10 +755,17 @@ async fn serve(
 }
 
 async fn serve_on(lab: &Lab, deployment: &Deployment<'_>, cancel: &Cancel) -> anyhow::Result<()> {
-    let mut deployed = lab.deploy(deployment).await?;
+    let deployed = lab.deploy(deployment).await?;
     let mut text = String::new();
     for ready in deployed.addresses() {
         let _ = writeln!(text, "Serving http://{} (operator port http://{})", ready.public, ready.operator);
+    }
+    if let Some(ready) = deployed.providers() {
+        let _ = writeln!(
+            text,
+            "Simulated providers at http://{} (operator port http://{})",
+            ready.public, ready.operator
+        );
     }
     for (id, variant) in deployment.variants.entries() {
         let _ = writeln!(text, "  {id:<16} {:<12} {}", variant.name, variant.claim);

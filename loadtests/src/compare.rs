@@ -13,10 +13,11 @@ use target_app::exercises::Variants;
 
 use crate::api::Api;
 use crate::exporter::{Exporter, Listed};
+use crate::faults;
 use crate::hint::Hinted;
 use crate::lab::{Deployment, Lab};
 use crate::load::metrics::Meter;
-use crate::load::{self, Cancel, LoadError, Mode, Plan, Shape, arrivals};
+use crate::load::{self, Cancel, LoadError, Mode, Plan, Shape, Timeline, arrivals};
 use crate::reference::{self, REFERENCE, Reference};
 use crate::report;
 use crate::results::{Environment, ExerciseResult, Generator, Results, SCHEMA_VERSION, VariantResult};
@@ -252,7 +253,11 @@ impl ExerciseRun<'_> {
 
     /// All variants of a round get the same schedule.
     fn rng(&self, round: u32) -> Pcg64 {
-        arrivals::seeded(self.job.seed.wrapping_mul(1_000_003).wrapping_add(round.into()))
+        arrivals::seeded(self.seed(round))
+    }
+
+    fn seed(&self, round: u32) -> u64 {
+        self.job.seed.wrapping_mul(1_000_003).wrapping_add(round.into())
     }
 
     async fn round_repeated(
@@ -292,13 +297,14 @@ impl ExerciseRun<'_> {
             Bench::Lab(lab) => {
                 let mut variants = Variants::FIXED;
                 variants.set(exercise, variant.name)?;
-                let mut deployed = lab
+                let deployed = lab
                     .deploy(&Deployment {
                         variants,
                         replicas: self.shape().replicas,
                         port: 0,
                         operator_port: 0,
                         options: self.scenario.spec().server,
+                        providers: self.scenario.spec().providers.then(|| self.seed(number)),
                         data_gauge: Some(exercise),
                         run_id,
                         logs: Some(&self.job.logs()),
@@ -308,8 +314,7 @@ impl ExerciseRun<'_> {
                 let operators = deployed.addresses().map(|ready| ready.operator);
                 let listed = (self.job.exporter.as_ref())
                     .map(|exporter| exporter.list(operators, exercise, variant.name, run_id));
-                let api =
-                    deployed.api()?.beside(self.reference.url()?).on(deployed.database().admin_options());
+                let api = deployed.api()?.beside(self.reference.url()?);
                 let mut measured = tokio::select! {
                     measured = self.measure(&api, listed.as_ref(), variant, number, repeat) => measured,
                     lost = lab.postgres.lost() => Err(lost.into()),
@@ -320,7 +325,7 @@ impl ExerciseRun<'_> {
                     && let Ok(Some(round)) = &mut measured
                     && (!round.contract.held || round.failed_requests() > 0)
                 {
-                    let words = [deployed.ended().now_or_never(), deployed.last_error()];
+                    let words = [deployed.ended().now_or_never(), deployed.last_error().await];
                     let words: Vec<String> = words.into_iter().flatten().collect();
                     round.explain(&words.join("; "));
                 }
@@ -406,7 +411,9 @@ impl ExerciseRun<'_> {
                 self.job.seed, variant.name
             )),
             meter: meter.clone(),
+            timeline: Timeline::default(),
         };
+        let timeline = plan.timeline.clone();
         let round: std::sync::Arc<dyn crate::scenarios::AnyRound> = round.into();
         let judge = round.clone();
         let driven = load::drive(
@@ -417,9 +424,19 @@ impl ExerciseRun<'_> {
             }),
             self.cancel.clone(),
         );
-        let driven = tokio::select! {
-            driven = driven => driven,
-            () = round.beside(api) => unreachable!("what is asked beside a load goes on until its end"),
+        // Nobody can do to a foreign server what must be over when the load is.
+        let faults = if api.replicas().is_some() { round.faults() } else { Vec::new() };
+        let injecting = faults::inject(&faults, api, &timeline);
+        tokio::pin!(driven, injecting);
+        let beside = round.beside(api, &timeline);
+        tokio::pin!(beside);
+        let mut injected = None;
+        let driven = loop {
+            tokio::select! {
+                driven = &mut driven => break driven,
+                done = &mut injecting, if injected.is_none() => injected = Some(done),
+                () = &mut beside => unreachable!("what is asked beside a load goes on until its end"),
+            }
         };
         let load = match driven {
             Ok(load) => load,
@@ -431,6 +448,18 @@ impl ExerciseRun<'_> {
         };
         if let Some(listed) = listed {
             listed.freeze().await;
+        }
+        let injected = match injected {
+            Some(injected) => injected,
+            None => injecting.await,
+        };
+        match injected {
+            Ok(()) => {}
+            Err(error) if error.is::<Hinted>() => return Err(error),
+            Err(error) => {
+                let contract = broken("a server that was killed starts again and answers", error);
+                return Ok(Some(RoundResult { contract, measured: None }));
+            }
         }
         let audit = match self.unless_cancelled(scenarios::in_time(round.audit(api, &load))).await {
             None => return Ok(None),

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -16,8 +17,10 @@ use target_app::seed::{self, Scale};
 use target_app::server::Ready;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::api::Api;
+use crate::providers::{self, Operator};
 
 /// The hidden subcommand under which this binary is the server under test.
 pub const SERVER: &str = "target-app";
@@ -60,11 +63,22 @@ impl Lab {
     /// Starts servers on a fresh clone of the data and waits until they answer.
     pub async fn deploy(&self, deployment: &Deployment<'_>) -> anyhow::Result<Deployed> {
         let database = self.postgres.create_database().await?;
+        let providers = match deployment.providers {
+            Some(seed) => Some(providers::start(&self.program, seed).await?),
+            None => None,
+        };
         let mut replicas = Vec::new();
         for number in 0..deployment.replicas {
-            replicas.push(Replica::start(self, deployment, &database.url(), number).await?);
+            let mut replica = Replica::new(self, deployment, &database, number)?;
+            if let Some(providers) = &providers {
+                replica.command.push("--providers".into());
+                replica.command.push(format!("http://{}", providers.ready.public));
+            }
+            let ready = replica.start(&[]).await?;
+            (replica.listen, replica.operator) = (ready.public, ready.operator);
+            replicas.push((ready, Mutex::new(replica)));
         }
-        Ok(Deployed { database, replicas })
+        Ok(Deployed { database, providers, replicas: Arc::new(Replicas(replicas)) })
     }
 
     /// Ends the database server.
@@ -102,6 +116,8 @@ pub struct Deployment<'a> {
     pub operator_port: u16,
     /// Further options, as on a server's command line.
     pub options: &'a [&'a str],
+    /// Seeds the simulated providers beside them; without a seed there are none.
+    pub providers: Option<u64>,
     /// The exercise whose fact about the data is exported; those of all without one.
     pub data_gauge: Option<&'a str>,
     /// Goes into metrics and logs.
@@ -115,40 +131,44 @@ pub struct Deployment<'a> {
 /// Servers that answer.
 pub struct Deployed {
     database: Database,
-    replicas: Vec<Replica>,
+    providers: Option<Process>,
+    replicas: Arc<Replicas>,
 }
 
 impl Deployed {
-    /// The servers as a client sees them.
+    /// The servers as a client sees them, and as whoever runs them does.
     pub fn api(&self) -> anyhow::Result<Api> {
-        let url = |address: &SocketAddr| {
-            Url::parse(&format!("http://{address}")).context("an address is a URL's host")
-        };
-        Api::new(
-            self.replicas
-                .iter()
-                .map(|replica| url(&replica.process.ready.public))
-                .collect::<anyhow::Result<_>>()?,
-            self.replicas
-                .iter()
-                .map(|replica| url(&replica.process.ready.operator))
-                .collect::<anyhow::Result<_>>()?,
-        )
-    }
-
-    /// The data they share.
-    pub fn database(&self) -> &Database {
-        &self.database
+        let api = Api::new(
+            self.addresses().map(|ready| url(ready.public)).collect::<anyhow::Result<_>>()?,
+            self.addresses().map(|ready| url(ready.operator)).collect::<anyhow::Result<_>>()?,
+        )?;
+        let api = api.on(self.database.admin_options(), self.replicas.clone());
+        match &self.providers {
+            Some(providers) => Ok(api.with_providers(Operator::new(url(providers.ready.operator)?)?)),
+            None => Ok(api),
+        }
     }
 
     /// Where each server listens.
     pub fn addresses(&self) -> impl Iterator<Item = &Ready> {
-        self.replicas.iter().map(|replica| &replica.process.ready)
+        self.replicas.0.iter().map(|(ready, _)| ready)
+    }
+
+    /// Where the simulated providers listen, if there are any.
+    pub fn providers(&self) -> Option<&Ready> {
+        self.providers.as_ref().map(|providers| &providers.ready)
     }
 
     /// Returns when one of the servers has ended by itself.
-    pub async fn ended(&mut self) -> String {
-        let waits = self.replicas.iter_mut().map(|replica| Box::pin(replica.process.child.wait()));
+    pub async fn ended(&self) -> String {
+        let waits = self.replicas.0.iter().map(|(_, replica)| {
+            Box::pin(async {
+                match &mut replica.lock().await.process {
+                    Some(process) => process.child.wait().await,
+                    None => std::future::pending().await,
+                }
+            })
+        });
         match futures::future::select_all(waits).await.0 {
             Ok(status) => format!("a server ended with {status}"),
             Err(error) => format!("a server was lost: {error}"),
@@ -156,15 +176,20 @@ impl Deployed {
     }
 
     /// The last error in the servers' logs, and the log that it is in.
-    pub fn last_error(&self) -> Option<String> {
-        self.replicas.iter().filter_map(|replica| replica.log.as_deref()).find_map(last_error)
+    pub async fn last_error(&self) -> Option<String> {
+        for (_, replica) in &self.replicas.0 {
+            if let Some(said) = replica.lock().await.log.as_deref().and_then(last_error) {
+                return Some(said);
+            }
+        }
+        None
     }
 
     /// Ends the servers at once and drops their database.
-    pub async fn discard(mut self) -> anyhow::Result<()> {
-        for replica in &mut self.replicas {
-            // It may have ended already; then there is nothing to kill.
-            let _ = replica.process.child.kill().await;
+    pub async fn discard(self) -> anyhow::Result<()> {
+        for (_, replica) in &self.replicas.0 {
+            let mut replica = replica.lock().await;
+            replica.kill().await;
             // Most servers have nothing to say, and a folder of empty files hides the ones that had.
             if let Some(log) =
                 replica.log.as_ref().filter(|log| log.metadata().is_ok_and(|log| log.len() == 0))
@@ -176,24 +201,48 @@ impl Deployed {
     }
 
     /// Lets the servers finish their requests, then drops their database.
-    pub async fn shut_down(mut self) -> anyhow::Result<()> {
-        for replica in &self.replicas {
-            if let Some(pid) =
-                replica.process.child.id().and_then(|pid| rustix::process::Pid::from_raw(pid as i32))
-            {
+    pub async fn shut_down(self) -> anyhow::Result<()> {
+        for (_, replica) in &self.replicas.0 {
+            let process = replica.lock().await.process.as_ref().and_then(|process| process.child.id());
+            if let Some(pid) = process.and_then(|pid| rustix::process::Pid::from_raw(pid as i32)) {
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
             }
         }
-        for replica in &mut self.replicas {
-            let _ = tokio::time::timeout(Duration::from_secs(8), replica.process.child.wait()).await;
+        for (_, replica) in &self.replicas.0 {
+            if let Some(process) = &mut replica.lock().await.process {
+                let _ = tokio::time::timeout(Duration::from_secs(8), process.child.wait()).await;
+            }
         }
         self.discard().await
     }
 }
 
-struct Replica {
-    process: Process,
-    log: Option<PathBuf>,
+fn url(address: SocketAddr) -> anyhow::Result<Url> {
+    Url::parse(&format!("http://{address}")).context("an address is a URL's host")
+}
+
+/// The servers under test, for whoever kills one and starts it again. Each has the same addresses all the time.
+pub struct Replicas(Vec<(Ready, Mutex<Replica>)>);
+
+impl Replicas {
+    /// Kills the server with this number, as `kill -9` does.
+    pub async fn kill(&self, number: usize) {
+        self.locked(number).await.kill().await;
+    }
+
+    /// Starts it again where it was, with these options beside its own, which they replace.
+    ///
+    /// # Errors
+    /// When it does not answer in time, with the last words in its log.
+    pub async fn start(&self, number: usize, options: &[&str]) -> anyhow::Result<()> {
+        let mut replica = self.locked(number).await;
+        replica.kill().await;
+        replica.start(options).await.map(drop).context("a server that was killed did not start again")
+    }
+
+    async fn locked(&self, number: usize) -> MutexGuard<'_, Replica> {
+        self.0[number % self.0.len()].1.lock().await
+    }
 }
 
 /// A server in a process of its own, which is this program under a hidden subcommand. It ends when this is dropped.
@@ -222,7 +271,9 @@ impl Process {
     /// Starts it, and waits until it says where it listens.
     pub async fn start(command: &mut Command, log: Option<&Path>) -> anyhow::Result<Self> {
         if let Some(log) = log {
-            command.stderr(File::create(log).with_context(|| format!("could not write {}", log.display()))?);
+            // Appended: a server that is started again must not take away what was said before it was killed.
+            let file = File::options().create(true).append(true).open(log);
+            command.stderr(file.with_context(|| format!("could not write {}", log.display()))?);
         }
         let mut child = command.spawn().context("the server could not be started")?;
         let output = child.stdout.take().context("the server has no standard output")?;
@@ -240,37 +291,74 @@ impl Process {
     }
 }
 
+/// A server under test, and how it is started.
+struct Replica {
+    program: PathBuf,
+    /// The arguments but for the addresses.
+    command: Vec<String>,
+    listen: SocketAddr,
+    operator: SocketAddr,
+    database: String,
+    log: Option<PathBuf>,
+    process: Option<Process>,
+}
+
 impl Replica {
-    async fn start(
+    fn new(
         lab: &Lab,
         deployment: &Deployment<'_>,
-        database: &str,
+        database: &Database,
         number: usize,
     ) -> anyhow::Result<Self> {
-        let port = |first: u16| match first {
-            0 => Ok(0),
-            first => first.checked_add(number as u16).context("the ports of the replicas go beyond 65535"),
+        let at = |first: u16| {
+            let port = match first {
+                0 => 0,
+                first => {
+                    first.checked_add(number as u16).context("the ports of the replicas go beyond 65535")?
+                }
+            };
+            anyhow::Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
         };
-        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port(deployment.port)?));
-        let operator = SocketAddr::from((Ipv4Addr::LOCALHOST, port(deployment.operator_port)?));
-
-        let log = deployment.logs.map(|dir| dir.join(format!("server-{}-{number}.log", deployment.name)));
-        let mut command = Process::command(&lab.program, SERVER);
-        command
-            .args(["--listen", &listen.to_string(), "--operator-listen", &operator.to_string()])
-            .args(["--run-id", deployment.run_id, "--exit-with-parent"])
-            .args(["--db-rtt", &format!("{}us", lab.setting.db_rtt.as_micros())])
-            .args(deployment.options)
-            // Not an argument: it holds a password, and everybody can list arguments.
-            .env("DATABASE_URL", database);
+        let mut command =
+            ["--run-id", deployment.run_id, "--exit-with-parent", "--db-rtt"].map(String::from).to_vec();
+        command.push(format!("{}us", lab.setting.db_rtt.as_micros()));
+        command.extend(deployment.options.iter().map(|option| (*option).into()));
         if let Some(exercise) = deployment.data_gauge {
-            command.args(["--data-gauge", exercise]);
+            command.extend(["--data-gauge".into(), exercise.into()]);
         }
         for (id, variant) in deployment.variants.entries() {
-            command.args(["--variant", &format!("{id}={}", variant.name)]);
+            command.extend(["--variant".into(), format!("{id}={}", variant.name)]);
         }
-        let process = Process::start(&mut command, log.as_deref()).await?;
-        Ok(Replica { process, log })
+        Ok(Replica {
+            program: lab.program.clone(),
+            command,
+            listen: at(deployment.port)?,
+            operator: at(deployment.operator_port)?,
+            database: database.url(),
+            log: deployment.logs.map(|dir| dir.join(format!("server-{}-{number}.log", deployment.name))),
+            process: None,
+        })
+    }
+
+    async fn start(&mut self, options: &[&str]) -> anyhow::Result<Ready> {
+        let mut command = Process::command(&self.program, SERVER);
+        command
+            .args(["--listen", &self.listen.to_string(), "--operator-listen", &self.operator.to_string()])
+            .args(&self.command)
+            .args(options)
+            // Not an argument: it holds a password, and everybody can list arguments.
+            .env("DATABASE_URL", &self.database);
+        let process = Process::start(&mut command, self.log.as_deref()).await?;
+        let ready = process.ready.clone();
+        self.process = Some(process);
+        Ok(ready)
+    }
+
+    async fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            // It may have ended already; then there is nothing to kill.
+            let _ = process.child.kill().await;
+        }
     }
 }
 

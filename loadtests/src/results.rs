@@ -130,6 +130,9 @@ pub struct VariantResult {
     pub signals: Vec<SignalValue>,
     /// One-second series over the first round.
     pub series: Vec<Second>,
+    /// What went wrong on purpose in the first round.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub incidents: Vec<IncidentMark>,
     /// The slowest requests of all rounds, a few of each name, the slowest first.
     #[serde(default)]
     pub slowest: Vec<SlowRequest>,
@@ -269,6 +272,17 @@ pub struct Second {
     pub failed: BTreeMap<String, u64>,
     /// 99th percentile of the response time of the requests *intended* in it, in microseconds, by request name.
     pub p99_us: BTreeMap<String, u64>,
+}
+
+/// Something that went wrong on purpose, on the time axis of a round.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct IncidentMark {
+    /// Such as `server 1 is killed`.
+    pub what: String,
+    /// When it began, in seconds since the load began.
+    pub from_s: f64,
+    /// When it was over; none where it lasted longer than the load.
+    pub to_s: Option<f64>,
 }
 
 /// A slow request, and where to look for it.

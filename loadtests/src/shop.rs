@@ -1,10 +1,12 @@
 //! The shop as its API shows it: what contracts, loads and audits of its exercises have in common.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use chrono::{DateTime, Utc};
+use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::PgConnection;
@@ -279,6 +281,33 @@ pub async fn copy_orders(database: &mut PgConnection, from: Uuid, to: Uuid, orde
     .execute(database)
     .await?;
     Ok(())
+}
+
+/// Products of which one order has a piece at most, so that none of them sells out.
+const ORDERED: usize = 8;
+
+/// Orders that are being placed at a time.
+const AT_A_TIME: usize = 8;
+
+/// Has some users place so many orders of one piece each, of products that cost something.
+///
+/// # Errors
+/// When there is not enough in stock.
+pub async fn place_orders(api: &Api, count: usize) -> anyhow::Result<Vec<Order>> {
+    let users: Vec<Uuid> = users(api).await?.into_iter().map(|user| user.id).collect();
+    let mut products: Vec<Product> = products(api).await?.into_values().collect();
+    products.retain(|product| product.price > Cents(0));
+    products.sort_by_key(|product| (Reverse(product.inventory), product.id));
+    products.truncate(ORDERED);
+    if users.is_empty() || products.is_empty() {
+        return Err(Hinted::unseeded("there are no users, or no products").into());
+    }
+    let carts = (0..count).map(|nth| {
+        let (user, product) = (users[nth % users.len()], products[nth % products.len()].id);
+        Cart::of(user, &[(product, 1)])
+    });
+    let orders = futures::stream::iter(carts).map(async |cart| cart.buy(api).await);
+    orders.buffered(AT_A_TIME).try_collect().await
 }
 
 /// The shop's whole state: what there is, and what was bought.

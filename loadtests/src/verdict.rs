@@ -6,9 +6,11 @@ use target_app::catalogue::{CheckKind, Exercise, KEEPS_CONTRACT, Kind, Variant};
 
 use crate::checks::{Audit, Findings, skipped};
 use crate::hint::Hinted;
-use crate::load::{Load, Mode};
+use crate::load::{Incident, Load, Mode};
 use crate::reference::REFERENCE;
-use crate::results::{CheckResult, SignalValue, SlowRequest, Tickets, VariantResult, Verdict, Worse};
+use crate::results::{
+    CheckResult, IncidentMark, SignalValue, SlowRequest, Tickets, VariantResult, Verdict, Worse,
+};
 use crate::scenarios::AnyScenario;
 
 /// What one round of a variant measured and found.
@@ -167,10 +169,20 @@ pub fn judge(
         throughput: load.map_or(0.0, |load| load.throughput(exercise.headline)),
         tickets: load.map_or_else(Tickets::default, |load| load.tickets),
         series: load.map(|load| load.series.clone()).unwrap_or_default(),
+        incidents: load.map(incidents).unwrap_or_default(),
         slowest: load.map(slowest).unwrap_or_default(),
         signals: findings.signals,
         checks: findings.checks,
     })
+}
+
+fn incidents(load: &Load) -> Vec<IncidentMark> {
+    let mark = |incident: &Incident| IncidentMark {
+        what: incident.what.clone(),
+        from_s: incident.from.as_secs_f64(),
+        to_s: incident.to.map(|over| over.as_secs_f64()),
+    };
+    load.incidents.iter().map(mark).collect()
 }
 
 /// The slowest requests to what is judged: no log of it knows those to the reference server.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use reqwest::Url;
 use rustix::process::Resource;
 
 use crate::catalogue::{Exercise, UnknownName};
@@ -18,6 +19,10 @@ pub struct Config {
     /// PostgreSQL to work on
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: String,
+
+    /// Outside services to call: payments and the fraud check, under one base URL. Without it, what needs them answers 503
+    #[arg(long, env = "PROVIDERS_URL", value_name = "URL")]
+    pub providers: Option<Url>,
 
     /// Address of the public API; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:3000", value_name = "ADDRESS")]
@@ -62,7 +67,7 @@ pub struct Config {
     pub worker_threads: Option<u16>,
 
     /// Latency to add to every exchange with the database, such as 500us or 2ms
-    #[arg(long, default_value = "0s", value_name = "TIME", value_parser = db_rtt)]
+    #[arg(long, default_value = "0s", value_name = "TIME", value_parser = db_rtt, overrides_with = "db_rtt")]
     pub db_rtt: Duration,
 
     /// Leaves the processors to others first, as `nice` does; a load generator on the same machine then keeps its clock

@@ -14,6 +14,9 @@ pub enum ApiError {
     /// 400.
     #[error("{0}")]
     BadRequest(String),
+    /// 402.
+    #[error("{0}")]
+    PaymentRequired(String),
     /// 404.
     #[error("{0}")]
     NotFound(String),
@@ -79,6 +82,7 @@ impl ApiError {
     pub fn status(&self) -> StatusCode {
         match self {
             ApiError::BadRequest(_) => StatusCode::BAD_REQUEST,
+            ApiError::PaymentRequired(_) => StatusCode::PAYMENT_REQUIRED,
             ApiError::NotFound(_) => StatusCode::NOT_FOUND,
             ApiError::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             ApiError::SlowBody { .. } => StatusCode::REQUEST_TIMEOUT,

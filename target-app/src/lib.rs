@@ -16,6 +16,7 @@ pub mod domain;
 pub mod error;
 pub mod exercises;
 mod listen;
+pub mod providers;
 pub mod readiness;
 pub mod relay;
 mod routes;

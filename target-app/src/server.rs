@@ -21,6 +21,7 @@ use crate::app;
 use crate::config::Config;
 use crate::exercises::{Exercises, Variants, all_metrics};
 use crate::listen::{self, Limits};
+use crate::providers::Providers;
 use crate::readiness::Readiness;
 use crate::relay;
 use crate::state::AppState;
@@ -111,7 +112,7 @@ async fn serve(
         database = database.host(&relay.ip().to_string()).port(relay.port());
     }
     let mut pool = PgPoolOptions::new()
-        .max_connections(config.pool_size)
+        .max_connections(variants.hung_payments.connections(config.pool_size))
         .acquire_timeout(config.acquire_timeout())
         // A ping before each use would add a round trip to every request; a broken connection shows soon enough.
         .test_before_acquire(false);
@@ -139,7 +140,9 @@ async fn serve(
     } else {
         None
     };
-    let state = AppState { pool, exercises: Arc::new(Exercises::new(variants)), telemetry };
+    let providers = Providers::new(config.providers.clone(), telemetry.clone())
+        .context("the HTTP client for the outside services could not be built")?;
+    let state = AppState { pool, exercises: Arc::new(Exercises::new(variants)), providers, telemetry };
 
     let public = bind(config.listen).await?;
     let operator = operators.spawn(bind(config.operator_listen)).await??;

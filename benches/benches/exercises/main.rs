@@ -1,6 +1,7 @@
 //! The benchmarks of the exercises: one file each, called by its id. To run one: `cargo bench -p benches --bench exercises -- <id>`.
 
 mod frozen_health;
+mod hung_payments;
 mod oversold_stock;
 mod slow_analytics;
 mod slow_order_list;
@@ -17,5 +18,6 @@ criterion_group! {
         frozen_health::report_by_orders,
         frozen_health::wait_by_orders,
         slow_analytics::Restaurant::measure,
+        hung_payments::Data::measure,
 }
 criterion_main!(exercises);

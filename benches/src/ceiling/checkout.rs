@@ -19,7 +19,7 @@ use hdrhistogram::Histogram;
 use indicatif::ProgressBar;
 use loadtests::lab::{Deployed, Deployment, Lab, Setting};
 use loadtests::load::arrivals::seeded;
-use loadtests::load::{Answer, Cancel, Mode, Outcome, Plan, Request, Ticket, drive, status_reason};
+use loadtests::load::{Answer, Cancel, Mode, Outcome, Plan, Request, Ticket, Timeline, drive, status_reason};
 use rand::RngExt;
 use scratch_postgres::Database;
 use sqlx::types::Uuid;
@@ -176,6 +176,7 @@ impl Shop {
             port: 0,
             operator_port: 0,
             options: &[],
+            providers: None,
             data_gauge: None,
             run_id: "ceiling",
             logs: Some(logs),
@@ -208,6 +209,7 @@ impl Shop {
             mode: Mode::Closed,
             trace_seed: SEED,
             meter: None,
+            timeline: Timeline::default(),
         };
         let judge = |_: &Request, answer: &Answer<'_>| match answer.status {
             201 => Outcome::Ok,

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use loadtests::load::{Cancel, Class, Load, Mode, Plan, Request, Ticket, arrivals, drive, judge_status};
+use loadtests::load::{
+    Cancel, Class, Load, Mode, Plan, Request, Ticket, Timeline, arrivals, drive, judge_status,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -279,6 +281,7 @@ fn plan(
         mode,
         trace_seed: 1,
         meter: None,
+        timeline: Timeline::default(),
     })
 }
 

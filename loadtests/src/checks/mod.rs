@@ -2,6 +2,7 @@
 //! of statements, pages that are read while others write, and clients who come at one moment.
 
 pub mod crowds;
+pub mod kills;
 pub mod pages;
 pub mod statements;
 

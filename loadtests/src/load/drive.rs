@@ -43,6 +43,9 @@ const LONGEST_BODY: usize = 4 << 20;
 /// What became of a request whose client left, as it had planned to.
 const HUNG_UP: Outcome = Outcome::Expected("hung-up");
 
+/// What became of a request whose server was killed meanwhile.
+const CUT_OFF: Outcome = Outcome::Expected("cut-off");
+
 /// Why a load gave no result.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -212,7 +215,7 @@ impl Attack {
             next: AtomicUsize::new(0),
             pacer: Arc::new(Pacer::new(plan.tickets.len())),
             arrived: AtomicUsize::new(0),
-            t0: watch::Sender::new(None),
+            t0: plan.timeline.start.clone(),
             journals: (0..plan.users).map(|_| Mutex::default()).collect(),
             plan,
         })
@@ -380,7 +383,10 @@ impl Attack {
     ) -> (End, Duration) {
         let mut response = match response {
             Ok(response) => response,
-            Err(error) => return (failure(&error), t0.elapsed()),
+            Err(error) => {
+                let done = t0.elapsed();
+                return (self.broken(request.target, failure(&error), sent, done), done);
+            }
         };
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
@@ -388,7 +394,9 @@ impl Attack {
         let done = t0.elapsed();
         let end = match body {
             Err(Unread::Broken(error)) if error.is_timeout() => End::TimedOut,
-            Err(Unread::Broken(_)) => End::Judged(Outcome::Failed("body")),
+            Err(Unread::Broken(_)) => {
+                self.broken(request.target, End::Judged(Outcome::Failed("body")), sent, done)
+            }
             Err(Unread::TooLong) => End::Judged(Outcome::Failed("body-too-long")),
             Ok(body) => {
                 let answer = Answer { status, headers: &headers, body: &body, sent, done };
@@ -398,6 +406,14 @@ impl Attack {
             }
         };
         (end, done)
+    }
+
+    /// How a request ended whose connection broke: that of a server that was killed on purpose is no failure.
+    fn broken(&self, target: usize, end: End, sent: Duration, done: Duration) -> End {
+        match end {
+            End::Judged(_) if self.plan.timeline.cut_off(target, sent, done) => End::Judged(CUT_OFF),
+            end => end,
+        }
     }
 
     /// Paces the tickets from the start of the load, and cuts what is left when the time is up or it is cancelled.
@@ -490,6 +506,7 @@ impl Attack {
             assert_eq!(tickets.scheduled, ended, "every ticket has exactly one fate");
         }
         load.cpu = cpu;
+        load.incidents = self.plan.timeline.incidents();
         if mode == Mode::Open {
             load.saturation = saturation::assess(&fates, warm_up, users, &load.timer_lag, cpu);
         }

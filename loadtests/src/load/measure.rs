@@ -10,6 +10,7 @@ use super::cpu::Cpu;
 use super::fate::{Class, Fate};
 use super::plan::Mode;
 use super::saturation::Saturation;
+use super::timeline::Incident;
 use crate::results::{LatencyStats, RequestStats, Second, SlowRequest, Tickets};
 
 /// The histograms' bounds in microseconds: no response takes longer than the longest load with its drain, 1 h and a bit.
@@ -52,6 +53,8 @@ pub struct Load {
     /// One-second series of the first load merged, warm-up included. Latency is by the second in which the request was
     /// *intended* to start, counts by the second in which it *completed*.
     pub series: Vec<Second>,
+    /// What went wrong on purpose, in the first load merged.
+    pub incidents: Vec<Incident>,
     /// The slowest requests that were sent, at most [`SLOWEST`] of each request name, the slowest first.
     pub slowest: Vec<SlowRequest>,
     /// What the generator had of the processors, warm-up included; none where the system does not tell.
@@ -80,6 +83,7 @@ impl Load {
             timer_lag: histogram(),
             queued: histogram(),
             series: series(fates, &name),
+            incidents: Vec::new(),
             slowest: slowest(fates.iter().filter(|fate| fate.at >= warm_up), &name, trace_id),
             cpu: None,
             saturation: None,

@@ -28,6 +28,7 @@ mod priority;
 mod request;
 mod saturation;
 mod silence;
+mod timeline;
 mod trace;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -41,6 +42,7 @@ pub use plan::{Mode, Plan, Shape, TIMEOUT};
 pub use priority::go_ahead;
 pub use request::{Answer, Judge, Outcome, Request, Ticket, judge_status, status_reason};
 pub use saturation::Saturation;
+pub use timeline::{Incident, Timeline};
 pub use trace::trace_seed;
 
 /// What is locked in this crate is consistent after each statement that changes it, so a panic elsewhere spoils nothing.

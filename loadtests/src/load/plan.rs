@@ -6,6 +6,7 @@ use reqwest::Url;
 
 use super::metrics::Meter;
 use super::request::Ticket;
+use super::timeline::Timeline;
 
 /// What a request may take, unless its scenario says otherwise.
 pub const TIMEOUT: Duration = Duration::from_secs(3);
@@ -45,6 +46,8 @@ pub struct Plan {
     pub trace_seed: u64,
     /// Where the load is to be seen while it goes on; without one nothing is spent on it.
     pub meter: Option<Meter>,
+    /// Tells others when the load starts, and the load what they do to its servers.
+    pub timeline: Timeline,
 }
 
 /// Who decides when a request starts.

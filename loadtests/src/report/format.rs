@@ -1,5 +1,7 @@
 //! How numbers are written: three significant digits, the unit that suits, thousands apart.
 
+use crate::results::IncidentMark;
+
 /// Stands where there is nothing to say.
 pub const ABSENT: &str = "–";
 
@@ -24,6 +26,15 @@ pub fn tick_micros(us: f64) -> String {
     match text.split_once(' ') {
         Some((number, unit)) => format!("{} {unit}", trim(number)),
         None => text,
+    }
+}
+
+/// Something that went wrong on purpose: `server 1 is killed (1.2 to 1.9 s)`.
+pub fn incident(incident: &IncidentMark) -> String {
+    let IncidentMark { what, from_s, to_s } = incident;
+    match to_s {
+        Some(to) => format!("{what} ({from_s:.1} to {to:.1} s)"),
+        None => format!("{what} (from {from_s:.1} s)"),
     }
 }
 

@@ -224,7 +224,7 @@ fn section(exercise: &ExerciseResult, sources: Sources) -> Markup {
             @if !second_plots.is_empty() {
                 h3 { "Requests per second" }
                 p.hint { "First round of each variant, all on the same axes." }
-                (plot::seconds_legend())
+                (plot::seconds_legend(exercise))
                 div.multiples { @for figure in &second_plots { (figure) } }
                 (seconds(exercise))
             }

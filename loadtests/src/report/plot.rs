@@ -54,6 +54,8 @@ const AXIS: Ink = Ink { variable: "plot-axis", light: (0xB4, 0xBA, 0xC4), dark: 
 const LIMIT: Ink = Ink { variable: "plot-limit", light: (0x1A, 0x1D, 0x23), dark: "#f2f4f8", dash: "20 14" };
 const DONE: Ink = Ink { variable: "plot-done", light: (0x5E, 0x96, 0xCB), dark: "#3f6f9f", dash: "none" };
 const FAILED: Ink = Ink { variable: "plot-failed", light: (0xC2, 0x33, 0x0D), dark: "#ff8a5c", dash: "none" };
+const INCIDENT: Ink =
+    Ink { variable: "plot-incident", light: (0xF2, 0xE3, 0xB8), dark: "#43371a", dash: "none" };
 const BUGGY: Ink = Ink { variable: "series-buggy", light: (0xC8, 0x4A, 0x0C), dark: "#f58b4c", dash: "none" };
 const FIXED: Ink = Ink { variable: "series-fixed", light: (0x0B, 0x63, 0xB0), dark: "#5fb0f5", dash: "none" };
 /// For the variants between buggy and fixed, in their order.
@@ -67,7 +69,9 @@ const OTHERS: [Ink; 5] = [
 
 /// The variables of all colours, and the rules that put them over what plotters wrote.
 pub(super) fn stylesheet() -> String {
-    let inks = || [&TEXT, &GRID, &AXIS, &LIMIT, &DONE, &FAILED, &BUGGY, &FIXED].into_iter().chain(&OTHERS);
+    let inks = || {
+        [&TEXT, &GRID, &AXIS, &LIMIT, &DONE, &FAILED, &INCIDENT, &BUGGY, &FIXED].into_iter().chain(&OTHERS)
+    };
     let light: String = inks().map(|ink| format!("--{}:{};", ink.variable, ink.hex())).collect();
     let dark: String = inks().map(|ink| format!("--{}:{};", ink.variable, ink.dark)).collect();
     let rules: String = inks()
@@ -473,6 +477,11 @@ fn seconds_of(variant: &VariantResult, end: u32, top: f64) -> Figure {
             .axis_style(AXIS.line(1.0))
             .label_style(label(HPos::Center, VPos::Top))
             .draw()?;
+        let spans = variant.incidents.iter().map(|incident| {
+            let to = incident.to_s.unwrap_or(f64::INFINITY).min(f64::from(end));
+            Rectangle::new([(incident.from_s.min(to), 0.0), (to, top)], INCIDENT.color().filled())
+        });
+        chart.draw_series(spans)?;
         chart
             .draw_series([
                 Polygon::new(band(&ground, &done), DONE.color().filled()),
@@ -500,7 +509,7 @@ fn band(bottom: &[u64], top: &[u64]) -> Vec<(f64, f64)> {
 }
 
 /// The key to the plots of [`seconds`].
-pub(super) fn seconds_legend() -> Markup {
+pub(super) fn seconds_legend(exercise: &ExerciseResult) -> Markup {
     let block = |ink: &Ink| {
         draw((14.0, 14.0), None, |area| {
             area.draw(&Rectangle::new([place(0.0, 0.0), place(14.0, 14.0)], ink.color().filled()))
@@ -510,6 +519,11 @@ pub(super) fn seconds_legend() -> Markup {
         ul.legend {
             li { (block(&DONE)) span { "completed as expected" } }
             li { (block(&FAILED)) span { "failed or timed out" } }
+            // The same in every variant, but for some milliseconds.
+            @let incidents = exercise.variants.iter().find(|variant| !variant.incidents.is_empty());
+            @for incident in incidents.iter().flat_map(|variant| &variant.incidents) {
+                li { (block(&INCIDENT)) span { (format::incident(incident)) } }
+            }
         }
     }
 }

@@ -7,7 +7,8 @@ use rand_pcg::Pcg64;
 use super::{Clause, Round, Scenario, Shape, Spec};
 use crate::api::Api;
 use crate::checks::{Audit, Findings};
-use crate::load::{Answer, Load, Outcome, Request, Ticket};
+use crate::faults::Fault;
+use crate::load::{Answer, Load, Outcome, Request, Ticket, Timeline};
 
 /// A round and its schedule.
 pub type Prepared = (Box<dyn AnyRound>, Vec<Ticket>);
@@ -64,8 +65,11 @@ pub trait AnyRound: Send + Sync {
     /// See [`Round::describe`].
     fn describe(&self, servers: &str) -> String;
 
+    /// See [`Round::faults`].
+    fn faults(&self) -> Vec<Fault>;
+
     /// See [`Round::beside`].
-    fn beside<'a>(&'a self, api: &'a Api) -> BoxFuture<'a, ()>;
+    fn beside<'a>(&'a self, api: &'a Api, timeline: &'a Timeline) -> BoxFuture<'a, ()>;
 
     /// See [`Round::judge`].
     fn judge(&self, request: &Request, answer: &Answer<'_>) -> Outcome;
@@ -79,8 +83,12 @@ impl<R: Round> AnyRound for R {
         Round::describe(self, servers)
     }
 
-    fn beside<'a>(&'a self, api: &'a Api) -> BoxFuture<'a, ()> {
-        Round::beside(self, api).boxed()
+    fn faults(&self) -> Vec<Fault> {
+        Round::faults(self)
+    }
+
+    fn beside<'a>(&'a self, api: &'a Api, timeline: &'a Timeline) -> BoxFuture<'a, ()> {
+        Round::beside(self, api, timeline).boxed()
     }
 
     fn judge(&self, request: &Request, answer: &Answer<'_>) -> Outcome {

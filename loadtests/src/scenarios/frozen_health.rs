@@ -19,7 +19,7 @@ use super::{Clause, Shape, Spec, WARM_UP};
 use crate::api::Api;
 use crate::checks::{Audit, Findings, check, machine_p99, ms, p99_within, signal, signal_to_keep_up, within};
 use crate::hint::Hinted;
-use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
+use crate::load::{Answer, Load, Outcome, Request, Ticket, Timeline, arrivals, lock, status_reason};
 use crate::results::CheckResult;
 use crate::shop::{self, User};
 
@@ -88,6 +88,7 @@ impl super::Scenario for Scenario {
         needs_schedule: true,
         // Of many workers, some would be free whatever the others do.
         server: &["--worker-threads", "2"],
+        providers: false,
     };
 
     type Round = Round;
@@ -285,7 +286,7 @@ impl super::Round for Round {
     }
 
     /// Somebody buys and wants to see it in the report.
-    async fn beside(&self, api: &Api) {
+    async fn beside(&self, api: &Api, _: &Timeline) {
         loop {
             tokio::time::sleep(NEWS).await;
             if let Err(flaw) = self.ensure_news(api).await

@@ -7,6 +7,7 @@
 
 mod any;
 mod frozen_health;
+mod hung_payments;
 mod oversold_stock;
 mod slow_analytics;
 mod slow_order_list;
@@ -18,8 +19,9 @@ use target_app::catalogue::{Exercise, KEEPS_CONTRACT, UnknownName};
 
 use crate::api::Api;
 use crate::checks::{Audit, Findings, check};
+use crate::faults::Fault;
 use crate::hint::Hinted;
-use crate::load::{Answer, Load, Outcome, Request, Shape, TIMEOUT, Ticket};
+use crate::load::{Answer, Load, Outcome, Request, Shape, TIMEOUT, Ticket, Timeline};
 use crate::results::CheckResult;
 
 pub use any::{AnyRound, AnyScenario};
@@ -30,6 +32,7 @@ pub static SCENARIOS: &[&dyn AnyScenario] = &[
     &slow_order_list::Scenario,
     &frozen_health::Scenario,
     &slow_analytics::Scenario,
+    &hung_payments::Scenario,
 ];
 
 /// The scenario of the exercise `id`.
@@ -68,6 +71,8 @@ pub struct Spec {
     pub needs_schedule: bool,
     /// Options of the lab's servers, as on their command line, such as another `--pool-size`.
     pub server: &'static [&'static str],
+    /// Whether the servers call the simulated providers.
+    pub providers: bool,
 }
 
 /// The load scenario of one exercise.
@@ -98,8 +103,13 @@ pub trait Round: Send + Sync + 'static {
     /// The load in words: arrivals, rates, mix. `servers` says how many answer it.
     fn describe(&self, servers: &str) -> String;
 
+    /// What goes wrong on purpose while the load runs, at the lab's own servers. All of it is over before the load is.
+    fn faults(&self) -> Vec<Fault> {
+        Vec::new()
+    }
+
     /// What is asked beside the load, outside its schedule; dropped when the load is over, and it may not end before.
-    fn beside(&self, _: &Api) -> impl Future<Output = ()> + Send {
+    fn beside(&self, _: &Api, _: &Timeline) -> impl Future<Output = ()> + Send {
         std::future::pending()
     }
 

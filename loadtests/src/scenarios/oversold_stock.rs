@@ -5,7 +5,7 @@ mod contract;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, OnceLock};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -23,7 +23,7 @@ use super::{Clause, Shape, Spec, TIMEOUT, WARM_UP};
 use crate::api::Api;
 use crate::checks::{Audit, Findings, check, failures, no_failures, p99_within, signal, signal_to_keep_up};
 use crate::hint::Hinted;
-use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
+use crate::load::{Answer, Load, Outcome, Request, Ticket, Timeline, arrivals, lock, status_reason};
 use crate::shop::{self, Books, Cart, CartItem, Order, Product};
 
 /// Checkouts a second, beside the crowds.
@@ -107,6 +107,7 @@ impl super::Scenario for Scenario {
         limits: &[Duration::from_micros(CATALOGUE_LIMIT_US)],
         needs_schedule: false,
         server: &[],
+        providers: false,
     };
 
     type Round = Round;
@@ -200,7 +201,6 @@ impl super::Scenario for Scenario {
             bundled,
             stocked,
             held: [queued, crowded],
-            start: OnceLock::new(),
             before,
             sales: Mutex::default(),
             refusals: Mutex::default(),
@@ -314,8 +314,6 @@ pub struct Round {
     stocked: Vec<Uuid>,
     /// What queues and crowds want, and when they come, from the start of the load.
     held: [Vec<(Duration, Vec<Uuid>)>; 2],
-    /// When the load started, as far as an answer has told.
-    start: OnceLock<Instant>,
     before: Books,
     sales: Mutex<Vec<Sale>>,
     refusals: Mutex<Vec<Refusal>>,
@@ -341,7 +339,7 @@ impl super::Round for Round {
     }
 
     /// Reads orders back as soon as they were confirmed, and works on what the crowds want.
-    async fn beside(&self, api: &Api) {
+    async fn beside(&self, api: &Api, timeline: &Timeline) {
         let read_back = async {
             let mut to_read = lock(&self.to_read).take().expect("it is read once");
             while let Some(order) = to_read.recv().await {
@@ -358,11 +356,10 @@ impl super::Round for Round {
         };
         let [queued, crowded] = &self.held;
         // Without such work, the crowds come all the same.
-        let _ = tokio::join!(read_back, self.hold(api, queued), self.hold(api, crowded));
+        let _ = tokio::join!(read_back, self.hold(api, timeline, queued), self.hold(api, timeline, crowded));
     }
 
     fn judge(&self, request: &Request, answer: &Answer<'_>) -> Outcome {
-        self.start.get_or_init(|| Instant::now() - answer.done);
         if request.name == "catalogue" {
             return match answer.status {
                 200 if is_page(answer.body) => Outcome::Ok,
@@ -520,24 +517,23 @@ impl Round {
     }
 
     /// Works on the products of each crowd while it comes.
-    async fn hold(&self, api: &Api, crowds: &[(Duration, Vec<Uuid>)]) -> sqlx::Result<()> {
+    async fn hold(
+        &self,
+        api: &Api,
+        timeline: &Timeline,
+        crowds: &[(Duration, Vec<Uuid>)],
+    ) -> sqlx::Result<()> {
         // Before the first one comes: a connection takes longer than the time before a crowd.
         let Some(mut connection) = api.database().await? else { return Ok(()) };
-        let start = loop {
-            match self.start.get() {
-                Some(start) => break *start,
-                None => tokio::time::sleep(Duration::from_millis(5)).await,
-            }
-        };
         for (at, products) in crowds {
-            tokio::time::sleep_until((start + at.saturating_sub(HELD_BEFORE)).into()).await;
+            timeline.at(at.saturating_sub(HELD_BEFORE)).await;
             let mut work = connection.begin().await?;
             // In one sequence, as the fixed variant has it.
             sqlx::query("SELECT FROM products WHERE id = ANY($1) ORDER BY id FOR UPDATE")
                 .bind(products)
                 .execute(&mut *work)
                 .await?;
-            tokio::time::sleep_until((start + *at + HELD_AFTER).into()).await;
+            timeline.at(*at + HELD_AFTER).await;
             work.rollback().await?;
         }
         Ok(())

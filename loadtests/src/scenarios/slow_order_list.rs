@@ -41,6 +41,7 @@ impl super::Scenario for Scenario {
         limits: pages::LIMITS,
         needs_schedule: false,
         server: &[],
+        providers: false,
     };
 
     type Round = Round;

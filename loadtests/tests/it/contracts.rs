@@ -22,6 +22,7 @@ fn deployment<'a>(variants: Variants, replicas: usize, options: &'a [&str], name
         port: 0,
         operator_port: 0,
         options,
+        providers: Some(42),
         data_gauge: None,
         run_id: "contracts",
         logs: None,

@@ -13,8 +13,8 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use futures::StreamExt;
 use loadtests::load::{
-    Answer, Cancel, Class, Judge, Load, LoadError, Mode, Outcome, Plan, Request, SLOWEST, Ticket, arrivals,
-    drive, judge_status, status_reason, trace_seed,
+    Answer, Cancel, Class, Judge, Load, LoadError, Mode, Outcome, Plan, Request, SLOWEST, Ticket, Timeline,
+    arrivals, drive, judge_status, status_reason, trace_seed,
 };
 use loadtests::results::Tickets;
 use tokio::io::AsyncReadExt;
@@ -45,6 +45,7 @@ pub fn plan(url: &str, tickets: Vec<Ticket>) -> Plan {
         mode: Mode::Open,
         trace_seed: 1,
         meter: None,
+        timeline: Timeline::default(),
     }
 }
 

@@ -203,6 +203,7 @@ fn variant(
                 p99_us: BTreeMap::from([(headline.into(), 10_000)]),
             })
             .collect(),
+        incidents: Vec::new(),
         slowest: vec![SlowRequest {
             request: headline.into(),
             outcome: "ok".into(),

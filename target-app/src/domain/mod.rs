@@ -4,6 +4,7 @@
 pub mod money;
 pub mod orders;
 pub mod pages;
+pub mod payments;
 pub mod products;
 pub mod report;
 pub mod restaurants;

@@ -155,6 +155,7 @@ macro_rules! exercises {
 }
 
 pub mod frozen_health;
+pub mod hung_payments;
 pub mod oversold_stock;
 pub mod slow_analytics;
 pub mod slow_order_list;
@@ -164,6 +165,7 @@ exercises! {
     slow_order_list
     frozen_health
     slow_analytics
+    hung_payments
 }
 
 /// The exercises of the tour, which `stampede compare` runs when none is named: as few as show what the lab is for, so that the

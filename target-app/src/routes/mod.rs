@@ -3,6 +3,7 @@
 mod extract;
 mod health;
 mod orders;
+mod payments;
 pub mod problems;
 mod products;
 mod reports;
@@ -20,6 +21,7 @@ pub fn router() -> OpenApiRouter<AppState> {
         .merge(products::router())
         .merge(users::router())
         .merge(orders::router())
+        .merge(payments::router())
         .merge(reports::router())
         .merge(restaurants::router())
 }

@@ -23,8 +23,9 @@ struct Problem {
     error: String,
 }
 
-const PROBLEMS: [(StatusCode, &str); 9] = [
+const PROBLEMS: [(StatusCode, &str); 10] = [
     (StatusCode::BAD_REQUEST, "The query or the body cannot be read, or the tenant is missing"),
+    (StatusCode::PAYMENT_REQUIRED, "The card was not accepted"),
     (StatusCode::NOT_FOUND, "There is no such thing, or it is another tenant's"),
     (StatusCode::REQUEST_TIMEOUT, "The rest of the body did not come"),
     (StatusCode::CONFLICT, "It does not go with what is there already"),

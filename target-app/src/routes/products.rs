@@ -16,7 +16,11 @@ use crate::error::ApiError;
 use crate::state::AppState;
 
 pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(get)).routes(routes!(low_stock))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(api_list))
+        .routes(routes!(get))
+        .routes(routes!(low_stock))
 }
 
 /// One page of products.
@@ -31,6 +35,12 @@ struct ProductPage {
 async fn list(State(app): State<AppState>, Query(page): Query<Page>) -> Result<Json<ProductPage>, ApiError> {
     let (products, total) = products::list(&app.pool, page).await?;
     Ok(Json(ProductPage { products, pagination: Pagination::new(page, total) }))
+}
+
+/// List products, oldest first: the same under the name that the shop's web pages use
+#[utoipa::path(get, path = "/api/products", tag = "shop", params(Page), responses((status = OK, body = ProductPage)))]
+async fn api_list(app: State<AppState>, page: Query<Page>) -> Result<Json<ProductPage>, ApiError> {
+    list(app, page).await
 }
 
 /// Get a product

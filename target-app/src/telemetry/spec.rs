@@ -106,6 +106,8 @@ pub static METRICS: &[&MetricSpec] = &[
     &CONNECTION_TIMEOUTS,
     &CONNECTION_WAIT,
     &CONNECTION_USE,
+    &CALL_DURATION,
+    &CALLS_IN_FLIGHT,
     &RUNTIME_LAG,
     &TOKIO_WORKERS,
     &TOKIO_LIVE_TASKS,
@@ -202,6 +204,23 @@ pub static CONNECTION_USE: MetricSpec = MetricSpec::histogram(
     DATABASE_SECONDS,
     "seconds",
     "Time from getting a connection out of the pool to giving it back",
+);
+
+/// Calls of outside services and their times. One that was given up is not among them.
+pub static CALL_DURATION: MetricSpec = MetricSpec::histogram(
+    "http_client_request_duration_seconds",
+    &["service", "outcome"],
+    REQUEST_SECONDS,
+    "seconds",
+    "Time of a call of an outside service, from sending it to the end of its answer",
+);
+
+/// Calls of outside services that are under way.
+pub static CALLS_IN_FLIGHT: MetricSpec = MetricSpec::gauge(
+    "http_client_active_requests",
+    &["service"],
+    "requests",
+    "Calls of an outside service that are not answered yet",
 );
 
 /// Workers that do not look after their sockets.

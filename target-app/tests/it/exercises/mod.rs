@@ -1,6 +1,7 @@
 //! For each exercise: all variants answer one client alike, and only buggy and tempting show the symptom.
 
 mod frozen_health;
+mod hung_payments;
 mod oversold_stock;
 mod slow_analytics;
 mod slow_order_list;

@@ -1,0 +1,495 @@
+//! `hung-payments`: customers pay, others look at products, and the fraud check is slow for a while, then hangs.
+
+mod contract;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use futures::future::join_all;
+use futures::{StreamExt, TryStreamExt};
+use rand::RngExt;
+use rand_pcg::Pcg64;
+use simulated_providers::Profile;
+use target_app::exercises::hung_payments::EXERCISE;
+use uuid::Uuid;
+
+use super::{Clause, Shape, Spec};
+use crate::api::{Api, Reply};
+use crate::checks::kills::{Moment, kill_at};
+use crate::checks::{Audit, Findings, check, ms, no_failures, p99_within, pages, signal, signal_to_keep_up};
+use crate::faults::{Fault, Trouble};
+use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
+use crate::payments::{self, GOOD_CARD, PROCESS, PROCESS_SIMPLE, Payment, STOLEN_CARD};
+use crate::shop::{self, Order};
+
+/// Payments a second with a fraud check and without, and product pages.
+const RATE: f64 = 40.0;
+const SIMPLE_RATE: f64 = 10.0;
+const PRODUCT_RATE: f64 = 80.0;
+/// Of this many payments, one is sent twice at one moment, one has a card that the fraud check denies, and of one the client leaves.
+const TWICE: u32 = 10;
+const STOLEN: u32 = 15;
+const LEAVES: u32 = 12;
+
+/// When the fraud check becomes slow and when it hangs, as shares of the load, and how long both last.
+const SLOW_FROM: f64 = 0.33;
+const HUNG_FROM: f64 = 0.64;
+const LASTS: f64 = 0.29;
+/// How late the seed has either of them begin.
+const LATER: f64 = 0.03;
+
+/// The fraud check on a good day, when it is slow, and when it hangs.
+const GOOD_DAY: Profile = Profile { base_ms: 10, jitter_ms: 10, ..CALM };
+const SLOW: Profile = Profile { base_ms: 400, ..GOOD_DAY };
+const HUNG: Profile = Profile { hung_share: 1.0, ..GOOD_DAY };
+/// A payment provider that takes money and does not say so: it answers an error, half an answer, or nothing.
+const UNCLEAR: Profile = Profile { failed_share: 0.4, garbled_share: 0.3, lost_share: 0.3, ..CALM };
+const CALM: Profile = Profile {
+    base_ms: 0,
+    jitter_ms: 0,
+    slow_share: 0.0,
+    slow_ms: 0,
+    refused_share: 0.0,
+    failed_share: 0.0,
+    hung_share: 0.0,
+    lost_share: 0.0,
+    garbled_share: 0.0,
+    capacity: 1_000,
+};
+
+/// What a payment may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// A p99 within this is quick, whatever the idle one was.
+const QUICK_US: u64 = 10_000;
+/// Share of the payments that succeed while the fraud check is slow.
+const SUCCEED: f64 = 0.9;
+
+/// Customers who pay at one moment while the fraud check hangs: more than anybody has connections. Calls that may wait for it then.
+const CROWD: usize = 150;
+const MOST_CALLS: usize = 64;
+/// Product pages that are asked for meanwhile, and what each may take.
+const PAGES: usize = 5;
+const PAGE_TAKES: Duration = Duration::from_secs(1);
+
+/// Payments of which the provider does not say what became.
+const UNCLEAR_PAYMENTS: usize = 6;
+
+/// How long a payment may be refused once everything answers again, and the pause before it is sent again.
+const RECOVERY: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(50);
+/// Payments that are sent at a time when the load is over.
+const AT_A_TIME: usize = 8;
+
+pub struct Scenario;
+
+impl super::Scenario for Scenario {
+    const SPEC: &'static Spec = &Spec {
+        exercise: &EXERCISE,
+        shape: Shape { rate: None, duration: Duration::from_millis(3_000), replicas: 1 },
+        total_rate: |rate| rate.unwrap_or(RATE) * 1.1 + SIMPLE_RATE + PRODUCT_RATE,
+        needs: &[("product-idle", 40), ("product", 100), ("payment", 20)],
+        patience: PATIENCE,
+        // As a page of products.
+        reference_statements: 2,
+        limits: &[Duration::from_micros(QUICK_US)],
+        needs_schedule: true,
+        server: &[],
+        providers: true,
+    };
+
+    type Round = Round;
+
+    async fn contract(api: &Api, clause: &mut Clause) -> anyhow::Result<()> {
+        contract::check(api, clause).await
+    }
+
+    async fn prepare(api: &Api, shape: &Shape, mut rng: Pcg64) -> anyhow::Result<(Round, Vec<Ticket>)> {
+        pages::restock(api).await?;
+        api.providers()?.set_profile("fraud", &GOOD_DAY).await?;
+        let rate = shape.rate.unwrap_or(RATE);
+        let mut begins = |share: f64| shape.duration.mul_f64(share + rng.random_range(0.0..LATER));
+        let (slow, hung) = (begins(SLOW_FROM), begins(HUNG_FROM));
+        let checked = arrivals::poisson(&mut rng, rate, shape.duration);
+        let simple = arrivals::poisson(&mut rng, SIMPLE_RATE, shape.duration);
+        let audited = CROWD + UNCLEAR_PAYMENTS + Moment::ALL.len();
+        let orders = shop::place_orders(api, checked.len() + simple.len() + audited).await?;
+
+        let mut tickets = Vec::new();
+        let mut sales = Vec::new();
+        let mut to_pay = orders.into_iter();
+        for at in checked {
+            let order = to_pay.next().expect("one for each");
+            let card = if rng.random_ratio(1, STOLEN) { STOLEN_CARD } else { GOOD_CARD };
+            let name = match at {
+                at if at < slow => "payment-calm",
+                at if at < hung => "payment",
+                _ => "payment-hung",
+            };
+            let mut request = Request::post(name, PROCESS, payments::body(&order, card).to_string());
+            if rng.random_ratio(1, TWICE) {
+                tickets.push(Ticket { at, request: request.clone() });
+            }
+            if rng.random_ratio(1, LEAVES) {
+                request.name = "leaver";
+                request.hang_up = Some(Duration::from_millis(rng.random_range(2..300)));
+            }
+            tickets.push(Ticket { at, request });
+            sales.push(Sale { order, path: PROCESS, card });
+        }
+        for at in simple {
+            let order = to_pay.next().expect("one for each");
+            let body = payments::body(&order, GOOD_CARD).to_string();
+            tickets.push(Ticket { at, request: Request::post("simple", PROCESS_SIMPLE, body) });
+            sales.push(Sale { order, path: PROCESS_SIMPLE, card: GOOD_CARD });
+        }
+        for at in arrivals::poisson(&mut rng, PRODUCT_RATE, shape.duration) {
+            let name = if at < slow { "product-idle" } else { "product" };
+            tickets.push(Ticket { at, request: Request::get(name, PRODUCTS) });
+        }
+        let before = api.providers()?.ledger("payments").await?.len();
+        let lasts = shape.duration.mul_f64(LASTS);
+        let in_load = sales.len();
+        sales.extend(to_pay.map(|order| Sale { order, path: PROCESS, card: GOOD_CARD }));
+        let by_order = sales.iter().enumerate().map(|(nth, sale)| (sale.order.id, nth)).collect();
+        let (paid, flaws) = Default::default();
+        let round = Round { rate, slow, hung, lasts, before, sales, by_order, in_load, paid, flaws };
+        Ok((round, tickets))
+    }
+
+    fn objectives(load: &Load) -> Findings {
+        let idle = load.response("product-idle").value_at_quantile(0.99);
+        let quick = (2 * idle).max(QUICK_US);
+        let mut products = p99_within(&EXERCISE, "products-p99", load, "product", quick);
+        products.expected = format!("{} (idle: {})", products.expected, ms(idle));
+        let accepted = load.response("payment").len() - load.count("payment", "declined");
+        let succeeded = load.count("payment", "ok");
+        let clean =
+            "within 2 s, every payment ends in 201, 402 or 503 with Retry-After, and every page in 200";
+        Findings {
+            checks: vec![
+                products,
+                check(
+                    &EXERCISE,
+                    "slow-payments-succeed",
+                    succeeded as f64 >= SUCCEED * accepted as f64,
+                    "nine in ten succeed while the fraud check takes 0.4 s",
+                    format!("{succeeded} of {accepted} succeeded"),
+                ),
+                no_failures(&EXERCISE, "only-clean-refusals", clean, load),
+            ],
+            signals: vec![
+                signal(
+                    "product p99",
+                    load.response("product").value_at_quantile(0.99) as f64 / 1e3,
+                    "ms",
+                    Some(quick as f64 / 1e3),
+                ),
+                signal_to_keep_up(
+                    "payments that succeed while the fraud check is slow",
+                    100.0 * succeeded as f64 / accepted.max(1) as f64,
+                    "%",
+                    Some(100.0 * SUCCEED),
+                ),
+            ],
+        }
+    }
+}
+
+/// A page of products, as the shop's pages ask for it.
+const PRODUCTS: &str = "/api/products?limit=20";
+
+/// An order that is to be paid, and how.
+struct Sale {
+    order: Order,
+    path: &'static str,
+    card: &'static str,
+}
+
+impl Sale {
+    /// Asks to pay the order, whatever the answer.
+    async fn pay(&self, api: &Api) -> anyhow::Result<Reply> {
+        payments::pay(api, self.path, &self.order, self.card).await
+    }
+
+    /// Whether the fraud check refuses its card.
+    fn is_denied(&self) -> bool {
+        self.path == PROCESS && self.card == STOLEN_CARD
+    }
+}
+
+pub struct Round {
+    rate: f64,
+    slow: Duration,
+    hung: Duration,
+    lasts: Duration,
+    /// Entries of the payment provider's ledger before the load.
+    before: usize,
+    /// Those of the load, then those that are paid when it is over.
+    sales: Vec<Sale>,
+    in_load: usize,
+    /// Where in `sales` each order is.
+    by_order: BTreeMap<Uuid, usize>,
+    /// The payment of each order, as it was confirmed first.
+    paid: Mutex<BTreeMap<Uuid, Payment>>,
+    /// What was wrong with an answer.
+    flaws: Mutex<Vec<String>>,
+}
+
+impl super::Round for Round {
+    fn describe(&self, servers: &str) -> String {
+        format!(
+            "Poisson arrivals over {servers}: {:.0} payments a second, {SIMPLE_RATE:.0} without a fraud check, and {PRODUCT_RATE:.0} \
+             product pages. One payment in {TWICE} is sent twice at once, one in {STOLEN} has a card that the fraud check denies, one \
+             customer in {LEAVES} hangs up. The fraud check takes 10 to 20 ms, then 0.4 s, then it does not answer",
+            self.rate
+        )
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        let fraud_check = |at, words, profile| Fault {
+            at,
+            lasts: self.lasts,
+            what: Trouble::Provider(words, "fraud", profile),
+        };
+        vec![
+            fraud_check(self.slow, "the fraud check is slow", SLOW),
+            fraud_check(self.hung, "the fraud check does not answer", HUNG),
+        ]
+    }
+
+    fn judge(&self, request: &Request, answer: &Answer<'_>) -> Outcome {
+        if request.name.starts_with("product") {
+            return if answer.status == 200 {
+                Outcome::Ok
+            } else {
+                Outcome::Failed(status_reason(answer.status))
+            };
+        }
+        let Some(sale) = request.body.as_deref().and_then(|body| self.sale(body)) else {
+            return Outcome::Failed("unknown-order");
+        };
+        match (answer.status, sale.path) {
+            (201, _) => match Payment::read(answer.body) {
+                Ok(payment) => self.confirmed(sale, payment),
+                Err(_) => Outcome::Failed("not-a-payment"),
+            },
+            (402, PROCESS) if sale.card == STOLEN_CARD => Outcome::Expected("declined"),
+            (503, PROCESS) if answer.headers.contains_key("retry-after") => Outcome::Expected("refused"),
+            // Somebody else is paying this order.
+            (409, PROCESS) => Outcome::Expected("being-paid"),
+            (status, _) => Outcome::Failed(status_reason(status)),
+        }
+    }
+
+    async fn audit(&self, api: &Api, _: &Load) -> anyhow::Result<Audit> {
+        let providers = api.providers()?;
+        let (before_kills, killed) = self.sales.split_at(self.sales.len() - Moment::ALL.len());
+        let (crowd, unclear) = before_kills[self.in_load..].split_at(CROWD);
+
+        providers.set_profile("fraud", &HUNG).await?;
+        let bounded = self.crowd(api, crowd).await;
+        providers.set_profile("fraud", &GOOD_DAY).await?;
+        let (calls, pages) = bounded?;
+
+        providers.set_profile("payments", &UNCLEAR).await?;
+        let given_up = unclear.iter().map(|sale| tokio::time::timeout(PATIENCE, sale.pay(api)));
+        join_all(given_up).await;
+        providers.set_profile("payments", &CALM).await?;
+
+        let recovered = self.pay_all(api, before_kills).await;
+
+        let mut kills = Vec::new();
+        if recovered.is_ok() {
+            for (moment, sale) in Moment::ALL.into_iter().zip(killed) {
+                let recorded = ("SELECT status = 'paid' FROM orders WHERE id = $1", sale.order.id);
+                if kill_at(moment, api, sale.pay(api), recorded).await? == Some(true) {
+                    kills.push(moment.words());
+                }
+                self.pay_until_settled(api, sale)
+                    .await
+                    .with_context(|| format!("the server was killed {}", moment.words()))?;
+            }
+        }
+
+        let recorded = self.compare(api).await;
+        let calls_words = format!("{calls} calls at most");
+        let checks = vec![
+            check(
+                &EXERCISE,
+                "payments-recorded",
+                recorded.is_ok(),
+                "each order that is paid was charged once, and no other was charged",
+                match &recorded {
+                    Ok(paid) => format!(
+                        "{paid} orders paid, each charged once; the server was killed {} times",
+                        kills.len()
+                    ),
+                    Err(error) => format!("{error:#}"),
+                },
+            ),
+            check(
+                &EXERCISE,
+                "bounded-calls",
+                calls <= MOST_CALLS && pages.is_ok(),
+                format!("{MOST_CALLS} calls at most, and each product page within {PAGE_TAKES:?}"),
+                match pages {
+                    Ok(()) => format!("{calls_words}, and the pages were answered"),
+                    Err(error) => format!("{calls_words}; {error:#}"),
+                },
+            ),
+            check(
+                &EXERCISE,
+                "recovers",
+                recovered.is_ok(),
+                format!("every order can be paid within {RECOVERY:?}"),
+                match recovered {
+                    Ok(paid) => format!("{paid} orders paid"),
+                    Err(error) => format!("{error:#}"),
+                },
+            ),
+        ];
+        let signals =
+            vec![signal("calls waiting for the fraud check", calls as f64, "calls", Some(MOST_CALLS as f64))];
+        let sentence = match recorded {
+            Ok(paid) => format!("{paid} orders paid and charged once; killed {}", kills.join(", ")),
+            Err(error) => format!("{error:#}"),
+        };
+        Ok(Audit { sentence, findings: Findings { checks, signals } })
+    }
+}
+
+impl Round {
+    fn sale(&self, body: &[u8]) -> Option<&Sale> {
+        let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+        let nth = self.by_order.get(&body["orderId"].as_str()?.parse().ok()?)?;
+        self.sales.get(*nth)
+    }
+
+    /// Keeps the payment that somebody got, and compares it with what others got for the same order.
+    fn confirmed(&self, sale: &Sale, payment: Payment) -> Outcome {
+        if !payment.is_of(&sale.order) || sale.is_denied() {
+            lock(&self.flaws).push(format!("order {} was confirmed as {payment:?}", sale.order.id));
+            return Outcome::Failed("wrong-answer");
+        }
+        let mut paid = lock(&self.paid);
+        let first = paid.entry(payment.order_id).or_insert_with(|| payment.clone());
+        if *first != payment {
+            lock(&self.flaws).push(format!("order {} has two payments", sale.order.id));
+            return Outcome::Failed("wrong-answer");
+        }
+        Outcome::Ok
+    }
+
+    /// Has a crowd pay while the fraud check does not answer: how many calls wait for it at most, and whether product pages are
+    /// answered meanwhile.
+    async fn crowd(&self, api: &Api, crowd: &[Sale]) -> anyhow::Result<(usize, anyhow::Result<()>)> {
+        let providers = api.providers()?;
+        providers.count_most_anew("fraud").await?;
+        let paying = join_all(crowd.iter().map(|sale| sale.pay(api)));
+        let looking = async {
+            // When all have come who come at all.
+            let start = Instant::now();
+            let mut before = 0;
+            loop {
+                tokio::time::sleep(PAUSE).await;
+                let calls = providers.status("fraud").await?.in_flight;
+                if calls > 0 && calls == before || start.elapsed() > PAGE_TAKES {
+                    break;
+                }
+                before = calls;
+            }
+            let mut pages = Ok(());
+            for _ in 0..PAGES {
+                let page =
+                    tokio::time::timeout(PAGE_TAKES, api.ask(reqwest::Method::GET, PRODUCTS, None, None));
+                pages = match page.await {
+                    Ok(page) => page.and_then(|page| page.with_status(200)).map(drop),
+                    Err(_) => Err(anyhow::anyhow!("a product page was not answered within {PAGE_TAKES:?}")),
+                };
+                if pages.is_err() {
+                    break;
+                }
+            }
+            anyhow::Ok((providers.status("fraud").await?.most_in_flight, pages))
+        };
+        tokio::pin!(paying);
+        tokio::select! {
+            looked = looking => looked,
+            _ = async { paying.await; std::future::pending::<()>().await } => unreachable!("it waits for the look"),
+        }
+    }
+
+    /// Pays all of these orders, as customers do who try again.
+    async fn pay_all(&self, api: &Api, sales: &[Sale]) -> anyhow::Result<usize> {
+        let paying: Vec<_> = sales.iter().map(|sale| self.pay_until_settled(api, sale)).collect();
+        let paying = futures::stream::iter(paying).buffer_unordered(AT_A_TIME);
+        paying.try_collect::<Vec<()>>().await.map(|settled| settled.len())
+    }
+
+    /// Sends a payment until its outcome is known.
+    async fn pay_until_settled(&self, api: &Api, sale: &Sale) -> anyhow::Result<()> {
+        let start = Instant::now();
+        loop {
+            let left = RECOVERY.saturating_sub(start.elapsed());
+            let reply = tokio::time::timeout(left, sale.pay(api)).await;
+            let reply = reply
+                .unwrap_or_else(|_| Err(anyhow::anyhow!("no answer")))
+                .with_context(|| format!("order {} cannot be paid", sale.order.id))?;
+            match reply.status.as_u16() {
+                201 => {
+                    let payment = Payment::read(&reply.body)?;
+                    let right = self.confirmed(sale, payment) == Outcome::Ok;
+                    ensure!(right, "the payment of order {} is not right", sale.order.id);
+                    return Ok(());
+                }
+                402 if sale.is_denied() => return Ok(()),
+                409 | 503 if start.elapsed() < RECOVERY => tokio::time::sleep(PAUSE).await,
+                _ => return reply.with_status(201).map(drop),
+            }
+        }
+    }
+
+    /// Compares orders, payments and charges, and says how many orders are paid.
+    async fn compare(&self, api: &Api) -> anyhow::Result<usize> {
+        if let Some(flaw) = lock(&self.flaws).first() {
+            anyhow::bail!("{flaw}");
+        }
+        let charges = payments::charges(api, self.before).await?;
+        let orders: Vec<&Order> = self.sales.iter().map(|sale| &sale.order).collect();
+        let mut listed: BTreeMap<Uuid, Order> = BTreeMap::new();
+        let users: std::collections::BTreeSet<Uuid> = orders.iter().map(|order| order.user_id).collect();
+        for user in users {
+            listed.extend(shop::orders(api, user).await?.into_iter().map(|order| (order.id, order)));
+        }
+        let (mut twice, mut unpaid, mut uncharged, mut paid) = (0, 0, 0, 0);
+        for order in &orders {
+            let charged = charges.get(&order.id.to_string()).map_or(0, Vec::len);
+            let is_paid = listed.get(&order.id).is_some_and(|order| order.status == "paid");
+            twice += usize::from(charged > 1);
+            unpaid += usize::from(charged > 0 && !is_paid);
+            uncharged += usize::from(charged == 0 && is_paid);
+            paid += usize::from(is_paid);
+        }
+        let known: std::collections::BTreeSet<String> =
+            orders.iter().map(|order| order.id.to_string()).collect();
+        let strange = charges.keys().filter(|reference| !known.contains(*reference)).count();
+        ensure!(
+            twice + unpaid + uncharged + strange == 0,
+            "{twice} orders charged twice, {unpaid} charged and not paid, {uncharged} paid and not charged, {strange} charges for no order"
+        );
+        for sale in self.sales.iter().filter(|sale| sale.is_denied()) {
+            let charged = charges.contains_key(&sale.order.id.to_string());
+            ensure!(!charged, "a card was charged that the fraud check denies");
+        }
+        let confirmed: Vec<Payment> = lock(&self.paid).values().cloned().collect();
+        let count = confirmed.len();
+        for payment in confirmed {
+            let read: Payment = api.get(&format!("/api/payments/{}", payment.id), None).await?;
+            ensure!(read == payment, "payment {} was confirmed and is {read:?} now", payment.id);
+        }
+        ensure!(count <= paid, "{count} payments were confirmed, and {paid} orders are paid");
+        Ok(paid)
+    }
+}
