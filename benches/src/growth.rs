@@ -65,6 +65,7 @@ const CHARTS: &[Chart] = &[
     },
     Chart::of("slow-analytics", "Time of one analytics call", "orders of the restaurant"),
     Chart::of("hung-payments", "TODO: time of one call", "TODO: what"),
+    Chart::of("double-charge", "TODO: time of one call", "TODO: what"),
 ];
 
 impl Chart {

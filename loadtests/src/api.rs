@@ -204,12 +204,27 @@ impl Api {
         tenant: Option<&str>,
         json: Option<&Value>,
     ) -> anyhow::Result<Reply> {
+        self.send(method, path, tenant.map(|tenant| ("X-Tenant-ID", tenant)), json).await
+    }
+
+    /// The answer to a `POST` of a JSON document with this idempotency key, whatever it is.
+    pub async fn post_with_key(&self, path: &str, key: &str, json: &Value) -> anyhow::Result<Reply> {
+        self.send(Method::POST, path, Some(("Idempotency-Key", key)), Some(json)).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        header: Option<(&str, &str)>,
+        json: Option<&Value>,
+    ) -> anyhow::Result<Reply> {
         let target = &self.targets[self.turn.fetch_add(1, Ordering::Relaxed) % self.targets.len()];
         let url = target.join(path).with_context(|| format!("{path} is not a path"))?;
         let request = format!("{method} {path}");
         let mut builder = self.client.request(method, url.clone());
-        if let Some(tenant) = tenant {
-            builder = builder.header("X-Tenant-ID", tenant);
+        if let Some((name, value)) = header {
+            builder = builder.header(name, value);
         }
         if let Some(json) = json {
             builder = builder.json(json);

@@ -1,5 +1,6 @@
 //! The benchmarks of the exercises: one file each, called by its id. To run one: `cargo bench -p benches --bench exercises -- <id>`.
 
+mod double_charge;
 mod frozen_health;
 mod hung_payments;
 mod oversold_stock;
@@ -19,5 +20,6 @@ criterion_group! {
         frozen_health::wait_by_orders,
         slow_analytics::Restaurant::measure,
         hung_payments::Data::measure,
+        double_charge::Data::measure,
 }
 criterion_main!(exercises);

@@ -42,14 +42,25 @@ impl Moment {
     }
 }
 
+/// A query that tells whether something is recorded.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// It gives one boolean.
+    pub question: &'static str,
+    /// Its first parameter.
+    pub id: Uuid,
+    /// Its second parameter: what was there before.
+    pub known: Vec<Uuid>,
+}
+
 /// So late the database answers a server that is to be killed before it knows what it has recorded.
 const LATE_ANSWERS: [&str; 2] = ["--db-rtt", "150ms"];
 
 /// How long a request may take to be recorded, with such answers.
 const RECORDED: Duration = Duration::from_secs(4);
 
-/// Sends `request`, kills all servers at this moment of it, and starts them again. `recorded` is a
-/// query, with its parameter, that tells whether the database has what the request is to record. Says whether the request came that far; none where the servers are not the lab's own.
+/// Sends `request`, kills all servers at this moment of it, and starts them again. `recorded` tells
+/// whether the database has what the request is to record. Says whether the request came that far; none where the servers are not the lab's own.
 ///
 /// # Errors
 /// When the servers do not start again.
@@ -57,7 +68,7 @@ pub async fn kill_at(
     moment: Moment,
     api: &Api,
     request: impl Future,
-    recorded: (&'static str, Uuid),
+    recorded: Recorded,
 ) -> anyhow::Result<Option<bool>> {
     let (Some(replicas), Some(mut database)) = (api.replicas(), api.database().await?) else {
         return Ok(None);
@@ -83,8 +94,8 @@ pub async fn kill_at(
             let has_recorded = async {
                 let start = Instant::now();
                 while start.elapsed() < RECORDED {
-                    let (question, id) = recorded;
-                    if sqlx::query_scalar(question).bind(id).fetch_one(&mut database).await? {
+                    let asked = sqlx::query_scalar(recorded.question).bind(recorded.id).bind(&recorded.known);
+                    if asked.fetch_one(&mut database).await? {
                         return anyhow::Ok(true);
                     }
                     tokio::time::sleep(Duration::from_millis(2)).await;

@@ -6,6 +6,7 @@
 //! somebody else wrote.
 
 mod any;
+mod double_charge;
 mod frozen_health;
 mod hung_payments;
 mod oversold_stock;
@@ -33,6 +34,7 @@ pub static SCENARIOS: &[&dyn AnyScenario] = &[
     &frozen_health::Scenario,
     &slow_analytics::Scenario,
     &hung_payments::Scenario,
+    &double_charge::Scenario,
 ];
 
 /// The scenario of the exercise `id`.

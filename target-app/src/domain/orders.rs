@@ -13,7 +13,7 @@ use super::money::Cents;
 use super::whole::whole;
 
 /// What a buyer asks for.
-#[derive(Debug, Clone, Serialize, Deserialize, Validate, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Cart {
     /// Who buys.
@@ -26,7 +26,7 @@ pub struct Cart {
 }
 
 /// One line of a cart.
-#[derive(Debug, Clone, Serialize, Deserialize, Validate, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CartItem {
     /// Which product.
@@ -39,7 +39,7 @@ pub struct CartItem {
     pub quantity: i32,
 }
 
-fn no_product_twice(items: &[CartItem], _: &()) -> garde::Result {
+pub(super) fn no_product_twice(items: &[CartItem], _: &()) -> garde::Result {
     let mut seen = std::collections::HashSet::new();
     match items.iter().find(|item| !seen.insert(item.product_id)) {
         Some(item) => Err(garde::Error::new(format!(
@@ -51,7 +51,7 @@ fn no_product_twice(items: &[CartItem], _: &()) -> garde::Result {
 }
 
 /// An order.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Order {
     /// Stable id; of orders made here, it sorts by their time.
@@ -69,7 +69,7 @@ pub struct Order {
 }
 
 /// One line of an order.
-#[derive(Debug, Clone, PartialEq, Serialize, sqlx::FromRow, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, sqlx::FromRow, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderItem {
     /// Which product.
@@ -140,6 +140,46 @@ pub async fn without_items(
         items: Vec::new(),
     });
     Ok(orders.collect())
+}
+
+/// The order with this id and its items.
+pub async fn find(db: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<Order>> {
+    let row: Option<(Uuid, String, Cents, DateTime<Utc>)> =
+        sqlx::query_as("SELECT user_id, status, total_cents, created_at FROM orders WHERE id = $1")
+            .bind(id)
+            .fetch_optional(&mut *db)
+            .await?;
+    let Some((user_id, status, total, created_at)) = row else { return Ok(None) };
+    let items = items_of(db, &[id]).await?.remove(&id).unwrap_or_default();
+    Ok(Some(Order { id, user_id, status, total, created_at, items }))
+}
+
+/// Marks a pending order as paid. Of any other order nothing changes.
+pub async fn mark_paid(executor: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()> {
+    sqlx::query("UPDATE orders SET status = 'paid' WHERE id = $1 AND status = 'pending'")
+        .bind(id)
+        .execute(executor)
+        .await?;
+    Ok(())
+}
+
+/// Cancels a pending order and puts its pieces back into stock, in one statement. Of any other order nothing changes.
+pub async fn cancel(executor: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()> {
+    sqlx::query(
+        "WITH cancelled AS (
+             UPDATE orders SET status = 'cancelled' WHERE id = $1 AND status = 'pending' RETURNING id
+         ), pieces AS (
+             SELECT p.id, i.quantity FROM cancelled AS c
+             JOIN order_items AS i ON i.order_id = c.id JOIN products AS p ON p.id = i.product_id
+             -- As every checkout does it, so that no two wait for each other.
+             ORDER BY p.id FOR NO KEY UPDATE OF p
+         )
+         UPDATE products AS p SET stock = p.stock + pieces.quantity FROM pieces WHERE p.id = pieces.id",
+    )
+    .bind(id)
+    .execute(executor)
+    .await?;
+    Ok(())
 }
 
 /// A user's newest orders with their items: two statements, however many there are.

@@ -154,6 +154,7 @@ macro_rules! exercises {
     };
 }
 
+pub mod double_charge;
 pub mod frozen_health;
 pub mod hung_payments;
 pub mod oversold_stock;
@@ -166,6 +167,7 @@ exercises! {
     frozen_health
     slow_analytics
     hung_payments
+    double_charge
 }
 
 /// The exercises of the tour, which `stampede compare` runs when none is named: as few as show what the lab is for, so that the

@@ -79,6 +79,37 @@ impl<S: Send + Sync> FromRequestParts<S> for Tenant {
     }
 }
 
+/// The key under which a client may send a request again: the header `Idempotency-Key` of the draft of that name of the IETF. The draft has
+/// it in quotes, most clients do not; both are the same key.
+#[derive(IntoParams)]
+#[into_params(names("Idempotency-Key"), parameter_in = Header)]
+pub struct IdempotencyKey(
+    /// Chosen by the client, in printable ASCII without spaces.
+    #[param(min_length = 1, max_length = 255, pattern = "^[!-~]+$")]
+    pub String,
+);
+
+impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let mut sent = parts.headers.get_all("idempotency-key").iter();
+        let fault = match (sent.next(), sent.next()) {
+            (None, _) => "is missing; send a new key with each checkout, and the same with each repetition",
+            (_, Some(_)) => "was sent more than once; send one key",
+            (Some(key), None) => {
+                let key = key.to_str().unwrap_or_default();
+                let key = key.strip_prefix('"').and_then(|key| key.strip_suffix('"')).unwrap_or(key);
+                if (1..=255).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()) {
+                    return Ok(IdempotencyKey(key.into()));
+                }
+                "must have 1 to 255 visible ASCII characters"
+            }
+        };
+        Err(ApiError::BadRequest(format!("the header Idempotency-Key {fault}")))
+    }
+}
+
 fn validate<T: Validate<Context = ()>>(value: &T) -> Result<(), ApiError> {
     value.validate().map_err(|report| {
         let problems: Vec<String> = report.iter().map(|(path, error)| format!("{path}: {error}")).collect();

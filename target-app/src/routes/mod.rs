@@ -1,5 +1,6 @@
 //! The public API: ordinary handlers, grouped by subject.
 
+mod checkout;
 mod extract;
 mod health;
 mod orders;
@@ -21,6 +22,7 @@ pub fn router() -> OpenApiRouter<AppState> {
         .merge(products::router())
         .merge(users::router())
         .merge(orders::router())
+        .merge(checkout::router())
         .merge(payments::router())
         .merge(reports::router())
         .merge(restaurants::router())

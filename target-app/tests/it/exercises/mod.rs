@@ -1,5 +1,6 @@
 //! For each exercise: all variants answer one client alike, and only buggy and tempting show the symptom.
 
+mod double_charge;
 mod frozen_health;
 mod hung_payments;
 mod oversold_stock;

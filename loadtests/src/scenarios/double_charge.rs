@@ -1,0 +1,476 @@
+//! `double-charge`: customers check out, click twice, hang up and try again, while a server is killed and comes back.
+
+mod contract;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use futures::future::join_all;
+use futures::{StreamExt, TryStreamExt};
+use rand::RngExt;
+use rand_pcg::Pcg64;
+use reqwest::header::{HeaderName, HeaderValue};
+use serde_json::{Value, json};
+use simulated_providers::Profile;
+use target_app::domain::money::Cents;
+use target_app::exercises::double_charge::EXERCISE;
+use uuid::Uuid;
+
+use super::{Clause, Shape, Spec, TIMEOUT};
+use crate::api::{Api, Reply};
+use crate::checks::kills::{Moment, Recorded, kill_at};
+use crate::checks::{Audit, Findings, check, crowds, no_failures, p99_within, pages, signal};
+use crate::faults::{Fault, Trouble};
+use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
+use crate::payments::{self, CALM, EMPTY_CARD, GOOD_CARD, UNCLEAR};
+use crate::shop::{self, Books, Cart, Order, Product};
+
+/// Checkouts a second.
+const RATE: f64 = 50.0;
+/// Of this many customers, one clicks twice, one hangs up and tries again, and one has a card that is declined.
+const TWICE: u32 = 4;
+const LEAVES: u32 = 8;
+const DECLINED: u32 = 20;
+/// When somebody who hung up tries again.
+const AGAIN: [Duration; 2] = [Duration::from_millis(150), Duration::from_millis(600)];
+
+/// When a server is killed at the earliest and at the latest, and for how long it is away, as shares of the load.
+const KILLED: std::ops::Range<f64> = 0.4..0.5;
+const AWAY: f64 = 0.12;
+
+/// The payment provider: slow enough for a second click.
+const PROVIDER: Profile = Profile { base_ms: 10, jitter_ms: 10, slow_share: 0.1, slow_ms: 120, ..CALM };
+
+/// What a checkout may take.
+const LIMIT_US: u64 = 250_000;
+
+/// Products that are bought.
+const PRODUCTS: usize = 8;
+/// Checkouts of which the provider does not say what became.
+const UNCLEAR_CHECKOUTS: usize = 6;
+/// What is in the way of a crowd that comes with one key, so that all of it is under way before any can go on.
+const CROWDS: [&str; 2] = ["LOCK TABLE idempotency_keys", "SELECT FROM products FOR NO KEY UPDATE"];
+
+/// How long a key may be refused when everything answers, and the pause before it is sent again.
+const RECOVERY: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(50);
+/// Checkouts that are sent at a time when the load is over.
+const AT_A_TIME: usize = 8;
+
+const CHECKOUT: &str = "/api/checkout";
+
+pub struct Scenario;
+
+impl super::Scenario for Scenario {
+    const SPEC: &'static Spec = &Spec {
+        exercise: &EXERCISE,
+        // Two replicas: what one process remembers must not be taken for a fix.
+        shape: Shape { rate: None, duration: Duration::from_millis(2_500), replicas: 2 },
+        total_rate: |rate| rate.unwrap_or(RATE) * 1.5,
+        needs: &[("checkout", 40), ("again", 10)],
+        patience: TIMEOUT,
+        // As the shortest way through a checkout that is there already.
+        reference_statements: 3,
+        limits: &[Duration::from_micros(LIMIT_US)],
+        needs_schedule: true,
+        server: &[],
+        providers: true,
+    };
+
+    type Round = Round;
+
+    async fn contract(api: &Api, clause: &mut Clause) -> anyhow::Result<()> {
+        contract::check(api, clause).await
+    }
+
+    async fn prepare(api: &Api, shape: &Shape, mut rng: Pcg64) -> anyhow::Result<(Round, Vec<Ticket>)> {
+        pages::restock(api).await?;
+        api.providers()?.set_profile("payments", &PROVIDER).await?;
+        let users: Vec<Uuid> = shop::users(api).await?.into_iter().map(|user| user.id).collect();
+        let before = Books::read(api, &users).await?;
+        let mut products: Vec<&Product> =
+            before.products.values().filter(|product| product.price > Cents(0)).collect();
+        products.sort_by_key(|product| (Reverse(product.inventory), product.id));
+        products.truncate(PRODUCTS);
+        let products: Vec<Uuid> = products.iter().map(|product| product.id).collect();
+        let last = products.last().context("the shop has no products that cost something")?;
+
+        let rate = shape.rate.unwrap_or(RATE);
+        let schedule = arrivals::poisson(&mut rng, rate, shape.duration);
+        let audited = CROWDS.len() + UNCLEAR_CHECKOUTS + Moment::ALL.len();
+        // No two carts of a customer are alike, so that nobody takes two checkouts for one.
+        let cart = |nth: usize| {
+            let (user, nth) = (users[nth % users.len()], nth / users.len());
+            let quantity = 1 + nth / products.len();
+            Cart::of(user, &[(*products.get(nth % products.len()).unwrap_or(last), quantity as i32)])
+        };
+        let mut attempts: Vec<Attempt> = Vec::new();
+        let mut tickets = Vec::new();
+        for at in schedule {
+            let card = if rng.random_ratio(1, DECLINED) { EMPTY_CARD } else { GOOD_CARD };
+            let mut attempt = Attempt::new(cart(attempts.len()), card);
+            let mut send = |name, at, hang_up| {
+                if at < shape.duration {
+                    let request = attempt.request(name);
+                    tickets.push(Ticket { at, request: Request { hang_up, ..request } });
+                    attempt.sent += 1;
+                }
+            };
+            if rng.random_ratio(1, LEAVES) {
+                send("leaver", at, Some(Duration::from_millis(rng.random_range(2..40))));
+                for later in AGAIN {
+                    send("retry", at + later, None);
+                }
+            } else {
+                send("checkout", at, None);
+                if rng.random_ratio(1, TWICE) {
+                    send("again", at, None);
+                }
+            }
+            attempts.push(attempt);
+        }
+        let in_load = attempts.len();
+        attempts.extend((0..audited).map(|nth| Attempt::new(cart(in_load + nth), GOOD_CARD)));
+        let killed = shape.duration.mul_f64(rng.random_range(KILLED));
+        let by_key = attempts.iter().enumerate().map(|(nth, attempt)| (attempt.key.clone(), nth)).collect();
+        let round = Round {
+            rate,
+            killed,
+            away: shape.duration.mul_f64(AWAY),
+            charges_before: api.providers()?.ledger("payments").await?.len(),
+            users,
+            before,
+            attempts,
+            by_key,
+            in_load,
+            responses: Mutex::default(),
+            flaws: Mutex::default(),
+        };
+        Ok((round, tickets))
+    }
+
+    fn objectives(load: &Load) -> Findings {
+        let clean = "every checkout ends in 201, or 402 for a card that is declined, or 409 beside another one with its key";
+        Findings {
+            checks: vec![
+                p99_within(&EXERCISE, "checkout-p99", load, "checkout", LIMIT_US),
+                no_failures(&EXERCISE, "only-clean-answers", clean, load),
+            ],
+            signals: Vec::new(),
+        }
+    }
+}
+
+/// A checkout and its key.
+struct Attempt {
+    key: String,
+    cart: Cart,
+    card: &'static str,
+    body: Value,
+    /// How often it is in the schedule.
+    sent: usize,
+}
+
+impl Attempt {
+    fn new(cart: Cart, card: &'static str) -> Self {
+        let body = json!({ "userId": cart.user_id, "items": cart.items, "paymentMethod": "card", "cardLast4": card });
+        Attempt { key: Uuid::now_v7().to_string(), cart, card, body, sent: 0 }
+    }
+
+    fn request(&self, name: &'static str) -> Request {
+        let key = HeaderValue::from_str(&self.key).expect("an id is a header's value");
+        let headers = vec![(HeaderName::from_static("idempotency-key"), key)];
+        Request { headers, ..Request::post(name, CHECKOUT, self.body.to_string()) }
+    }
+
+    /// Sends it, whatever the answer.
+    async fn send(&self, api: &Api) -> anyhow::Result<Reply> {
+        api.post_with_key(CHECKOUT, &self.key, &self.body).await
+    }
+
+    /// Has it confirmed.
+    async fn confirmed(&self, api: &Api) -> anyhow::Result<Order> {
+        let reply = self.send(api).await?.with_status(201)?;
+        Order::read(&reply.body).context("the answer to a checkout is not an order")
+    }
+
+    /// What keeps `order` from being the confirmation of this checkout, if anything.
+    fn differs(&self, order: &Order, products: &BTreeMap<Uuid, Product>) -> Option<String> {
+        if order.status != "paid" {
+            return Some(format!("an order that was charged is paid, and this one is {}", order.status));
+        }
+        self.cart.differs(&Order { status: "pending".into(), ..order.clone() }, products)
+    }
+}
+
+pub struct Round {
+    rate: f64,
+    killed: Duration,
+    away: Duration,
+    /// Entries of the payment provider's ledger before the load.
+    charges_before: usize,
+    users: Vec<Uuid>,
+    before: Books,
+    /// Those of the load, then those that are made when it is over.
+    attempts: Vec<Attempt>,
+    in_load: usize,
+    /// Where in `attempts` each key is.
+    by_key: BTreeMap<String, usize>,
+    /// The first response to each key: its order, or none where the card was declined.
+    responses: Mutex<BTreeMap<String, Option<Order>>>,
+    /// What was wrong with a response.
+    flaws: Mutex<Vec<String>>,
+}
+
+impl super::Round for Round {
+    fn describe(&self, servers: &str) -> String {
+        format!(
+            "Poisson arrivals over {servers}: {:.0} checkouts a second, each with a key of its own. One customer in {TWICE} clicks twice, \
+             one in {LEAVES} hangs up and tries again, one in {DECLINED} has a card that is declined. A server is killed and started again",
+            self.rate
+        )
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        vec![Fault { at: self.killed, lasts: self.away, what: Trouble::Killed(0) }]
+    }
+
+    fn judge(&self, request: &Request, answer: &Answer<'_>) -> Outcome {
+        let key = request.headers.first().and_then(|(_, key)| key.to_str().ok());
+        let Some(attempt) = key.and_then(|key| self.by_key.get(key)).map(|nth| &self.attempts[*nth]) else {
+            return Outcome::Failed("unknown-key");
+        };
+        match answer.status {
+            201 | 402 => self.answered(attempt, answer.status, answer.body),
+            // Another request with its key may be under way, or have been cut off.
+            409 if attempt.sent > 1 => Outcome::Expected("under-way"),
+            503 if attempt.sent > 1 && answer.headers.contains_key("retry-after") => {
+                Outcome::Expected("try-again")
+            }
+            status => Outcome::Failed(status_reason(status)),
+        }
+    }
+
+    async fn audit(&self, api: &Api, _: &Load) -> anyhow::Result<Audit> {
+        let providers = api.providers()?;
+        let (before_kills, killed) = self.attempts.split_at(self.attempts.len() - Moment::ALL.len());
+        let (crowds, unclear) = before_kills[self.in_load..].split_at(CROWDS.len());
+        let in_load = &before_kills[..self.in_load];
+
+        for (attempt, lock) in crowds.iter().zip(CROWDS) {
+            let click = async |_| match attempt.send(api).await {
+                Ok(reply) if matches!(reply.status.as_u16(), 201 | 409 | 503) => Ok(()),
+                Ok(reply) => reply.with_status(201).map(drop),
+                Err(error) => Err(error),
+            };
+            crowds::all_at_once(api, Some(lock), click)
+                .await
+                .context("a crowd sent one key at one moment")?;
+        }
+        providers.set_profile("payments", &UNCLEAR).await?;
+        join_all(unclear.iter().map(|attempt| tokio::time::timeout(TIMEOUT, attempt.send(api)))).await;
+        providers.set_profile("payments", &PROVIDER).await?;
+
+        let mut recovered = self.complete_all(api, before_kills).await;
+        let mut kills = Vec::new();
+        if recovered.is_ok() {
+            for (moment, attempt) in Moment::ALL.into_iter().zip(killed) {
+                // The customer is one of those who come back: what they have is looked at when all is over.
+                let paid = "SELECT EXISTS (SELECT FROM orders WHERE user_id = $1 AND status = 'paid' AND id <> ALL($2))";
+                let known = self.orders_of(attempt.cart.user_id);
+                let recorded = Recorded { question: paid, id: attempt.cart.user_id, known };
+                if kill_at(moment, api, attempt.send(api), recorded).await? == Some(true) {
+                    kills.push(moment.words());
+                }
+                let completed = self.complete(api, attempt).await;
+                recovered = completed.with_context(|| format!("the servers were killed {}", moment.words()));
+                if recovered.is_err() {
+                    break;
+                }
+            }
+        }
+        let replayed = self.replay(api, in_load).await;
+        let books = self.settled_books(api).await?;
+        let charged = self.charged_once(api, &books).await?;
+        let ordered = self.ordered_once(&books);
+
+        let confirmed = lock(&self.responses).values().flatten().count();
+        let result = |name, found: &anyhow::Result<()>, expected: &str, good: String| {
+            let observed = found.as_ref().map_or_else(|error| format!("{error:#}"), |()| good);
+            check(&EXERCISE, name, found.is_ok(), expected, observed)
+        };
+        let killed =
+            format!("{confirmed} orders charged once; the servers were killed {} times", kills.len());
+        let checks = vec![
+            result("charged-once", &charged, "each key's order is charged once, and nothing else is", killed),
+            result(
+                "ordered-once",
+                &ordered,
+                "each key has one order, and the stock adds up",
+                format!("{confirmed} keys, each with one order"),
+            ),
+            result(
+                "replays-identical",
+                &replayed,
+                "every response to a key is the first one",
+                format!("{} keys sent again", in_load.len()),
+            ),
+            result(
+                "recovers",
+                &recovered,
+                &format!("every key can be completed within {RECOVERY:?}"),
+                "all could be".into(),
+            ),
+        ];
+        let extra = self.extra_charges(api).await?;
+        let signals = vec![signal("charges beyond one for each key", extra as f64, "charges", Some(0.0))];
+        let sentence = match charged.and(ordered) {
+            Ok(()) => format!("{confirmed} keys charged once; killed {}", kills.join(", ")),
+            Err(error) => format!("{error:#}"),
+        };
+        Ok(Audit { sentence, findings: Findings { checks, signals } })
+    }
+}
+
+impl Round {
+    /// Keeps the first response to a key, and compares the others with it.
+    fn answered(&self, attempt: &Attempt, status: u16, body: &[u8]) -> Outcome {
+        let (order, outcome) = match status {
+            201 => match Order::read(body) {
+                Ok(order) => (Some(order), Outcome::Ok),
+                Err(_) => return Outcome::Failed("not-an-order"),
+            },
+            _ => (None, Outcome::Expected("declined")),
+        };
+        let declined = attempt.card == EMPTY_CARD;
+        let flaw = match &order {
+            Some(_) if declined => Some("a card that is declined has bought something".to_owned()),
+            None if !declined => Some("a good card was declined".into()),
+            Some(order) => attempt.differs(order, &self.before.products),
+            None => None,
+        };
+        let mut responses = lock(&self.responses);
+        let first = responses.entry(attempt.key.clone()).or_insert_with(|| order.clone());
+        let other = (*first != order).then(|| "a key has two different responses".to_owned());
+        match flaw.or(other) {
+            Some(flaw) => {
+                lock(&self.flaws).push(flaw);
+                Outcome::Failed("wrong-answer")
+            }
+            None => outcome,
+        }
+    }
+
+    /// Sends a checkout until it has a response.
+    async fn complete(&self, api: &Api, attempt: &Attempt) -> anyhow::Result<()> {
+        let start = Instant::now();
+        loop {
+            let left = RECOVERY.saturating_sub(start.elapsed());
+            let reply = tokio::time::timeout(left, attempt.send(api)).await;
+            let reply = reply
+                .unwrap_or_else(|_| Err(anyhow::anyhow!("no answer")))
+                .with_context(|| format!("the checkout with key {} cannot be completed", attempt.key))?;
+            match reply.status.as_u16() {
+                status @ (201 | 402) => {
+                    self.answered(attempt, status, &reply.body);
+                    return Ok(());
+                }
+                409 | 503 if start.elapsed() + PAUSE < RECOVERY => tokio::time::sleep(PAUSE).await,
+                _ => return reply.with_status(201).map(drop),
+            }
+        }
+    }
+
+    async fn complete_all(&self, api: &Api, attempts: &[Attempt]) -> anyhow::Result<()> {
+        let completing: Vec<_> = attempts.iter().map(|attempt| self.complete(api, attempt)).collect();
+        futures::stream::iter(completing).buffer_unordered(AT_A_TIME).try_collect().await
+    }
+
+    /// Sends checkouts again, to every server, and compares the responses.
+    async fn replay(&self, api: &Api, attempts: &[Attempt]) -> anyhow::Result<()> {
+        for _ in 0..api.targets.len() {
+            self.complete_all(api, attempts).await?;
+            // The next round begins with another server.
+            api.ask(reqwest::Method::GET, "/health", None, None).await?;
+        }
+        match lock(&self.flaws).first() {
+            Some(flaw) => anyhow::bail!("{flaw}"),
+            None => Ok(()),
+        }
+    }
+
+    fn orders_of(&self, user: Uuid) -> Vec<Uuid> {
+        let responses = lock(&self.responses);
+        let before = self.before.orders.values();
+        let all = before.chain(responses.values().flatten()).filter(|order| order.user_id == user);
+        all.map(|order| order.id).collect()
+    }
+
+    async fn settled_books(&self, api: &Api) -> anyhow::Result<Books> {
+        Books::read(api, &self.users).await
+    }
+
+    /// Keys without a response: each may have an order and a charge, or not.
+    fn unanswered(&self) -> usize {
+        self.attempts.len() - lock(&self.responses).len()
+    }
+
+    /// Charges that are of no order that was confirmed, and second charges of one that was.
+    async fn extra_charges(&self, api: &Api) -> anyhow::Result<usize> {
+        let charges = payments::charges(api, self.charges_before).await?;
+        let responses = lock(&self.responses);
+        let confirmed: BTreeSet<String> =
+            responses.values().flatten().map(|order| order.id.to_string()).collect();
+        let extra = |(reference, charges): (&String, &Vec<_>)| {
+            charges.len() - usize::from(confirmed.contains(reference))
+        };
+        Ok(charges.iter().map(extra).sum())
+    }
+
+    async fn charged_once(&self, api: &Api, books: &Books) -> anyhow::Result<anyhow::Result<()>> {
+        let charges = payments::charges(api, self.charges_before).await?;
+        let extra = self.extra_charges(api).await?;
+        let judged = || {
+            let allowed = self.unanswered();
+            ensure!(extra <= allowed, "{extra} charges beyond one for each key");
+            for order in lock(&self.responses).values().flatten() {
+                let charged = charges.get(&order.id.to_string()).map_or(&[][..], Vec::as_slice);
+                ensure!(!charged.is_empty(), "an order was confirmed and never charged");
+                let right = charged.iter().all(|charge| charge.amount_cents == order.total.0);
+                ensure!(right, "an order of {} was charged {} cents", order.total, charged[0].amount_cents);
+            }
+            let orphans = charges.keys().filter(|reference| {
+                let order = reference.parse().ok().and_then(|id: Uuid| books.orders.get(&id));
+                order.is_none_or(|order| order.status != "paid")
+            });
+            let orphans = orphans.count();
+            ensure!(orphans <= allowed, "{orphans} charges are of no order that is paid");
+            Ok(())
+        };
+        Ok(judged())
+    }
+
+    fn ordered_once(&self, books: &Books) -> anyhow::Result<()> {
+        let responses = lock(&self.responses);
+        let confirmed: BTreeMap<Uuid, &Order> =
+            responses.values().flatten().map(|order| (order.id, order)).collect();
+        let new: Vec<&Order> =
+            books.new_orders(&self.before).filter(|order| order.status != "cancelled").collect();
+        let extra = new.iter().filter(|order| !confirmed.contains_key(&order.id)).count();
+        let allowed = self.attempts.len() - responses.len();
+        ensure!(extra <= allowed, "{extra} orders beyond one for each key");
+        let lost = confirmed.iter().filter(|(id, order)| books.orders.get(id) != Some(order)).count();
+        ensure!(lost == 0, "{lost} of {} confirmed orders are missing or altered", confirmed.len());
+        ensure!(confirmed.len() == responses.values().flatten().count(), "two keys have one order");
+        let sold = shop::pieces(new.iter().copied());
+        for (id, product) in &self.before.products {
+            let left = books.products.get(id).map_or(0, |product| i64::from(product.inventory));
+            let expected = i64::from(product.inventory) - sold.get(id).copied().unwrap_or(0);
+            ensure!(left == expected, "of product {id}, {left} pieces are left instead of {expected}");
+        }
+        Ok(())
+    }
+}

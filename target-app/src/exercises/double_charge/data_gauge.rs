@@ -1,0 +1,51 @@
+//! Paid orders that repeat another one.
+
+use futures::future::BoxFuture;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::REPEATED_ORDERS;
+use crate::telemetry::MetricSpec;
+use crate::telemetry::data_gauges::DataGauge;
+
+/// Repeated orders, as the data shows them: of all servers on this database, so that of several it is the largest that counts.
+#[derive(Debug)]
+struct Repeated {
+    pool: PgPool,
+    /// The smallest id that an order can have that is placed from now on: ids sort by time.
+    first_order: Uuid,
+}
+
+/// Begins to count.
+pub(super) fn start(pool: PgPool) -> BoxFuture<'static, sqlx::Result<Box<dyn DataGauge>>> {
+    Box::pin(async {
+        let first_order = Uuid::from_u128(Uuid::now_v7().as_u128() >> 80 << 80);
+        Ok(Box::new(Repeated { pool, first_order }) as Box<dyn DataGauge>)
+    })
+}
+
+impl DataGauge for Repeated {
+    fn spec(&self) -> &'static MetricSpec {
+        &REPEATED_ORDERS
+    }
+
+    fn read(&self) -> BoxFuture<'_, sqlx::Result<f64>> {
+        Box::pin(async {
+            let repeated: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM (
+                     SELECT created_at - lag(created_at) OVER (PARTITION BY user_id, cart ORDER BY created_at) AS since
+                     FROM (
+                         SELECT o.user_id, o.created_at,
+                                array_agg((i.product_id, i.quantity)::text ORDER BY i.product_id) AS cart
+                         FROM orders AS o JOIN order_items AS i ON i.order_id = o.id
+                         WHERE o.id >= $1 AND o.status = 'paid' GROUP BY o.id
+                     ) AS paid
+                 ) AS repeated WHERE since < interval '10 seconds'",
+            )
+            .bind(self.first_order)
+            .fetch_one(&self.pool)
+            .await?;
+            Ok(repeated as f64)
+        })
+    }
+}
