@@ -6,6 +6,7 @@ use anyhow::Context;
 use simulated_providers::Profile;
 
 use crate::api::Api;
+use crate::lab::Replicas;
 use crate::load::Timeline;
 
 /// Something that goes wrong at a moment of a load.
@@ -24,6 +25,8 @@ pub struct Fault {
 pub enum Trouble {
     /// The server with this number is killed, as by `kill -9`, and is started again with the same address when the time is over.
     Killed(usize),
+    /// PostgreSQL ends all sessions at once and starts again. It takes as long as it takes.
+    PostgresRestarted,
     /// A simulated provider behaves like this, and as before when the time is over. The first words say how: `the fraud check is slow`.
     Provider(&'static str, &'static str, Profile),
 }
@@ -32,6 +35,7 @@ impl Trouble {
     fn words(&self) -> String {
         match self {
             Trouble::Killed(server) => format!("server {} is killed", server + 1),
+            Trouble::PostgresRestarted => "PostgreSQL is restarted".into(),
             Trouble::Provider(words, ..) => (*words).into(),
         }
     }
@@ -39,8 +43,18 @@ impl Trouble {
     fn target(&self) -> Option<usize> {
         match self {
             Trouble::Killed(server) => Some(*server),
-            Trouble::Provider(..) => None,
+            Trouble::PostgresRestarted | Trouble::Provider(..) => None,
         }
+    }
+}
+
+/// Whether this can go wrong here: a PostgreSQL that others use as well is not restarted.
+pub fn is_possible(fault: &Fault, api: &Api) -> bool {
+    let replicas = api.replicas();
+    match fault.what {
+        Trouble::Killed(_) => replicas.is_some(),
+        Trouble::PostgresRestarted => replicas.is_some_and(Replicas::can_restart_postgres),
+        Trouble::Provider(..) => api.providers().is_ok(),
     }
 }
 
@@ -58,6 +72,11 @@ pub async fn inject(faults: &[Fault], api: &Api, timeline: &Timeline) -> anyhow:
                     replicas.kill(*server).await;
                     tokio::time::sleep(*lasts).await;
                     replicas.start(*server, &[]).await
+                }
+                Trouble::PostgresRestarted => {
+                    let replicas =
+                        api.replicas().context("a foreign server's database cannot be restarted")?;
+                    replicas.restart_postgres().await
                 }
                 Trouble::Provider(_, service, profile) => {
                     let providers = api.providers()?;

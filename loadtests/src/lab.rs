@@ -5,12 +5,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use reqwest::Url;
 use scratch_postgres::{Database, Options, Postgres, PostgresError, Progress};
 use serde_json::Value;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgConnection};
 use target_app::PROJECT;
 use target_app::exercises::Variants;
 use target_app::seed::{self, Scale};
@@ -27,6 +29,9 @@ pub const SERVER: &str = "target-app";
 
 /// A server that has not said where it listens by then never will.
 const START: Duration = Duration::from_secs(15);
+
+/// How often it is looked whether PostgreSQL answers again.
+const POLL: Duration = Duration::from_millis(10);
 
 /// The server gives way to the generator, whose clock must be right also when the server takes every processor.
 const NICE: &str = "5";
@@ -78,7 +83,10 @@ impl Lab {
             (replica.listen, replica.operator) = (ready.public, ready.operator);
             replicas.push((ready, Mutex::new(replica)));
         }
-        Ok(Deployed { database, providers, replicas: Arc::new(Replicas(replicas)) })
+        // A server that others use is not restarted.
+        let private = self.postgres.programs().is_some();
+        let postgres = private.then(|| database.admin_options());
+        Ok(Deployed { database, providers, replicas: Arc::new(Replicas { servers: replicas, postgres }) })
     }
 
     /// Ends the database server.
@@ -151,7 +159,7 @@ impl Deployed {
 
     /// Where each server listens.
     pub fn addresses(&self) -> impl Iterator<Item = &Ready> {
-        self.replicas.0.iter().map(|(ready, _)| ready)
+        self.replicas.servers.iter().map(|(ready, _)| ready)
     }
 
     /// Where the simulated providers listen, if there are any.
@@ -161,7 +169,7 @@ impl Deployed {
 
     /// Returns when one of the servers has ended by itself.
     pub async fn ended(&self) -> String {
-        let waits = self.replicas.0.iter().map(|(_, replica)| {
+        let waits = self.replicas.servers.iter().map(|(_, replica)| {
             Box::pin(async {
                 match &mut replica.lock().await.process {
                     Some(process) => process.child.wait().await,
@@ -177,7 +185,7 @@ impl Deployed {
 
     /// The last error in the servers' logs, and the log that it is in.
     pub async fn last_error(&self) -> Option<String> {
-        for (_, replica) in &self.replicas.0 {
+        for (_, replica) in &self.replicas.servers {
             if let Some(said) = replica.lock().await.log.as_deref().and_then(last_error) {
                 return Some(said);
             }
@@ -187,7 +195,7 @@ impl Deployed {
 
     /// Ends the servers at once and drops their database.
     pub async fn discard(self) -> anyhow::Result<()> {
-        for (_, replica) in &self.replicas.0 {
+        for (_, replica) in &self.replicas.servers {
             let mut replica = replica.lock().await;
             replica.kill().await;
             // Most servers have nothing to say, and a folder of empty files hides the ones that had.
@@ -202,13 +210,13 @@ impl Deployed {
 
     /// Lets the servers finish their requests, then drops their database.
     pub async fn shut_down(self) -> anyhow::Result<()> {
-        for (_, replica) in &self.replicas.0 {
+        for (_, replica) in &self.replicas.servers {
             let process = replica.lock().await.process.as_ref().and_then(|process| process.child.id());
             if let Some(pid) = process.and_then(|pid| rustix::process::Pid::from_raw(pid as i32)) {
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
             }
         }
-        for (_, replica) in &self.replicas.0 {
+        for (_, replica) in &self.replicas.servers {
             if let Some(process) = &mut replica.lock().await.process {
                 let _ = tokio::time::timeout(Duration::from_secs(8), process.child.wait()).await;
             }
@@ -221,8 +229,12 @@ fn url(address: SocketAddr) -> anyhow::Result<Url> {
     Url::parse(&format!("http://{address}")).context("an address is a URL's host")
 }
 
-/// The servers under test, for whoever kills one and starts it again. Each has the same addresses all the time.
-pub struct Replicas(Vec<(Ready, Mutex<Replica>)>);
+/// The servers under test and their PostgreSQL, for whoever kills one of them. Each has the same address afterwards.
+pub struct Replicas {
+    servers: Vec<(Ready, Mutex<Replica>)>,
+    /// The way into a PostgreSQL that may be killed: the lab's own.
+    postgres: Option<PgConnectOptions>,
+}
 
 impl Replicas {
     /// Kills the server with this number, as `kill -9` does.
@@ -241,7 +253,40 @@ impl Replicas {
     }
 
     async fn locked(&self, number: usize) -> MutexGuard<'_, Replica> {
-        self.0[number % self.0.len()].1.lock().await
+        self.servers[number % self.servers.len()].1.lock().await
+    }
+
+    /// Whether [`Replicas::restart_postgres`] can be called.
+    pub fn can_restart_postgres(&self) -> bool {
+        self.postgres.is_some()
+    }
+
+    /// Has PostgreSQL end all sessions at once and recover, as after `pg_ctl restart -m immediate`, and waits until it answers again.
+    ///
+    /// # Errors
+    /// When it does not, or is not the lab's own.
+    pub async fn restart_postgres(&self) -> anyhow::Result<()> {
+        let options = self.postgres.as_ref().context("only the lab's own PostgreSQL is restarted")?;
+        let mut session = PgConnection::connect_with(options).await?;
+        let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut session).await?;
+        // When a process of the server is killed, it takes all of its memory for damaged and begins anew from the log.
+        let pid = rustix::process::Pid::from_raw(pid).context("a process has a number")?;
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL)
+            .context("a session of PostgreSQL could not be killed")?;
+        let end = Instant::now() + START;
+        // Until this session is gone, the server has not noticed.
+        while session.ping().await.is_ok() && Instant::now() < end {
+            tokio::time::sleep(POLL).await;
+        }
+        loop {
+            match PgConnection::connect_with(options).await {
+                Ok(session) => return Ok(session.close().await?),
+                Err(error) if Instant::now() > end => {
+                    return Err(error).context("PostgreSQL was restarted and does not answer");
+                }
+                Err(_) => tokio::time::sleep(POLL).await,
+            }
+        }
     }
 }
 

@@ -28,6 +28,11 @@ pub struct Incident {
 }
 
 impl Timeline {
+    /// The load starts now: for those who disturb servers without one.
+    pub fn begin(&self) {
+        self.start.send_replace(Some(Instant::now()));
+    }
+
     /// Waits for the start of the load. It may be a few milliseconds away then.
     pub async fn started(&self) -> Instant {
         let mut start = self.start.subscribe();
@@ -81,7 +86,7 @@ mod tests {
     #[tokio::test]
     async fn requests_to_a_server_that_is_down_are_cut_off_and_no_others() {
         let timeline = Timeline::default();
-        timeline.start.send_replace(Some(Instant::now()));
+        timeline.begin();
         let [first, second] = [Duration::from_millis(40), Duration::from_millis(80)];
         timeline.at(first).await;
         timeline.incident("server 1 is killed", Some(1), timeline.at(second)).await;

@@ -40,6 +40,8 @@ const AGAIN: [Duration; 2] = [Duration::from_millis(150), Duration::from_millis(
 /// When a server is killed at the earliest and at the latest, and for how long it is away, as shares of the load.
 const KILLED: std::ops::Range<f64> = 0.4..0.5;
 const AWAY: f64 = 0.12;
+/// When PostgreSQL is restarted, likewise.
+const RESTARTED: std::ops::Range<f64> = 0.7..0.75;
 
 /// The payment provider: slow enough for a second click.
 const PROVIDER: Profile = Profile { base_ms: 10, jitter_ms: 10, slow_share: 0.1, slow_ms: 120, ..CALM };
@@ -134,11 +136,13 @@ impl super::Scenario for Scenario {
         }
         let in_load = attempts.len();
         attempts.extend((0..audited).map(|nth| Attempt::new(cart(in_load + nth), GOOD_CARD)));
-        let killed = shape.duration.mul_f64(rng.random_range(KILLED));
+        let mut moment = |range| shape.duration.mul_f64(rng.random_range(range));
+        let (killed, restarted) = (moment(KILLED), moment(RESTARTED));
         let by_key = attempts.iter().enumerate().map(|(nth, attempt)| (attempt.key.clone(), nth)).collect();
         let round = Round {
             rate,
             killed,
+            restarted,
             away: shape.duration.mul_f64(AWAY),
             charges_before: api.providers()?.ledger("payments").await?.len(),
             users,
@@ -209,6 +213,7 @@ impl Attempt {
 pub struct Round {
     rate: f64,
     killed: Duration,
+    restarted: Duration,
     away: Duration,
     /// Entries of the payment provider's ledger before the load.
     charges_before: usize,
@@ -229,13 +234,17 @@ impl super::Round for Round {
     fn describe(&self, servers: &str) -> String {
         format!(
             "Poisson arrivals over {servers}: {:.0} checkouts a second, each with a key of its own. One customer in {TWICE} clicks twice, \
-             one in {LEAVES} hangs up and tries again, one in {DECLINED} has a card that is declined. A server is killed and started again",
+             one in {LEAVES} hangs up and tries again, one in {DECLINED} has a card that is declined. A server is killed and started again, and \
+             later PostgreSQL is restarted",
             self.rate
         )
     }
 
     fn faults(&self) -> Vec<Fault> {
-        vec![Fault { at: self.killed, lasts: self.away, what: Trouble::Killed(0) }]
+        vec![
+            Fault { at: self.killed, lasts: self.away, what: Trouble::Killed(0) },
+            Fault { at: self.restarted, lasts: Duration::ZERO, what: Trouble::PostgresRestarted },
+        ]
     }
 
     fn judge(&self, request: &Request, answer: &Answer<'_>) -> Outcome {
@@ -247,9 +256,7 @@ impl super::Round for Round {
             201 | 402 => self.answered(attempt, answer.status, answer.body),
             // Another request with its key may be under way, or have been cut off.
             409 if attempt.sent > 1 => Outcome::Expected("under-way"),
-            503 if attempt.sent > 1 && answer.headers.contains_key("retry-after") => {
-                Outcome::Expected("try-again")
-            }
+            503 if answer.headers.contains_key("retry-after") => Outcome::Expected("try-again"),
             status => Outcome::Failed(status_reason(status)),
         }
     }

@@ -8,14 +8,19 @@ use target_app::catalogue::{KEEPS_CONTRACT, Variant};
 use target_app::exercises::Variants;
 use target_app::seed::Scale;
 
-async fn lab() -> Lab {
+pub async fn lab() -> Lab {
     let setting = Setting { scale: Scale::Small, seed: 42, db_rtt: std::time::Duration::ZERO };
     let mut lab = Lab::open(setting, &|_| ()).await.expect("PostgreSQL");
     lab.program = env!("CARGO_BIN_EXE_stampede").into();
     lab
 }
 
-fn deployment<'a>(variants: Variants, replicas: usize, options: &'a [&str], name: &'a str) -> Deployment<'a> {
+pub fn deployment<'a>(
+    variants: Variants,
+    replicas: usize,
+    options: &'a [&str],
+    name: &'a str,
+) -> Deployment<'a> {
     Deployment {
         variants,
         replicas,

@@ -3,6 +3,7 @@
 mod cli;
 mod contracts;
 mod exporter;
+mod faults;
 mod load;
 mod metrics;
 mod report;
