@@ -112,7 +112,20 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
 
 fn validate<T: Validate<Context = ()>>(value: &T) -> Result<(), ApiError> {
     value.validate().map_err(|report| {
-        let problems: Vec<String> = report.iter().map(|(path, error)| format!("{path}: {error}")).collect();
-        ApiError::Invalid(problems.join("; "))
+        let problems =
+            report.iter().map(|(path, error)| format!("{}: {error}", camel_case(&path.to_string())));
+        ApiError::Invalid(problems.collect::<Vec<_>>().join("; "))
     })
+}
+
+/// A field's path as the client wrote it: garde knows only the names in Rust.
+fn camel_case(path: &str) -> String {
+    let mut words = path.split('_');
+    let mut name = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        let mut letters = word.chars();
+        name.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+        name.push_str(letters.as_str());
+    }
+    name
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{self, TestServer, database, text};
+use crate::support::{self, Outside, TestServer, database, payment, pending_orders, text};
 
 async fn server() -> TestServer {
     TestServer::start(&database().await, &[]).await
@@ -134,9 +134,58 @@ async fn meals_are_placed_on_the_menu() {
     assert_eq!(newest, &placed);
 }
 
+/// Where orders are paid, with a fraud check and without.
+const PROCESS: [&str; 2] = ["/api/payments/process", "/api/payments/process-simple"];
+
+#[tokio::test]
+async fn an_order_is_paid_once_and_the_payment_can_be_read() {
+    let (database, outside) = (database().await, Outside::start().await);
+    let server = TestServer::start(&database, &["--providers", &outside.url()]).await;
+    let orders = pending_orders(&support::pool(&database).await, 2).await;
+    for (path, order) in PROCESS.into_iter().zip(orders) {
+        let pay = async |body: Value, status: StatusCode| {
+            support::json(server.post(path).json(&body).send().await.unwrap(), status).await
+        };
+        let with_card = |last4: &str| {
+            let mut body = payment(order);
+            body["cardLast4"] = json!(last4);
+            body
+        };
+        let problem = pay(with_card("0002"), StatusCode::PAYMENT_REQUIRED).await;
+        assert!(text(&problem["error"]).contains("card"), "{problem}");
+        let paid = pay(payment(order), StatusCode::CREATED).await;
+        assert_eq!(
+            (&paid["orderId"], &paid["amount"], &paid["status"]),
+            (&json!(order), &json!(19.99), &json!("succeeded"))
+        );
+        // Whichever card it is: nothing is left to pay.
+        for again in [payment(order), with_card("1111")] {
+            assert_eq!(pay(again, StatusCode::CREATED).await, paid);
+        }
+        assert_eq!(server.json(&format!("/api/payments/{}", text(&paid["id"]))).await, paid);
+    }
+    assert_eq!(outside.charges().await.len(), 2);
+}
+
+#[tokio::test]
+async fn without_outside_services_nobody_can_pay_and_is_told_to_come_back() {
+    let database = database().await;
+    let server = TestServer::start(&database, &[]).await;
+    let order = pending_orders(&support::pool(&database).await, 1).await[0];
+    for path in PROCESS {
+        let answer = server.post(path).json(&payment(order)).send().await.unwrap();
+        assert_eq!(answer.headers()["retry-after"], "1");
+        assert_eq!(answer.headers()["content-type"], "application/problem+json");
+        let problem = support::json(answer, StatusCode::SERVICE_UNAVAILABLE).await;
+        assert!(text(&problem["error"]).contains("PROVIDERS_URL"), "{problem}");
+    }
+}
+
 #[tokio::test]
 async fn bad_input_gets_problem_details_that_name_the_thing() {
-    let server = server().await;
+    let database = database().await;
+    let server = TestServer::start(&database, &[]).await;
+    let order = pending_orders(&support::pool(&database).await, 1).await[0];
     let user = server.heavy_user().await;
     let product = text(&server.json("/products?limit=1").await["products"][0]["id"]);
     let nobody = uuid::Uuid::now_v7().to_string();
@@ -144,6 +193,14 @@ async fn bad_input_gets_problem_details_that_name_the_thing() {
     let line = |product: &str, quantity: Value| json!({ "productId": product, "quantity": quantity });
     let checkout = |body: String, status: u16, names: &'static str| {
         (Method::POST, "/orders/checkout".to_owned(), body, status, names)
+    };
+    let pay = |member: &str, value: Option<Value>, status: u16, names: &'static str| {
+        let mut body = payment(order);
+        match value {
+            Some(value) => body[member] = value,
+            None => drop(body.as_object_mut().unwrap().remove(member)),
+        }
+        (Method::POST, PROCESS[0].to_owned(), body.to_string(), status, names)
     };
     let get = |path: &str, status: u16, names: &'static str| {
         (Method::GET, path.to_owned(), String::new(), status, names)
@@ -170,6 +227,26 @@ async fn bad_input_gets_problem_details_that_name_the_thing() {
         checkout(cart(&nobody, json!([line(&product, json!(1))])), 422, "user"),
         checkout(cart(&user, json!([line(&product, json!(1000))])), 409, "stock"),
         checkout(cart(&user, Value::Array(vec![line(&product, json!(1)); 101])), 422, "items"),
+        pay("orderId", None, 422, "orderId"),
+        pay("amount", None, 422, "amount"),
+        pay("paymentMethod", None, 422, "paymentMethod"),
+        pay("cardLast4", None, 422, "cardLast4"),
+        pay("orderId", Some(json!("one")), 422, "orderId"),
+        pay("orderId", Some(json!(nobody)), 422, "there is no order"),
+        pay("amount", Some(json!(19.999)), 422, "amount"),
+        pay("amount", Some(json!("19.99")), 422, "amount"),
+        pay("amount", Some(json!(-19.99)), 422, "total is 19.99"),
+        pay("amount", Some(json!(20)), 422, "total is 19.99"),
+        pay("paymentMethod", Some(json!("")), 422, "paymentMethod"),
+        pay("cardLast4", Some(json!("12345")), 422, "cardLast4"),
+        pay("cardLast4", Some(json!("424")), 422, "cardLast4"),
+        pay("cardLast4", Some(json!("42x2")), 422, "cardLast4"),
+        pay("cardLast4", Some(json!("４２４２")), 422, "cardLast4"),
+        pay("cardLast4", Some(json!(4242)), 422, "cardLast4"),
+        get(&format!("/api/payments/{nobody}"), 404, "payment"),
+        get("/api/payments/one", 404, "UUID"),
+        get("/api/payments/process", 405, "GET"),
+        get("/api/products?limit=0", 422, "limit"),
         get("/products?page=0", 422, "page"),
         get("/products?page=-1", 422, "page"),
         get("/products?limit=1000000000", 422, "limit"),
@@ -322,6 +399,8 @@ async fn a_body_of_100_mb_is_refused_before_it_is_read() {
 const ROUTES: &[&str] = &[
     "GET /",
     "GET /admin/inventory/low",
+    "GET /api/payments/{id}",
+    "GET /api/products",
     "GET /health",
     "GET /orders/{userId}",
     "GET /products",
@@ -332,6 +411,8 @@ const ROUTES: &[&str] = &[
     "GET /restaurants/{id}/menu",
     "GET /restaurants/{id}/orders",
     "GET /users",
+    "POST /api/payments/process",
+    "POST /api/payments/process-simple",
     "POST /orders/checkout",
     "POST /restaurants/{id}/menu",
     "POST /restaurants/{id}/orders",
@@ -379,7 +460,13 @@ fn of_tenant(request: RequestBuilder) -> RequestBuilder {
 
 #[tokio::test]
 async fn the_openapi_document_says_which_requests_each_route_refuses() {
-    let server = TestServer::start(&database().await, &["--body-limit", "1000"]).await;
+    let (database, outside) = (database().await, Outside::start().await);
+    let server = TestServer::start(&database, &["--body-limit", "1000", "--providers", &outside.url()]).await;
+    let pool = support::pool(&database).await;
+    let unpaid = pending_orders(&pool, 1).await[0];
+    let shipped = pending_orders(&pool, 1).await[0];
+    let ship = "UPDATE orders SET status = 'shipped' WHERE id = $1";
+    sqlx::query(ship).bind(shipped).execute(&pool).await.unwrap();
     let (user, restaurant) = (server.heavy_user().await, server.restaurants().await[0].clone());
     let product = text(&server.json("/products?limit=1").await["products"][0]["id"]);
     let (menu, orders) =
@@ -393,6 +480,9 @@ async fn the_openapi_document_says_which_requests_each_route_refuses() {
     let mut requests = vec![
         ("GET /admin/inventory/low", server.get("/admin/inventory/low?threshold=x")),
         ("GET /admin/inventory/low", server.get("/admin/inventory/low?threshold=-1")),
+        ("GET /api/payments/{id}", server.get("/api/payments/one")),
+        ("GET /api/products", server.get("/api/products?page=x")),
+        ("GET /api/products", server.get("/api/products?page=0")),
         ("GET /orders/{userId}", server.get("/orders/one")),
         ("GET /orders/{userId}", server.get(&format!("/orders/{user}?after=one"))),
         ("GET /orders/{userId}", server.get(&format!("/orders/{user}?limit=0"))),
@@ -416,12 +506,21 @@ async fn the_openapi_document_says_which_requests_each_route_refuses() {
         ("POST /restaurants/{id}/orders", of_tenant(server.post(&format!("{nobodys}/orders"))).json(&meal)),
         ("POST /restaurants/{id}/orders", of_tenant(server.post(&orders)).json(&meal)),
     ];
-    let too_large = " ".repeat(1001);
-    for (route, path) in [
+    let posts = [
+        ("POST /api/payments/process", PROCESS[0]),
+        ("POST /api/payments/process-simple", PROCESS[1]),
         ("POST /orders/checkout", "/orders/checkout"),
         ("POST /restaurants/{id}/menu", &menu),
         ("POST /restaurants/{id}/orders", &orders),
-    ] {
+    ];
+    for (route, path) in &posts[..2] {
+        let mut declined = payment(unpaid);
+        declined["cardLast4"] = json!("0002");
+        requests.push((route, server.post(path).json(&declined)));
+        requests.push((route, server.post(path).json(&payment(shipped))));
+    }
+    let too_large = " ".repeat(1001);
+    for (route, path) in posts {
         let json = "application/json";
         for (kind, body) in [(json, "{"), ("text/plain", "{}"), (json, "{}"), (json, too_large.as_str())] {
             let request = of_tenant(server.post(path)).header("content-type", kind).body(body.to_owned());
@@ -433,12 +532,8 @@ async fn the_openapi_document_says_which_requests_each_route_refuses() {
         answered.insert((route.to_owned(), request.send().await.unwrap().status().as_str().to_owned()));
     }
     // A body that does not come: on a server of its own, because it is impatient with everything.
-    let impatient = TestServer::start(&database().await, &["--request-timeout-ms", "100"]).await;
-    for (route, path) in [
-        ("POST /orders/checkout", "/orders/checkout"),
-        ("POST /restaurants/{id}/menu", &menu),
-        ("POST /restaurants/{id}/orders", &orders),
-    ] {
+    let impatient = TestServer::start(&database, &["--request-timeout-ms", "100"]).await;
+    for (route, path) in posts {
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: x\r\nx-tenant-id: tenant-1\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n"
         );
@@ -466,7 +561,7 @@ async fn the_openapi_document_says_that_a_slow_database_gets_503() {
     let server = TestServer::start(&database, &["--request-timeout-ms", "100"]).await;
     let document = server.json("/openapi.json").await;
     let mut lock = support::pool(&database).await.begin().await.unwrap();
-    let tables = "LOCK TABLE products, users, orders, restaurants IN ACCESS EXCLUSIVE MODE";
+    let tables = "LOCK TABLE products, users, orders, payments, restaurants IN ACCESS EXCLUSIVE MODE";
     sqlx::query(tables).execute(&mut *lock).await.unwrap();
 
     let id = uuid::Uuid::now_v7().to_string();
@@ -476,6 +571,7 @@ async fn the_openapi_document_says_that_a_slow_database_gets_503() {
             server.request(method.parse().unwrap(), &path.replace("{id}", &id).replace("{userId}", &id));
         let request = match path.rsplit_once('/') {
             Some((_, "checkout")) => server.checkout(&id, &[(&id, 1)]),
+            Some(("/api/payments", _)) => request.json(&payment(uuid::Uuid::now_v7())),
             Some((_, "menu")) => request.json(&json!({ "name": "pie", "price": 1, "inventory": 1 })),
             _ => request.json(&json!({ "items": [{ "menuItemId": id, "quantity": 1 }] })),
         };
@@ -517,6 +613,29 @@ async fn a_body_is_what_its_schema_says_and_a_tenant_too() {
         let dish: Value = serde_json::from_str(&body).unwrap();
         let valid = is_valid(json!({ "$ref": "#/components/schemas/NewMenuItem" }), &dish);
         assert_eq!(status, if valid { 201 } else { 422 }, "{body}");
+    }
+
+    // What is as it should be is refused for its unknown order only.
+    for (member, value) in [
+        ("cardLast4", json!("4242")),
+        ("cardLast4", json!("0000")),
+        ("cardLast4", json!("424")),
+        ("cardLast4", json!("42424")),
+        ("cardLast4", json!("4242\n")),
+        ("cardLast4", json!(4242)),
+        ("paymentMethod", json!("x")),
+        ("paymentMethod", json!("ü".repeat(100))),
+        ("paymentMethod", json!("ü".repeat(101))),
+        ("paymentMethod", json!("")),
+        ("amount", json!(0)),
+        ("amount", json!("1")),
+    ] {
+        let mut body = payment(nobody);
+        body[member] = value;
+        let problem =
+            server.post(PROCESS[0]).json(&body).send().await.unwrap().json::<Value>().await.unwrap();
+        let valid = is_valid(json!({ "$ref": "#/components/schemas/PaymentRequest" }), &body);
+        assert_eq!(valid, text(&problem["error"]).starts_with("there is no order"), "{body}: {problem}");
     }
 
     // What is as it should be is refused for its unknown ids only.
@@ -584,8 +703,8 @@ async fn the_openapi_document_gives_the_limits_that_hold() {
             }
         }
     }
-    // The least and the most of a page's number and size, twice, of a list's length, and the least threshold.
-    assert_eq!(bounds.len(), 11, "{bounds:#?}");
+    // The least and the most of a page's number and size, three times, of a list's length, and the least threshold.
+    assert_eq!(bounds.len(), 15, "{bounds:#?}");
 
     let bound = |schema: &str, field: &str, bound: &str| {
         let found = document["components"]["schemas"][schema]["properties"][field][bound].as_f64();

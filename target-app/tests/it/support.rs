@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use scratch_postgres::{Database, Options, Postgres};
-use serde_json::Value;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use simulated_providers::{Entry, Options as ProviderOptions, Providers};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use target_app::PROJECT;
@@ -16,6 +18,7 @@ use target_app::server::Ready;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::OnceCell;
+use uuid::Uuid;
 
 pub const HEAVY_USER: &str = "heavy.user@example.com";
 
@@ -143,9 +146,14 @@ impl TestServer {
     pub fn checkout(&self, user: &str, items: &[(&str, i64)]) -> RequestBuilder {
         let items: Vec<Value> = items
             .iter()
-            .map(|(product, quantity)| serde_json::json!({ "productId": product, "quantity": quantity }))
+            .map(|(product, quantity)| json!({ "productId": product, "quantity": quantity }))
             .collect();
-        self.post("/orders/checkout").json(&serde_json::json!({ "userId": user, "items": items }))
+        self.post("/orders/checkout").json(&json!({ "userId": user, "items": items }))
+    }
+
+    /// A payment for one of the [`pending_orders`] with a card that everybody accepts.
+    pub fn pay(&self, order: Uuid) -> RequestBuilder {
+        self.post("/api/payments/process").json(&payment(order))
     }
 
     /// The JSON of a `GET` that must succeed.
@@ -189,6 +197,84 @@ impl TestServer {
         let metrics = self.metrics().await;
         let value = metrics.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
         value.unwrap_or(0.0)
+    }
+}
+
+/// What each of the [`pending_orders`] costs.
+pub const ORDER_TOTAL_CENTS: i64 = 1999;
+
+/// So many orders that nobody has paid yet.
+pub async fn pending_orders(pool: &PgPool, orders: usize) -> Vec<Uuid> {
+    sqlx::query_scalar(
+        "INSERT INTO orders (id, user_id, status, total_cents, created_at)
+         SELECT gen_random_uuid(), (SELECT id FROM users ORDER BY id LIMIT 1), 'pending', $2, now()
+         FROM generate_series(1, $1) RETURNING id",
+    )
+    .bind(orders as i64)
+    .bind(ORDER_TOTAL_CENTS)
+    .fetch_all(pool)
+    .await
+    .expect("orders")
+}
+
+/// The body of a request that pays one of them.
+pub fn payment(order: Uuid) -> Value {
+    let amount = ORDER_TOTAL_CENTS as f64 / 100.0;
+    json!({ "orderId": order, "amount": amount, "paymentMethod": "card", "cardLast4": "4242" })
+}
+
+/// The outside services that a server calls, in this process.
+pub struct Outside {
+    providers: Providers,
+    client: Client,
+}
+
+impl Outside {
+    /// Those that answer everything at once.
+    pub async fn start() -> Self {
+        let any_port = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        let secret = b"secret".to_vec();
+        let options = ProviderOptions { listen: any_port, operator_listen: any_port, seed: 42, secret };
+        let providers = Providers::start(&options).await.expect("outside services");
+        Outside { providers, client: Client::builder().no_proxy().build().expect("a client") }
+    }
+
+    /// What a server's option `--providers` has to be.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.providers.address)
+    }
+
+    async fn operate(&self, method: Method, path: &str, body: Value) -> Response {
+        let url = format!("http://{}{path}", self.providers.operator);
+        let answer = self.client.request(method, url).json(&body).send().await.expect("an answer");
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+        answer
+    }
+
+    async fn read<T: DeserializeOwned>(&self, path: &str) -> T {
+        self.operate(Method::GET, path, Value::Null).await.json().await.expect("JSON")
+    }
+
+    /// Holds the next so many requests of a service, `before-effect` or `after-effect`.
+    pub async fn hold(&self, service: &str, at: &str, requests: usize) {
+        let close = json!({ "at": at, "requests": requests });
+        self.operate(Method::PUT, &format!("/{service}/gate"), close).await;
+    }
+
+    /// Waits until so many are held.
+    pub async fn held(&self, service: &str, requests: usize) {
+        let held: usize = self.read(&format!("/{service}/gate?requests={requests}")).await;
+        assert!(held >= requests, "{held} requests of {service} are held, and not {requests}");
+    }
+
+    /// Lets go on what is held.
+    pub async fn release(&self, service: &str) {
+        self.operate(Method::POST, &format!("/{service}/gate/release"), json!({ "how": "continue" })).await;
+    }
+
+    /// Every time that a card was charged.
+    pub async fn charges(&self) -> Vec<Entry> {
+        self.read("/payments/ledger").await
     }
 }
 
