@@ -133,8 +133,8 @@ impl Api {
     pub fn providers(&self) -> anyhow::Result<&Operator> {
         Ok(self.providers.as_ref().ok_or_else(|| {
             Hinted::new(
-                "this exercise needs the simulated providers that the server calls, and nobody named them",
-                "judge a server of the lab, without --url",
+                "this exercise needs the simulated providers that the server calls",
+                "name their operator port with --providers",
             )
         })?)
     }

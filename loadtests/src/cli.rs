@@ -117,6 +117,10 @@ pub enum Command {
         #[arg(long, value_name = "URL", value_parser = http_url, allow_hyphen_values = true,
               conflicts_with_all = ["replicas", "db_rtt", "scale"])]
         url: Option<Url>,
+        /// The operator port of the simulated providers that the server at --url calls, such as those of `stampede serve`. Exercises that
+        /// pay need it
+        #[arg(long, value_name = "URL", value_parser = http_url, allow_hyphen_values = true, requires = "url")]
+        providers: Option<Url>,
         #[command(flatten)]
         load: LoadOptions,
     },

@@ -28,6 +28,7 @@ use crate::hint::Hinted;
 use crate::lab::{Deployment, Lab, Setting, database_hint};
 use crate::limits;
 use crate::load::{Cancel, Mode};
+use crate::providers::Operator;
 use crate::report;
 use crate::report::facts::Outcome;
 use crate::report::format;
@@ -122,7 +123,7 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "corpus")]
         Command::Corpus { ids, contracts, load } => in_runtime(corpus(&ids, contracts, load)),
         Command::Run { id, variants, load } => in_runtime(run(&id, &variants, load)),
-        Command::Check { id, url, load } => in_runtime(check(&id, url, load)),
+        Command::Check { id, url, providers, load } => in_runtime(check(&id, url, providers, load)),
         Command::Serve { port, operator_port, choice, replicas, data } => {
             in_runtime(serve(port, operator_port, &choice, replicas, data))
         }
@@ -224,14 +225,20 @@ async fn run(id: &str, variants: &[String], load: LoadOptions) -> anyhow::Result
     measure(vec![(scenario, variants.map_err(Usage::from)?)], Manner::default(), load).await
 }
 
-async fn check(id: &str, url: Option<reqwest::Url>, load: LoadOptions) -> anyhow::Result<ExitCode> {
+async fn check(
+    id: &str,
+    url: Option<reqwest::Url>,
+    providers: Option<reqwest::Url>,
+    load: LoadOptions,
+) -> anyhow::Result<ExitCode> {
     let scenario = scenario(id).map_err(Usage::from)?;
+    refuse_wrong_providers(scenario, url.is_some(), providers.is_some())?;
     let edited = scenario.spec().exercise.variant("buggy").map_err(Usage::from)?;
     if url.is_none() {
         not_stale(id)?;
     }
     let solution = Some(if url.is_some() { "your server" } else { "your edit" });
-    measure(vec![(scenario, vec![edited])], Manner { solution, url, ..Manner::default() }, load).await
+    measure(vec![(scenario, vec![edited])], Manner { solution, url, providers, ..Manner::default() }, load).await
 }
 
 /// Whether, and how, this program differs from the source on the disk.
@@ -337,6 +344,20 @@ fn diff(id: &str, from: &str, to: &str) -> Result<String, UnknownName> {
     Ok(text)
 }
 
+/// Refuses to judge a server without the providers that its exercise is about, and with some that it is not about.
+fn refuse_wrong_providers(scenario: &dyn AnyScenario, is_foreign: bool, are_named: bool) -> Result<(), Usage> {
+    let id = scenario.spec().exercise.id;
+    let (message, hint) = match (scenario.spec().providers, are_named) {
+        (true, false) if is_foreign => (
+            format!("{id} needs the simulated providers that your server calls"),
+            "start `stampede serve`, have your server call its providers, and name their operator port with --providers",
+        ),
+        (false, true) => (format!("a server calls no providers in {id}"), "leave out --providers"),
+        _ => return Ok(()),
+    };
+    Err(Usage { message, hint: hint.into() })
+}
+
 type Exercises = Vec<(&'static dyn AnyScenario, Vec<&'static catalogue::Variant>)>;
 
 /// How exercises are measured.
@@ -346,6 +367,8 @@ struct Manner {
     solution: Option<&'static str>,
     /// A server that somebody else runs.
     url: Option<reqwest::Url>,
+    /// The operator port of the simulated providers that it calls.
+    providers: Option<reqwest::Url>,
     /// No load is sent.
     only_contracts: bool,
     /// The variants are solutions by which the judge is judged.
@@ -359,7 +382,7 @@ struct Manner {
 /// Runs the exercises, writes the reports, prints the tables.
 async fn measure(
     exercises: Exercises,
-    Manner { solution, url, only_contracts, corpus, is_tour, is_brief }: Manner,
+    Manner { solution, url, providers, only_contracts, corpus, is_tour, is_brief }: Manner,
     load: LoadOptions,
 ) -> anyhow::Result<ExitCode> {
     refuse_oversized(&exercises, &load)?;
@@ -443,7 +466,10 @@ async fn measure(
                 progress.note(&format!("checking that {url} responds"));
                 let api = Api::new(vec![url], Vec::new())?;
                 api.probe().await?;
-                Bench::Foreign(Box::new(api))
+                Bench::Foreign(Box::new(match providers {
+                    Some(providers) => api.with_providers(Operator::reach(providers).await?),
+                    None => api,
+                }))
             }
             None => Bench::Lab(Box::new(open(&load.data, &progress).await?)),
         })

@@ -291,7 +291,11 @@ impl ExerciseRun<'_> {
             Bench::Foreign(api) => {
                 // One that is gone is not a wrong solution.
                 api.probe().await?;
-                let api = Api::new(api.targets.clone(), Vec::new())?.beside(self.reference.url()?);
+                let again = Api::new(api.targets.clone(), Vec::new())?.beside(self.reference.url()?);
+                let api = match api.providers() {
+                    Ok(providers) => again.with_providers(providers.clone()),
+                    Err(_) => again,
+                };
                 self.measure(&api, None, variant, number, repeat).await
             }
             Bench::Lab(lab) => {

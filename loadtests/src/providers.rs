@@ -95,6 +95,21 @@ impl Operator {
         Ok(Operator { client, url })
     }
 
+    /// The same, of providers that somebody else has started.
+    ///
+    /// # Errors
+    /// When nothing there answers as they do.
+    pub async fn reach(url: Url) -> anyhow::Result<Self> {
+        let operator = Operator::new(url.clone())?;
+        operator.status("payments").await.with_context(|| {
+            Hinted::new(
+                format!("there are no simulated providers at {url}"),
+                "`stampede serve` says where the operator port of its simulated providers is; correct --providers",
+            )
+        })?;
+        Ok(operator)
+    }
+
     /// How slow and how unreliable a service is.
     pub async fn profile(&self, service: &str) -> anyhow::Result<Profile> {
         self.ask(Method::GET, &format!("{service}/profile"), None::<&()>).await
