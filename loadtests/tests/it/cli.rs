@@ -232,6 +232,15 @@ async fn what_is_typed_wrongly_is_named_with_the_remedy() {
             &["check", "oversold-stock", "--url", "http://127.0.0.1:3000", "--scale", "large"],
             &["--url", "--scale"],
         ),
+        (
+            &["check", "double-charge", "--url", "http://127.0.0.1:3000"],
+            &["double-charge needs the simulated providers", "stampede serve", "--providers"],
+        ),
+        (
+            &["check", "oversold-stock", "--url", "http://127.0.0.1:3000", "--providers", "http://127.0.0.1:4000"],
+            &["no providers in oversold-stock", "leave out --providers"],
+        ),
+        (&["check", "double-charge", "--providers", "http://127.0.0.1:4000"], &["--url"]),
         (&["new", "Slow-Thing"], &["'Slow-Thing'", "lower-case words", "such as slow-order-list"]),
         (&["new", "slow_thing"], &["'slow_thing'", "joined by hyphens"]),
         (&["new", "slow--thing"], &["'slow--thing'", "joined by hyphens"]),
