@@ -154,6 +154,11 @@ impl Deployed {
         self.replicas.0.iter().map(|(ready, _)| ready)
     }
 
+    /// The database that the servers share.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
     /// Where the simulated providers listen, if there are any.
     pub fn providers(&self) -> Option<&Ready> {
         self.providers.as_ref().map(|providers| &providers.ready)
