@@ -64,7 +64,7 @@ const CHARTS: &[Chart] = &[
         )
     },
     Chart::of("slow-analytics", "Time of one analytics call", "orders of the restaurant"),
-    Chart::of("hung-payments", "TODO: time of one call", "TODO: what"),
+    Chart::of("hung-payments", "Time of one payment", "payments in the table"),
 ];
 
 impl Chart {

@@ -18,6 +18,6 @@ criterion_group! {
         frozen_health::report_by_orders,
         frozen_health::wait_by_orders,
         slow_analytics::Restaurant::measure,
-        hung_payments::Data::measure,
+        hung_payments::payment_by_payments,
 }
 criterion_main!(exercises);
