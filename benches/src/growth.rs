@@ -64,8 +64,8 @@ const CHARTS: &[Chart] = &[
         )
     },
     Chart::of("slow-analytics", "Time of one analytics call", "orders of the restaurant"),
-    Chart::of("hung-payments", "TODO: time of one call", "TODO: what"),
-    Chart::of("double-charge", "TODO: time of one call", "TODO: what"),
+    Chart::of("hung-payments", "Time of one payment", "payments in the table"),
+    Chart::of("double-charge", "Time of one checkout", "keys in the table"),
 ];
 
 impl Chart {

@@ -2,17 +2,23 @@
 
 use std::cell::{LazyCell, OnceCell};
 use std::fmt::Debug;
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, SamplingMode};
 use loadtests::lab::database_hint;
 use scratch_postgres::{Options, Postgres};
+use simulated_providers::{Options as SimulatedOptions, Providers as Simulated};
 use sql_tally::Ignore;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use target_app::PROJECT;
 use target_app::catalogue::Exercise;
+use target_app::exercises::all_metrics;
+use target_app::providers::Providers;
 use target_app::seed::{Scale, template};
+use target_app::telemetry::{self, Switch, Telemetry};
 use tokio::runtime::Runtime;
 use tracing::Instrument;
 use tracing_subscriber::layer::SubscriberExt;
@@ -55,6 +61,9 @@ pub trait Growth {
     /// Makes a call and checks its answer.
     async fn call(&self, service: &Self::Service);
 
+    /// Makes the data what it was before the call, where a call changes it. This is not measured.
+    async fn put_back(&self) {}
+
     /// The SQL statements that a server's first call takes, which are counted and printed.
     fn statements(&self, variant: Self::Variant) -> u64;
 
@@ -75,6 +84,7 @@ pub trait Growth {
                     let service = service.get_or_init(|| {
                         let service = Self::service(variant);
                         let ((), statements) = lab.count_statements(data.call(&service));
+                        lab.runtime.block_on(data.put_back());
                         assert_eq!(
                             statements,
                             data.statements(variant),
@@ -83,12 +93,47 @@ pub trait Growth {
                         println!("{statements} statements a call");
                         service
                     });
-                    bencher.to_async(&lab.runtime).iter(|| data.call(service));
+                    bencher.to_async(&lab.runtime).iter_custom(async |calls| {
+                        let mut took = Duration::ZERO;
+                        for _ in 0..calls {
+                            let start = Instant::now();
+                            data.call(service).await;
+                            took += start.elapsed();
+                            data.put_back().await;
+                        }
+                        took
+                    });
                 });
             }
         }
         group.finish();
         lab.close();
+    }
+}
+
+/// Outside services that answer at once, in this process.
+#[derive(Debug)]
+pub struct Outside {
+    /// The way to call them.
+    pub providers: Providers,
+    _simulated: Simulated,
+}
+
+impl Outside {
+    /// Starts them on this runtime.
+    pub async fn start() -> Self {
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let options =
+            SimulatedOptions { listen: any_port, operator_listen: any_port, seed: 42, secret: Vec::new() };
+        let simulated = Simulated::start(&options).await.expect("outside services");
+        let url = format!("http://{}", simulated.address).parse().expect("a URL");
+        let options = telemetry::Options { run_id: String::new(), telemetry: Switch::Off, otlp: None };
+        let telemetry = Telemetry::start(&options, all_metrics(), Duration::from_secs(300));
+        let telemetry = Arc::new(telemetry.expect("telemetry that is off"));
+        Outside {
+            providers: Providers::new(Some(url), telemetry).expect("an HTTP client"),
+            _simulated: simulated,
+        }
     }
 }
 

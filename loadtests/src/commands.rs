@@ -238,7 +238,8 @@ async fn check(
         not_stale(id)?;
     }
     let solution = Some(if url.is_some() { "your server" } else { "your edit" });
-    measure(vec![(scenario, vec![edited])], Manner { solution, url, providers, ..Manner::default() }, load).await
+    measure(vec![(scenario, vec![edited])], Manner { solution, url, providers, ..Manner::default() }, load)
+        .await
 }
 
 /// Whether, and how, this program differs from the source on the disk.
@@ -345,7 +346,11 @@ fn diff(id: &str, from: &str, to: &str) -> Result<String, UnknownName> {
 }
 
 /// Refuses to judge a server without the providers that its exercise is about, and with some that it is not about.
-fn refuse_wrong_providers(scenario: &dyn AnyScenario, is_foreign: bool, are_named: bool) -> Result<(), Usage> {
+fn refuse_wrong_providers(
+    scenario: &dyn AnyScenario,
+    is_foreign: bool,
+    are_named: bool,
+) -> Result<(), Usage> {
     let id = scenario.spec().exercise.id;
     let (message, hint) = match (scenario.spec().providers, are_named) {
         (true, false) if is_foreign => (

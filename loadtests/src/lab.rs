@@ -162,6 +162,11 @@ impl Deployed {
         self.replicas.servers.iter().map(|(ready, _)| ready)
     }
 
+    /// The database that the servers share.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
     /// Where the simulated providers listen, if there are any.
     pub fn providers(&self) -> Option<&Ready> {
         self.providers.as_ref().map(|providers| &providers.ready)

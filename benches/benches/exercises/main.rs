@@ -19,7 +19,7 @@ criterion_group! {
         frozen_health::report_by_orders,
         frozen_health::wait_by_orders,
         slow_analytics::Restaurant::measure,
-        hung_payments::Data::measure,
-        double_charge::Data::measure,
+        hung_payments::Shop::measure,
+        double_charge::Shop::measure,
 }
 criterion_main!(exercises);

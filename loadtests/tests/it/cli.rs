@@ -237,7 +237,14 @@ async fn what_is_typed_wrongly_is_named_with_the_remedy() {
             &["double-charge needs the simulated providers", "stampede serve", "--providers"],
         ),
         (
-            &["check", "oversold-stock", "--url", "http://127.0.0.1:3000", "--providers", "http://127.0.0.1:4000"],
+            &[
+                "check",
+                "oversold-stock",
+                "--url",
+                "http://127.0.0.1:3000",
+                "--providers",
+                "http://127.0.0.1:4000",
+            ],
             &["no providers in oversold-stock", "leave out --providers"],
         ),
         (&["check", "double-charge", "--providers", "http://127.0.0.1:4000"], &["--url"]),
