@@ -5,7 +5,6 @@ use std::cell::Cell;
 
 use benches::support::{Growth, Outside};
 use sqlx::PgPool;
-use sqlx::types::Uuid;
 use target_app::catalogue::Exercise;
 use target_app::domain::checkouts::{Answer, Checkout};
 use target_app::domain::orders::CartItem;
