@@ -1,9 +1,10 @@
 //! The lab bench: a database server, and servers under test that come and go on it.
 
 use std::fs::File;
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ use sqlx::{Connection, PgConnection};
 use target_app::PROJECT;
 use target_app::exercises::Variants;
 use target_app::seed::{self, Scale};
-use target_app::server::Ready;
+use target_app::server::{Ready, exit_with_parent};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::{Mutex, MutexGuard};
@@ -338,6 +339,35 @@ impl Process {
             Ok(_) => bail!("the server did not start{}", last_words(log)),
             Err(_) => bail!("the server did not start within {} s{}", START.as_secs(), last_words(log)),
         }
+    }
+}
+
+/// Runs a server in this process, which [`Process::start`] has started: `serve` listens, says where through its argument, and goes on until
+/// standard input closes. Errors go to standard error.
+pub(crate) fn run_child(nice: i32, serve: impl AsyncFnOnce(Announce) -> anyhow::Result<()>) -> ExitCode {
+    // Before any thread starts, because threads inherit it.
+    let _ = rustix::process::setpriority_process(None, nice);
+    let run = || {
+        let runtime = tokio::runtime::Runtime::new().context("could not start the async runtime")?;
+        runtime.block_on(serve(Announce(())))
+    };
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says once where a server listens.
+pub(crate) struct Announce(());
+
+impl Announce {
+    /// As a line of JSON on standard output, as any server of the lab does. From then on the process ends with its parent.
+    pub(crate) fn ready(self, ready: &Ready) -> anyhow::Result<()> {
+        exit_with_parent();
+        writeln!(std::io::stdout(), "{}", serde_json::to_string(ready)?).context("nobody reads the addresses")
     }
 }
 

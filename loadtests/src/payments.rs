@@ -19,21 +19,9 @@ pub const STOLEN_CARD: &str = "0004";
 /// A card that the payment provider declines.
 pub const EMPTY_CARD: &str = "0002";
 
-/// A provider that is quick and reliable.
-pub const CALM: Profile = Profile {
-    base_ms: 0,
-    jitter_ms: 0,
-    slow_share: 0.0,
-    slow_ms: 0,
-    refused_share: 0.0,
-    failed_share: 0.0,
-    hung_share: 0.0,
-    lost_share: 0.0,
-    garbled_share: 0.0,
-    capacity: 1_000,
-};
 /// A payment provider that takes money and does not say so: it answers an error, half an answer, or nothing.
-pub const UNCLEAR: Profile = Profile { failed_share: 0.4, garbled_share: 0.3, lost_share: 0.3, ..CALM };
+pub const UNCLEAR: Profile =
+    Profile { failed_share: 0.4, garbled_share: 0.3, lost_share: 0.3, ..Profile::CALM };
 
 /// Where payments go that need a fraud check.
 pub const PROCESS: &str = "/api/payments/process";

@@ -1,7 +1,6 @@
 //! The simulated providers: outside services that the servers under test call, in a process of their own, and the operator port through
 //! which scenarios make them slow, hold their requests and read what they did.
 
-use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
@@ -13,11 +12,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use simulated_providers::{Close, Entry, Open, Options, Point, Profile, Providers, Release, Status};
-use target_app::server::{Ready, exit_with_parent};
+use target_app::server::Ready;
 
 use crate::api::plain_http;
 use crate::hint::Hinted;
-use crate::lab::Process;
+use crate::lab::{Process, run_child};
 
 /// The hidden subcommand under which this program is the providers.
 pub const SUBCOMMAND: &str = "providers";
@@ -48,28 +47,12 @@ pub struct Config {
     seed: u64,
 }
 
-/// Runs them until standard input closes. Where they listen is a line of JSON on standard output, as of any server.
-pub fn run(config: Config) -> ExitCode {
-    match serve(config) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn serve(config: Config) -> anyhow::Result<()> {
-    // Before any thread starts, because threads inherit it.
-    let _ = rustix::process::setpriority_process(None, config.nice);
-    let runtime = tokio::runtime::Runtime::new().context("could not start the async runtime")?;
-    runtime.block_on(async {
-        let Config { listen, operator_listen, seed, .. } = config;
+/// Runs them until standard input closes.
+pub fn run(Config { listen, operator_listen, nice, seed }: Config) -> ExitCode {
+    run_child(nice, async |announce| {
         let options = Options { listen, operator_listen, seed, secret: SECRET.to_vec() };
         let providers = Providers::start(&options).await.context("could not listen")?;
-        let ready = Ready { public: providers.address, operator: providers.operator };
-        exit_with_parent();
-        writeln!(std::io::stdout(), "{}", serde_json::to_string(&ready)?)?;
+        announce.ready(&Ready { public: providers.address, operator: providers.operator })?;
         std::future::pending().await
     })
 }

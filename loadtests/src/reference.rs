@@ -3,7 +3,6 @@
 //! A limit in milliseconds means nothing on a machine that is busy with something else. So beside the servers under test
 //! there is one that does next to nothing, asked in the same schedule: what it takes, nobody could have been quicker than.
 
-use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -23,10 +22,10 @@ use target_app::domain::money::Cents;
 use target_app::domain::orders::{Order, OrderItem};
 use target_app::domain::report::{OrderHistory, ReportWriter};
 use target_app::domain::users::User;
-use target_app::server::{Ready, exit_with_parent};
+use target_app::server::Ready;
 use uuid::Uuid;
 
-use crate::lab::{Lab, Process, this_program};
+use crate::lab::{Lab, Process, run_child, this_program};
 use crate::load::{Request, Ticket, arrivals};
 
 /// The hidden subcommand under which this program is the reference server.
@@ -159,22 +158,9 @@ fn history(pages: usize) -> OrderHistory {
     OrderHistory { orders: (0..pages).map(order).collect(), user }
 }
 
-/// Runs it until its standard input closes. Where it listens is a line of JSON on standard output, as of any server.
+/// Runs it until its standard input closes.
 pub fn run(config: Config) -> ExitCode {
-    match serve(config) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn serve(config: Config) -> anyhow::Result<()> {
-    // Before any thread starts, because threads inherit it.
-    let _ = rustix::process::setpriority_process(None, config.nice);
-    let runtime = tokio::runtime::Runtime::new().context("could not start the async runtime")?;
-    runtime.block_on(async {
+    run_child(config.nice, async |announce| {
         let pool = match &config.database_url {
             None => None,
             Some(url) => {
@@ -185,8 +171,7 @@ fn serve(config: Config) -> anyhow::Result<()> {
         };
         let listener = tokio::net::TcpListener::bind(config.listen).await.context("could not listen")?;
         let public = listener.local_addr()?;
-        exit_with_parent();
-        writeln!(std::io::stdout(), "{}", serde_json::to_string(&Ready { public, operator: public })?)?;
+        announce.ready(&Ready { public, operator: public })?;
         axum::serve(listener, Router::new().route("/", get(answer)).with_state(pool)).await?;
         Ok(())
     })

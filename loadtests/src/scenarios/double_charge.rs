@@ -25,7 +25,7 @@ use crate::checks::kills::{Moment, Recorded, kill_at};
 use crate::checks::{Audit, Findings, check, crowds, no_failures, p99_within, pages, signal};
 use crate::faults::{Fault, Trouble};
 use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
-use crate::payments::{self, CALM, EMPTY_CARD, GOOD_CARD, UNCLEAR};
+use crate::payments::{self, EMPTY_CARD, GOOD_CARD, UNCLEAR};
 use crate::shop::{self, Books, Cart, Order, Product};
 
 /// Checkouts a second.
@@ -44,7 +44,8 @@ const AWAY: f64 = 0.12;
 const RESTARTED: std::ops::Range<f64> = 0.7..0.75;
 
 /// The payment provider: slow enough for a second click.
-const PROVIDER: Profile = Profile { base_ms: 10, jitter_ms: 10, slow_share: 0.1, slow_ms: 120, ..CALM };
+const PROVIDER: Profile =
+    Profile { base_ms: 10, jitter_ms: 10, slow_share: 0.1, slow_ms: 120, ..Profile::CALM };
 
 /// What a checkout may take.
 const LIMIT_US: u64 = 250_000;

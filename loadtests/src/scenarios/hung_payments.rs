@@ -21,7 +21,7 @@ use crate::checks::kills::{Moment, Recorded, kill_at};
 use crate::checks::{Audit, Findings, check, ms, no_failures, p99_within, pages, signal, signal_to_keep_up};
 use crate::faults::{Fault, Trouble};
 use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
-use crate::payments::{self, CALM, GOOD_CARD, PROCESS, PROCESS_SIMPLE, Payment, STOLEN_CARD, UNCLEAR};
+use crate::payments::{self, GOOD_CARD, PROCESS, PROCESS_SIMPLE, Payment, STOLEN_CARD, UNCLEAR};
 use crate::shop::{self, Order};
 
 /// Payments a second with a fraud check and without, and product pages.
@@ -41,7 +41,7 @@ const LASTS: f64 = 0.29;
 const LATER: f64 = 0.03;
 
 /// The fraud check on a good day, when it is slow, and when it hangs.
-const GOOD_DAY: Profile = Profile { base_ms: 10, jitter_ms: 10, ..CALM };
+const GOOD_DAY: Profile = Profile { base_ms: 10, jitter_ms: 10, ..Profile::CALM };
 const SLOW: Profile = Profile { base_ms: 400, ..GOOD_DAY };
 const HUNG: Profile = Profile { hung_share: 1.0, ..GOOD_DAY };
 
@@ -284,7 +284,7 @@ impl super::Round for Round {
         providers.set_profile("payments", &UNCLEAR).await?;
         let given_up = unclear.iter().map(|sale| tokio::time::timeout(PATIENCE, sale.pay(api)));
         join_all(given_up).await;
-        providers.set_profile("payments", &CALM).await?;
+        providers.set_profile("payments", &Profile::CALM).await?;
 
         if recovered.is_ok() {
             recovered = self.pay_all(api, before_kills).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use loadtests::checks::kills::{Moment, Recorded, kill_at};
 use loadtests::faults::{Fault, Trouble, inject, is_possible};
 use loadtests::load::Timeline;
-use loadtests::payments::{CALM, GOOD_CARD, PROCESS, charges, ensure_paid, pay};
+use loadtests::payments::{GOOD_CARD, PROCESS, charges, ensure_paid, pay};
 use loadtests::shop;
 use reqwest::Method;
 use simulated_providers::{Point, Profile, Release};
@@ -23,7 +23,7 @@ async fn whatever_was_killed_answers_again_where_it_was() {
     let servers = lab.deploy(&deployment(Variants::FIXED, 2, &[], "faults")).await.unwrap();
     let before: Vec<_> = servers.addresses().map(|ready| (ready.public, ready.operator)).collect();
     let api = servers.api().unwrap();
-    let slow = Profile { base_ms: 5, ..CALM };
+    let slow = Profile { base_ms: 5, ..Profile::CALM };
     let faults = [
         Fault { at: NOW, lasts: SHORT, what: Trouble::Killed(1) },
         Fault { at: NOW, lasts: SHORT, what: Trouble::PostgresRestarted },
@@ -40,7 +40,7 @@ async fn whatever_was_killed_answers_again_where_it_was() {
     assert_eq!(what, ["PostgreSQL is restarted", "mail is slow", "server 2 is killed"]);
     assert!(incidents.iter().all(|incident| incident.to.is_some()), "{incidents:?}");
 
-    assert_eq!(api.providers().unwrap().profile("mail").await.unwrap(), CALM);
+    assert_eq!(api.providers().unwrap().profile("mail").await.unwrap(), Profile::CALM);
     let after: Vec<_> = servers.addresses().map(|ready| (ready.public, ready.operator)).collect();
     assert_eq!(before, after);
     for _ in 0..before.len() {

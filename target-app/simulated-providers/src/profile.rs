@@ -35,20 +35,25 @@ pub struct Profile {
     pub capacity: usize,
 }
 
+impl Profile {
+    /// Quick and reliable.
+    pub const CALM: Profile = Profile {
+        base_ms: 0,
+        jitter_ms: 0,
+        slow_share: 0.0,
+        slow_ms: 0,
+        refused_share: 0.0,
+        failed_share: 0.0,
+        hung_share: 0.0,
+        lost_share: 0.0,
+        garbled_share: 0.0,
+        capacity: 1_000,
+    };
+}
+
 impl Default for Profile {
     fn default() -> Self {
-        Profile {
-            base_ms: 0,
-            jitter_ms: 0,
-            slow_share: 0.0,
-            slow_ms: 0,
-            refused_share: 0.0,
-            failed_share: 0.0,
-            hung_share: 0.0,
-            lost_share: 0.0,
-            garbled_share: 0.0,
-            capacity: 1_000,
-        }
+        Profile::CALM
     }
 }
 
