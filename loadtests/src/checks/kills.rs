@@ -1,10 +1,12 @@
 //! Servers that are killed in the middle of a request that charges a card, each time at a moment that is forced.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures::future::{join_all, try_join_all};
 use simulated_providers::{Point, Release};
+use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::api::Api;
@@ -18,16 +20,19 @@ pub enum Moment {
     DuringCharge,
     /// The card is charged, and the server does not know.
     BetweenChargeAndRecord,
+    /// The card is charged, and the last of what the server records is not in the database.
+    WhileRecording,
     /// Everything is in the database, and the client does not know.
     BetweenRecordAndResponse,
 }
 
 impl Moment {
     /// All of them, in the sequence in which a request comes by.
-    pub const ALL: [Moment; 4] = [
+    pub const ALL: [Moment; 5] = [
         Moment::BeforeCharge,
         Moment::DuringCharge,
         Moment::BetweenChargeAndRecord,
+        Moment::WhileRecording,
         Moment::BetweenRecordAndResponse,
     ];
 
@@ -37,20 +42,10 @@ impl Moment {
             Moment::BeforeCharge => "before the charge",
             Moment::DuringCharge => "during the charge",
             Moment::BetweenChargeAndRecord => "between charge and record",
+            Moment::WhileRecording => "while it recorded the charge",
             Moment::BetweenRecordAndResponse => "between record and response",
         }
     }
-}
-
-/// A query that tells whether something is recorded.
-#[derive(Debug, Clone)]
-pub struct Recorded {
-    /// It gives one boolean.
-    pub question: &'static str,
-    /// Its first parameter.
-    pub id: Uuid,
-    /// Its second parameter: what was there before.
-    pub known: Vec<Uuid>,
 }
 
 /// So late the database answers a server that is to be killed before it knows what it has recorded.
@@ -59,8 +54,24 @@ const LATE_ANSWERS: [&str; 2] = ["--db-rtt", "150ms"];
 /// How long a request may take to be recorded, with such answers.
 const RECORDED: Duration = Duration::from_secs(4);
 
-/// Sends `request`, kills all servers at this moment of it, and starts them again. `recorded` tells
-/// whether the database has what the request is to record. Says whether the request came that far; none where the servers are not the lab's own.
+/// How long an answer has to arrive that was sent while its record was held up.
+const ARRIVES: Duration = Duration::from_millis(200);
+
+/// What a request changes in the database once the card is charged.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// The first parameter of both statements.
+    pub id: Uuid,
+    /// Orders that were there before: the second parameter of `is_changed`.
+    pub known: Vec<Uuid>,
+    /// Holds the change up, and nothing else that the request does before.
+    pub lock: &'static str,
+    /// Whether it is changed: one boolean.
+    pub is_changed: &'static str,
+}
+
+/// Sends `request`, kills all servers at this moment of it, and starts them again. Says whether the request came that far; none where the
+/// servers are not the lab's own.
 ///
 /// # Errors
 /// When the servers do not start again.
@@ -68,25 +79,43 @@ pub async fn kill_at(
     moment: Moment,
     api: &Api,
     request: impl Future,
-    recorded: Recorded,
+    row: Row,
 ) -> anyhow::Result<Option<bool>> {
     let (Some(replicas), Some(mut database)) = (api.replicas(), api.database().await?) else {
         return Ok(None);
     };
     let providers = api.providers()?;
     let all = || 0..api.targets.len();
+    let mut request = pin!(request);
     let gate = match moment {
         Moment::BeforeCharge => Some((Point::BeforeEffect, Release::Refuse)),
         Moment::DuringCharge => Some((Point::BeforeEffect, Release::Continue)),
         Moment::BetweenChargeAndRecord => Some((Point::AfterEffect, Release::Continue)),
-        Moment::BetweenRecordAndResponse => None,
+        Moment::WhileRecording | Moment::BetweenRecordAndResponse => None,
     };
     let reached = match gate {
+        None if moment == Moment::WhileRecording => {
+            let mut held_up = database.begin().await?;
+            sqlx::query(row.lock).bind(row.id).execute(&mut *held_up).await?;
+            let reached = tokio::select! {
+                waits = waits_for(&mut held_up) => waits?,
+                _ = &mut request => false,
+            };
+            if reached {
+                // Whoever answers before everything is recorded does so now.
+                let _ = tokio::time::timeout(ARRIVES, &mut request).await;
+            }
+            join_all(all().map(|server| replicas.kill(server))).await;
+            // A statement that has arrived would still take effect: here its server was killed before it was sent.
+            sqlx::query(END_WAITING).execute(&mut *held_up).await?;
+            held_up.rollback().await?;
+            reached
+        }
         Some((point, _)) => {
             providers.hold("payments", point, 1).await?;
             tokio::select! {
                 held = providers.held("payments", 1) => held? > 0,
-                _ = request => false,
+                _ = &mut request => false,
             }
         }
         None => {
@@ -94,7 +123,7 @@ pub async fn kill_at(
             let has_recorded = async {
                 let start = Instant::now();
                 while start.elapsed() < RECORDED {
-                    let asked = sqlx::query_scalar(recorded.question).bind(recorded.id).bind(&recorded.known);
+                    let asked = sqlx::query_scalar(row.is_changed).bind(row.id).bind(&row.known);
                     if asked.fetch_one(&mut database).await? {
                         return anyhow::Ok(true);
                     }
@@ -104,7 +133,7 @@ pub async fn kill_at(
             };
             tokio::select! {
                 recorded = has_recorded => recorded?,
-                _ = request => false,
+                _ = &mut request => false,
             }
         }
     };
@@ -116,4 +145,20 @@ pub async fn kill_at(
         .await
         .with_context(|| format!("killed {}", moment.words()))?;
     Ok(Some(reached))
+}
+
+const WAITING: &str =
+    "SELECT count(*) > 0 FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))";
+const END_WAITING: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))";
+
+/// Whether a statement comes to wait for what this connection has locked.
+async fn waits_for(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    let start = Instant::now();
+    while start.elapsed() < RECORDED {
+        if sqlx::query_scalar(WAITING).fetch_one(&mut *connection).await? {
+            return Ok(true);
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    Ok(false)
 }

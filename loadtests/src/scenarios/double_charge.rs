@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::{Clause, Shape, Spec, TIMEOUT};
 use crate::api::{Api, Reply};
-use crate::checks::kills::{Moment, Recorded, kill_at};
+use crate::checks::kills::{Moment, Row, kill_at};
 use crate::checks::{Audit, Findings, check, crowds, no_failures, p99_within, pages, signal};
 use crate::faults::{Fault, Trouble};
 use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
@@ -286,11 +286,15 @@ impl super::Round for Round {
         let mut kills = Vec::new();
         if recovered.is_ok() {
             for (moment, attempt) in Moment::ALL.into_iter().zip(killed) {
-                // The customer is one of those who come back: what they have is looked at when all is over.
-                let paid = "SELECT EXISTS (SELECT FROM orders WHERE user_id = $1 AND status = 'paid' AND id <> ALL($2))";
-                let known = self.orders_of(attempt.cart.user_id);
-                let recorded = Recorded { question: paid, id: attempt.cart.user_id, known };
-                if kill_at(moment, api, attempt.send(api), recorded).await? == Some(true) {
+                // The customer may have come before, so the order is known as the one that was not there.
+                let user = attempt.cart.user_id;
+                let row = Row {
+                    id: user,
+                    known: self.orders_of(user),
+                    lock: "SELECT FROM orders WHERE user_id = $1 FOR NO KEY UPDATE",
+                    is_changed: "SELECT EXISTS (SELECT FROM orders WHERE user_id = $1 AND status = 'paid' AND id <> ALL($2))",
+                };
+                if kill_at(moment, api, attempt.send(api), row).await? == Some(true) {
                     kills.push(moment.words());
                 }
                 let completed = self.complete(api, attempt).await;

@@ -4,6 +4,7 @@ mod contract;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -11,13 +12,13 @@ use futures::future::join_all;
 use futures::{StreamExt, TryStreamExt};
 use rand::RngExt;
 use rand_pcg::Pcg64;
-use simulated_providers::Profile;
+use simulated_providers::{Point, Profile, Release};
 use target_app::exercises::hung_payments::EXERCISE;
 use uuid::Uuid;
 
 use super::{Clause, Shape, Spec};
 use crate::api::{Api, Reply};
-use crate::checks::kills::{Moment, Recorded, kill_at};
+use crate::checks::kills::{Moment, Row, kill_at};
 use crate::checks::{Audit, Findings, check, ms, no_failures, p99_within, pages, signal, signal_to_keep_up};
 use crate::faults::{Fault, Trouble};
 use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
@@ -44,6 +45,8 @@ const LATER: f64 = 0.03;
 const GOOD_DAY: Profile = Profile { base_ms: 10, jitter_ms: 10, ..Profile::CALM };
 const SLOW: Profile = Profile { base_ms: 400, ..GOOD_DAY };
 const HUNG: Profile = Profile { hung_share: 1.0, ..GOOD_DAY };
+/// A payment provider that takes money and never answers.
+const SILENT: Profile = Profile { lost_share: 1.0, ..Profile::CALM };
 
 /// What a payment may take.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -59,8 +62,16 @@ const MOST_CALLS: usize = 64;
 const PAGES: usize = 5;
 const PAGE_TAKES: Duration = Duration::from_secs(1);
 
+/// Attempts to pay one order at one moment while a service does not answer: were they made one after the other, they would take too long.
+const ATTEMPTS: usize = 4;
+
 /// Payments of which the provider does not say what became.
 const UNCLEAR_PAYMENTS: usize = 6;
+/// Payments by which a server finds out that the fraud check answers.
+const WELL: usize = AT_A_TIME;
+/// Payments without a fraud check: one while a crowd waits for it, one when the crowd has given up, and one that the provider does not
+/// answer.
+const SIMPLE: usize = 3;
 
 /// How long a payment may be refused once everything answers again, and the pause before it is sent again.
 const RECOVERY: Duration = Duration::from_secs(3);
@@ -99,7 +110,7 @@ impl super::Scenario for Scenario {
         let (slow, hung) = (begins(SLOW_FROM), begins(HUNG_FROM));
         let checked = arrivals::poisson(&mut rng, rate, shape.duration);
         let simple = arrivals::poisson(&mut rng, SIMPLE_RATE, shape.duration);
-        let audited = CROWD + UNCLEAR_PAYMENTS + Moment::ALL.len();
+        let audited = CROWD + UNCLEAR_PAYMENTS + 2 * WELL + 1 + SIMPLE + Moment::ALL.len();
         let orders = shop::place_orders(api, checked.len() + simple.len() + audited).await?;
 
         let mut tickets = Vec::new();
@@ -138,6 +149,10 @@ impl super::Scenario for Scenario {
         let lasts = shape.duration.mul_f64(LASTS);
         let in_load = sales.len();
         sales.extend(to_pay.map(|order| Sale { order, path: PROCESS, card: GOOD_CARD }));
+        let kills = sales.len() - Moment::ALL.len();
+        for sale in &mut sales[kills - SIMPLE..kills] {
+            sale.path = PROCESS_SIMPLE;
+        }
         let by_order = sales.iter().enumerate().map(|(nth, sale)| (sale.order.id, nth)).collect();
         let (paid, flaws) = Default::default();
         let round = Round { rate, slow, hung, lasts, before, sales, by_order, in_load, paid, flaws };
@@ -197,6 +212,11 @@ impl Sale {
     /// Asks to pay the order, whatever the answer.
     async fn pay(&self, api: &Api) -> anyhow::Result<Reply> {
         payments::pay(api, self.path, &self.order, self.card).await
+    }
+
+    async fn is_paid(&self, api: &Api) -> anyhow::Result<bool> {
+        let orders = shop::orders(api, self.order.user_id).await?;
+        Ok(orders.iter().any(|order| order.id == self.order.id && order.status == "paid"))
     }
 
     /// Whether the fraud check refuses its card.
@@ -272,14 +292,31 @@ impl super::Round for Round {
     async fn audit(&self, api: &Api, _: &Load) -> anyhow::Result<Audit> {
         let providers = api.providers()?;
         let (before_kills, killed) = self.sales.split_at(self.sales.len() - Moment::ALL.len());
-        let (crowd, unclear) = before_kills[self.in_load..].split_at(CROWD);
+        let (crowd, others) = before_kills[self.in_load..].split_at(CROWD);
+        let (unclear, others) = others.split_at(UNCLEAR_PAYMENTS);
+        let (well, others) = others.split_at(2 * WELL);
+        let [unanswered, beside_crowd, after_crowd, uncharged] = others else {
+            unreachable!("as many as were placed")
+        };
 
-        // Whoever leaves the fraud check alone for a while finds out first that it answers again.
-        let mut recovered = self.pay_all(api, &self.sales[..AT_A_TIME]).await;
+        // Whoever leaves the fraud check alone for a while finds out first that it answers again, before it does not any more.
+        let mut recovered = self.pay_all(api, &well[..WELL]).await;
+        let mut ended = self.unanswered(api, unanswered, uncharged).await?;
+        if recovered.is_ok() {
+            recovered = self.pay_all(api, &well[WELL..]).await;
+        }
+
         providers.set_profile("fraud", &HUNG).await?;
-        let bounded = self.crowd(api, crowd).await;
+        let bounded = self.crowd(api, crowd, beside_crowd).await;
+        let given_up = join_all(crowd.iter().map(|sale| ends_in_time(api, sale))).await;
+        let simple = self.pay_at_once(api, after_crowd).await;
+        let left = leave_trial(api, &crowd[0]).await;
         providers.set_profile("fraud", &GOOD_DAY).await?;
-        let (calls, pages) = bounded?;
+        let Crowded { calls, pages, simple: beside } = bounded?;
+        left?;
+        if ended.is_ok() {
+            ended = given_up.into_iter().chain([beside, simple]).collect();
+        }
 
         providers.set_profile("payments", &UNCLEAR).await?;
         let given_up = unclear.iter().map(|sale| tokio::time::timeout(PATIENCE, sale.pay(api)));
@@ -293,10 +330,29 @@ impl super::Round for Round {
         let mut kills = Vec::new();
         if recovered.is_ok() {
             for (moment, sale) in Moment::ALL.into_iter().zip(killed) {
-                let question = "SELECT status = 'paid' AND id <> ALL($2) FROM orders WHERE id = $1";
-                let recorded = Recorded { question, id: sale.order.id, known: Vec::new() };
-                if kill_at(moment, api, sale.pay(api), recorded).await? == Some(true) {
+                let order = Row {
+                    id: sale.order.id,
+                    known: Vec::new(),
+                    lock: "SELECT FROM orders WHERE id = $1 FOR NO KEY UPDATE",
+                    is_changed: "SELECT status = 'paid' AND id <> ALL($2) FROM orders WHERE id = $1",
+                };
+                let is_confirmed = AtomicBool::new(false);
+                let paying = async {
+                    let is_paid = sale.pay(api).await.is_ok_and(|reply| reply.status == 201);
+                    is_confirmed.store(is_paid, Ordering::Relaxed);
+                };
+                if kill_at(moment, api, paying, order).await? == Some(true) {
                     kills.push(moment.words());
+                }
+                let is_paid = sale.is_paid(api).await?;
+                let charges = payments::charges(api, self.before).await?;
+                let is_charged = charges.contains_key(&sale.order.id.to_string());
+                if is_confirmed.into_inner() && !is_paid || is_paid && !is_charged {
+                    let flaw = if is_paid { "paid and not charged" } else { "confirmed and not paid" };
+                    lock(&self.flaws).push(format!("killed {}, it leaves an order {flaw}", moment.words()));
+                }
+                if moment == Moment::DuringCharge {
+                    self.come_back_late(api, sale).await?;
                 }
                 self.pay_until_settled(api, sale)
                     .await
@@ -317,6 +373,16 @@ impl super::Round for Round {
                         "{paid} orders paid, each charged once; the server was killed {} times",
                         kills.len()
                     ),
+                    Err(error) => format!("{error:#}"),
+                },
+            ),
+            check(
+                &EXERCISE,
+                "unanswered-payments",
+                ended.is_ok(),
+                format!("503 with Retry-After within {PATIENCE:?}, and 201 where no fraud check is needed"),
+                match ended {
+                    Ok(()) => "all of them were refused in time, and the others succeeded".into(),
                     Err(error) => format!("{error:#}"),
                 },
             ),
@@ -373,9 +439,9 @@ impl Round {
         Outcome::Ok
     }
 
-    /// Has a crowd pay while the fraud check does not answer: how many calls wait for it at most, and whether product pages are
-    /// answered meanwhile.
-    async fn crowd(&self, api: &Api, crowd: &[Sale]) -> anyhow::Result<(usize, anyhow::Result<()>)> {
+    /// Has a crowd pay while the fraud check does not answer: how many calls wait for it at most, and whether product pages
+    /// and a payment without a fraud check are answered meanwhile.
+    async fn crowd(&self, api: &Api, crowd: &[Sale], simple: &Sale) -> anyhow::Result<Crowded> {
         let providers = api.providers()?;
         providers.count_most_anew("fraud").await?;
         let paying = join_all(crowd.iter().map(|sale| sale.pay(api)));
@@ -403,13 +469,50 @@ impl Round {
                     break;
                 }
             }
-            anyhow::Ok((providers.status("fraud").await?.most_in_flight, pages))
+            let simple = self.pay_at_once(api, simple).await;
+            anyhow::Ok(Crowded { calls: providers.status("fraud").await?.most_in_flight, pages, simple })
         };
         tokio::pin!(paying);
         tokio::select! {
             looked = looking => looked,
             _ = async { paying.await; std::future::pending::<()>().await } => unreachable!("it waits for the look"),
         }
+    }
+
+    /// Has two orders paid several times at one moment while the fraud check does not answer to one and the payment provider not to the
+    /// other: each attempt is to end in time.
+    async fn unanswered(
+        &self,
+        api: &Api,
+        checked: &Sale,
+        simple: &Sale,
+    ) -> anyhow::Result<anyhow::Result<()>> {
+        let providers = api.providers()?;
+        providers.set_profile("fraud", &HUNG).await?;
+        providers.set_profile("payments", &SILENT).await?;
+        let attempts = [checked, simple].into_iter().flat_map(|sale| std::iter::repeat_n(sale, ATTEMPTS));
+        let ended = join_all(attempts.map(|sale| ends_in_time(api, sale))).await;
+        providers.set_profile("fraud", &GOOD_DAY).await?;
+        providers.set_profile("payments", &Profile::CALM).await?;
+        Ok(ended.into_iter().collect())
+    }
+
+    /// Makes it a day since the payment of this order was begun.
+    async fn come_back_late(&self, api: &Api, sale: &Sale) -> anyhow::Result<()> {
+        if let Some(mut database) = api.database().await? {
+            sqlx::query("UPDATE payments SET created_at = created_at - interval '1 day' WHERE order_id = $1")
+                .bind(sale.order.id)
+                .execute(&mut database)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Pays an order that needs nobody who does not answer.
+    async fn pay_at_once(&self, api: &Api, sale: &Sale) -> anyhow::Result<()> {
+        let reply = tokio::time::timeout(PATIENCE, sale.pay(api)).await;
+        let reply = reply.map_err(|_| anyhow::anyhow!("a payment took longer than {PATIENCE:?}"))??;
+        reply.with_status(201).map(drop).context("a payment that needs no fraud check")
     }
 
     /// Pays all of these orders, as customers do who try again.
@@ -483,4 +586,46 @@ impl Round {
         ensure!(count <= paid, "{count} payments were confirmed, and {paid} orders are paid");
         Ok(paid)
     }
+}
+
+/// What came of a crowd.
+struct Crowded {
+    /// Calls that waited for the fraud check at most.
+    calls: usize,
+    /// Whether product pages were answered.
+    pages: anyhow::Result<()>,
+    /// Whether a payment without a fraud check succeeded.
+    simple: anyhow::Result<()>,
+}
+
+/// Sends a payment that a service does not answer.
+async fn ends_in_time(api: &Api, sale: &Sale) -> anyhow::Result<()> {
+    let reply = tokio::time::timeout(PATIENCE, sale.pay(api)).await;
+    let reply = reply.map_err(|_| anyhow::anyhow!("a payment took longer than {PATIENCE:?}"))??;
+    if reply.status == 409 {
+        return Ok(());
+    }
+    let reply = reply.with_status(503)?;
+    ensure!(reply.headers.contains_key("retry-after"), "503 has no Retry-After");
+    Ok(())
+}
+
+/// Has the one customer leave whose payment is to find out whether the fraud check answers again, after it has not for a while.
+async fn leave_trial(api: &Api, sale: &Sale) -> anyhow::Result<()> {
+    let providers = api.providers()?;
+    providers.hold("fraud", Point::BeforeEffect, 1).await?;
+    providers.set_profile("fraud", &GOOD_DAY).await?;
+    let tries = async {
+        let start = Instant::now();
+        while start.elapsed() < RECOVERY {
+            let _ = sale.pay(api).await;
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    // Whose call is held leaves in the middle of it: his request is dropped.
+    tokio::select! {
+        held = providers.held("fraud", 1) => drop(held?),
+        () = tries => {}
+    }
+    providers.release("fraud", Release::Refuse).await
 }

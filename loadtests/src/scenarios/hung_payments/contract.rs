@@ -11,6 +11,9 @@ use crate::payments::{self, EMPTY_CARD, GOOD_CARD, PROCESS, PROCESS_SIMPLE, Paym
 use crate::scenarios::Clause;
 use crate::shop::{self, Order};
 
+/// Cards of each kind that somebody tries in a row, to find one that works.
+const THIEF_TRIES: usize = 24;
+
 pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> {
     let orders: [Order; 6] = shop::place_orders(api, 6).await?.try_into().expect("as many as were asked for");
     let [first, second, declined, denied, simple, refused] = &orders;
@@ -58,6 +61,15 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
     ensure_charged(api, before, &[first, declined]).await?;
     payments::ensure_paid(api, PROCESS_SIMPLE, simple, STOLEN_CARD).await?;
 
+    clause.is("cards that are not accepted, however many, do not keep others from paying");
+    for card in [STOLEN_CARD, EMPTY_CARD] {
+        for _ in 0..THIEF_TRIES {
+            pay(api, PROCESS, denied, card).await?.with_status(402)?;
+        }
+    }
+    payments::ensure_paid(api, PROCESS, second, GOOD_CARD).await?;
+    ensure_charged(api, before, &[first, declined, simple, second]).await?;
+
     clause.is("while the fraud check is out of service, a payment is 503 with Retry-After; afterwards it can be made");
     let providers = api.providers()?;
     let calm = providers.profile("fraud").await?;
@@ -67,7 +79,6 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
     let reply = reply?.with_status(503)?;
     ensure!(reply.headers.contains_key("retry-after"), "503 has no Retry-After");
     payments::ensure_paid(api, PROCESS, refused, GOOD_CARD).await?;
-    payments::ensure_paid(api, PROCESS, second, GOOD_CARD).await?;
 
     clause.is("every order that was paid was charged once, and no other");
     ensure_charged(api, before, &[first, second, declined, simple, refused]).await

@@ -42,6 +42,11 @@ pub static EXERCISE: Exercise = Exercise {
             "Every payment ends within 2 s, with 201, with 402 for a card that is not accepted, or with 503 and `Retry-After`. \
              One that needs no fraud check always succeeds.",
         ),
+        CheckSpec::objective(
+            "unanswered-payments",
+            "While an outside service does not answer, a payment that needs it is refused within 2 s, however many come at once, and one \
+             that does not need it succeeds.",
+        ),
         CheckSpec::signal(
             "bounded-calls",
             "While the fraud check does not answer, at most 64 calls wait for it, and product pages are answered, whatever arrives.",

@@ -1,0 +1,24 @@
+use std::sync::LazyLock;
+
+use super::*;
+use crate::providers::guard::Guard;
+
+static OUTSIDE: LazyLock<Guard> =
+    LazyLock::new(|| Guard::new("payment services", Duration::from_millis(1_000), 64));
+
+pub async fn process(
+    pool: &PgPool,
+    providers: &Providers,
+    request: &PaymentRequest,
+    screening: Screening,
+) -> Result<Payment, PaymentError> {
+    let payment = payments::begin(&mut *pool.acquire().await?, request).await?;
+    if payment.is_settled() {
+        return Ok(payment);
+    }
+    let (key, order) = (payment.id.to_string(), payment.order_id.to_string());
+    let card = card(request, &order);
+    let approved = screening == Screening::None || OUTSIDE.call(providers.check_fraud(&card)).await?;
+    let charge = if approved { OUTSIDE.call(providers.charge(&key, &card)).await? } else { None };
+    Ok(payments::settle(&mut *pool.acquire().await?, &payment, settled_by(charge)).await?)
+}

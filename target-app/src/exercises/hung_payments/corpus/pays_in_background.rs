@@ -1,0 +1,42 @@
+use std::sync::LazyLock;
+
+use super::*;
+use crate::providers::guard::Guard;
+
+static FRAUD_CHECK: LazyLock<Guard> =
+    LazyLock::new(|| Guard::new("fraud check", Duration::from_millis(1_000), 32));
+static PAYMENTS: LazyLock<Guard> =
+    LazyLock::new(|| Guard::new("payment provider", Duration::from_millis(1_000), 32));
+
+pub async fn process(
+    pool: &PgPool,
+    providers: &Providers,
+    request: &PaymentRequest,
+    screening: Screening,
+) -> Result<Payment, PaymentError> {
+    let payment = payments::begin(&mut *pool.acquire().await?, request).await?;
+    if payment.is_settled() {
+        return Ok(payment);
+    }
+    // The buyer can look at the payment until it is settled.
+    let paying = (pool.clone(), providers.clone(), request.clone(), payment.clone());
+    tokio::spawn(async move {
+        let (pool, providers, request, payment) = paying;
+        let _ = pay(&pool, &providers, &request, screening, &payment).await;
+    });
+    Ok(payment)
+}
+
+async fn pay(
+    pool: &PgPool,
+    providers: &Providers,
+    request: &PaymentRequest,
+    screening: Screening,
+    payment: &Payment,
+) -> Result<Payment, PaymentError> {
+    let (key, order) = (payment.id.to_string(), payment.order_id.to_string());
+    let card = card(request, &order);
+    let approved = screening == Screening::None || FRAUD_CHECK.call(providers.check_fraud(&card)).await?;
+    let charge = if approved { PAYMENTS.call(providers.charge(&key, &card)).await? } else { None };
+    Ok(payments::settle(&mut *pool.acquire().await?, payment, settled_by(charge)).await?)
+}

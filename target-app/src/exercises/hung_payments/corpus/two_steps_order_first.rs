@@ -1,0 +1,35 @@
+use std::sync::LazyLock;
+
+use super::*;
+use crate::providers::guard::Guard;
+
+static FRAUD_CHECK: LazyLock<Guard> =
+    LazyLock::new(|| Guard::new("fraud check", Duration::from_millis(1_000), 32));
+static PAYMENTS: LazyLock<Guard> =
+    LazyLock::new(|| Guard::new("payment provider", Duration::from_millis(1_000), 32));
+
+pub async fn process(
+    pool: &PgPool,
+    providers: &Providers,
+    request: &PaymentRequest,
+    screening: Screening,
+) -> Result<Payment, PaymentError> {
+    let payment = payments::begin(&mut *pool.acquire().await?, request).await?;
+    if payment.is_settled() {
+        return Ok(payment);
+    }
+    let (key, order) = (payment.id.to_string(), payment.order_id.to_string());
+    let card = card(request, &order);
+    let approved = screening == Screening::None || FRAUD_CHECK.call(providers.check_fraud(&card)).await?;
+    let charge = if approved { PAYMENTS.call(providers.charge(&key, &card)).await? } else { None };
+
+    let mut db = pool.acquire().await?;
+    // An order that is paid and whose payment is not settled yet goes on when it is sent again; the other way round it would not.
+    if charge.is_some() {
+        sqlx::query("UPDATE orders SET status = 'paid' WHERE id = $1 AND status = 'pending'")
+            .bind(payment.order_id)
+            .execute(&mut *db)
+            .await?;
+    }
+    Ok(payments::settle(&mut db, &payment, settled_by(charge)).await?)
+}
