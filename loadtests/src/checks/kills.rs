@@ -49,29 +49,33 @@ impl Moment {
 }
 
 /// So late the database answers a server that is to be killed before it knows what it has recorded.
-const LATE_ANSWERS: [&str; 2] = ["--db-rtt", "150ms"];
+const LATE_ANSWERS: [&str; 2] = ["--db-rtt", "40ms"];
 
 /// How long a request may take to be recorded, with such answers.
 const RECORDED: Duration = Duration::from_secs(4);
 
+/// Between two looks into the database.
+const POLL: Duration = Duration::from_millis(2);
+
+/// What somebody else does meanwhile that lets everybody read orders and nobody write them.
+const HOLD_RECORD_UP: &str = "SET LOCAL lock_timeout = '1s'; LOCK TABLE orders IN SHARE MODE";
+
 /// How long an answer has to arrive that was sent while its record was held up.
 const ARRIVES: Duration = Duration::from_millis(200);
 
-/// What a request changes in the database once the card is charged.
+/// A query that tells whether an order is paid.
 #[derive(Debug, Clone)]
-pub struct Row {
-    /// The first parameter of both statements.
+pub struct Recorded {
+    /// It gives one boolean.
+    pub question: &'static str,
+    /// Its first parameter.
     pub id: Uuid,
-    /// Orders that were there before: the second parameter of `is_changed`.
+    /// Its second parameter: orders that were there before.
     pub known: Vec<Uuid>,
-    /// Holds the change up, and nothing else that the request does before.
-    pub lock: &'static str,
-    /// Whether it is changed: one boolean.
-    pub is_changed: &'static str,
 }
 
-/// Sends `request`, kills all servers at this moment of it, and starts them again. Says whether the request came that far; none where the
-/// servers are not the lab's own.
+/// Sends `request`, kills all servers at this moment of it, and starts them again. `recorded` tells whether the database has what
+/// the request is to record. Says whether the request came that far; none where the servers are not the lab's own.
 ///
 /// # Errors
 /// When the servers do not start again.
@@ -79,7 +83,7 @@ pub async fn kill_at(
     moment: Moment,
     api: &Api,
     request: impl Future,
-    row: Row,
+    recorded: Recorded,
 ) -> anyhow::Result<Option<bool>> {
     let (Some(replicas), Some(mut database)) = (api.replicas(), api.database().await?) else {
         return Ok(None);
@@ -87,60 +91,60 @@ pub async fn kill_at(
     let providers = api.providers()?;
     let all = || 0..api.targets.len();
     let mut request = pin!(request);
-    let gate = match moment {
-        Moment::BeforeCharge => Some((Point::BeforeEffect, Release::Refuse)),
-        Moment::DuringCharge => Some((Point::BeforeEffect, Release::Continue)),
-        Moment::BetweenChargeAndRecord => Some((Point::AfterEffect, Release::Continue)),
-        Moment::WhileRecording | Moment::BetweenRecordAndResponse => None,
+    let (point, how) = match moment {
+        Moment::BeforeCharge => (Point::BeforeEffect, Release::Refuse),
+        Moment::DuringCharge => (Point::BeforeEffect, Release::Continue),
+        _ => (Point::AfterEffect, Release::Continue),
     };
-    let reached = match gate {
-        None if moment == Moment::WhileRecording => {
-            let mut held_up = database.begin().await?;
-            sqlx::query(row.lock).bind(row.id).execute(&mut *held_up).await?;
-            let reached = tokio::select! {
-                waits = waits_for(&mut held_up) => waits?,
-                _ = &mut request => false,
-            };
-            if reached {
-                // Whoever answers before everything is recorded does so now.
-                let _ = tokio::time::timeout(ARRIVES, &mut request).await;
-            }
-            join_all(all().map(|server| replicas.kill(server))).await;
-            // A statement that has arrived would still take effect: here its server was killed before it was sent.
-            sqlx::query(END_WAITING).execute(&mut *held_up).await?;
-            held_up.rollback().await?;
-            reached
-        }
-        Some((point, _)) => {
-            providers.hold("payments", point, 1).await?;
-            tokio::select! {
-                held = providers.held("payments", 1) => held? > 0,
-                _ = &mut request => false,
-            }
-        }
-        None => {
-            try_join_all(all().map(|server| replicas.start(server, &LATE_ANSWERS))).await?;
-            let has_recorded = async {
-                let start = Instant::now();
-                while start.elapsed() < RECORDED {
-                    let asked = sqlx::query_scalar(row.is_changed).bind(row.id).bind(&row.known);
-                    if asked.fetch_one(&mut database).await? {
-                        return anyhow::Ok(true);
-                    }
-                    tokio::time::sleep(Duration::from_millis(2)).await;
-                }
-                Ok(false)
-            };
-            tokio::select! {
-                recorded = has_recorded => recorded?,
-                _ = &mut request => false,
-            }
-        }
-    };
-    join_all(all().map(|server| replicas.kill(server))).await;
-    if let Some((_, how)) = gate {
-        providers.release("payments", how).await?;
+    if moment == Moment::BetweenRecordAndResponse {
+        try_join_all(all().map(|server| replicas.start(server, &LATE_ANSWERS))).await?;
     }
+    providers.hold("payments", point, 1).await?;
+    let mut reached = tokio::select! {
+        held = providers.held("payments", 1) => held? > 0,
+        _ = &mut request => false,
+    };
+    if reached && moment == Moment::WhileRecording {
+        let mut other = database.begin().await?;
+        // Code that writes orders in a transaction which waits for the charge has nothing to record yet, and nothing holds it up.
+        let is_held_up = sqlx::raw_sql(HOLD_RECORD_UP).execute(&mut *other).await.is_ok();
+        providers.release("payments", how).await?;
+        reached = is_held_up
+            && tokio::select! {
+                waits = waits_for(&mut other) => waits?,
+                _ = &mut request => false,
+            };
+        if reached {
+            // Whoever answers before everything is recorded does so now.
+            let _ = tokio::time::timeout(ARRIVES, &mut request).await;
+        }
+        join_all(all().map(|server| replicas.kill(server))).await;
+        if is_held_up {
+            // A statement that has arrived would still take effect: here its server was killed before it was sent.
+            sqlx::query(END_WAITING).execute(&mut *other).await?;
+        }
+        other.rollback().await?;
+    }
+    if reached && moment == Moment::BetweenRecordAndResponse {
+        providers.release("payments", how).await?;
+        let has_recorded = async {
+            let start = Instant::now();
+            while start.elapsed() < RECORDED {
+                let asked = sqlx::query_scalar(recorded.question).bind(recorded.id).bind(&recorded.known);
+                if asked.fetch_one(&mut database).await? {
+                    return anyhow::Ok(true);
+                }
+                tokio::time::sleep(POLL).await;
+            }
+            Ok(false)
+        };
+        reached = tokio::select! {
+            recorded = has_recorded => recorded?,
+            _ = &mut request => false,
+        };
+    }
+    join_all(all().map(|server| replicas.kill(server))).await;
+    providers.release("payments", how).await?;
     try_join_all(all().map(|server| replicas.start(server, &[])))
         .await
         .with_context(|| format!("killed {}", moment.words()))?;
@@ -158,7 +162,7 @@ async fn waits_for(connection: &mut PgConnection) -> sqlx::Result<bool> {
         if sqlx::query_scalar(WAITING).fetch_one(&mut *connection).await? {
             return Ok(true);
         }
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        tokio::time::sleep(POLL).await;
     }
     Ok(false)
 }

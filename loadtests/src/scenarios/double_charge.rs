@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::{Clause, Shape, Spec, TIMEOUT};
 use crate::api::{Api, Reply};
-use crate::checks::kills::{Moment, Row, kill_at};
+use crate::checks::kills::{Moment, Recorded, kill_at};
 use crate::checks::{Audit, Findings, check, crowds, no_failures, p99_within, pages, signal};
 use crate::faults::{Fault, Trouble};
 use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
@@ -288,13 +288,12 @@ impl super::Round for Round {
             for (moment, attempt) in Moment::ALL.into_iter().zip(killed) {
                 // The customer may have come before, so the order is known as the one that was not there.
                 let user = attempt.cart.user_id;
-                let row = Row {
+                let recorded = Recorded {
+                    question: "SELECT EXISTS (SELECT FROM orders WHERE user_id = $1 AND status = 'paid' AND id <> ALL($2))",
                     id: user,
                     known: self.orders_of(user),
-                    lock: "SELECT FROM orders WHERE user_id = $1 FOR NO KEY UPDATE",
-                    is_changed: "SELECT EXISTS (SELECT FROM orders WHERE user_id = $1 AND status = 'paid' AND id <> ALL($2))",
                 };
-                if kill_at(moment, api, attempt.send(api), row).await? == Some(true) {
+                if kill_at(moment, api, attempt.send(api), recorded).await? == Some(true) {
                     kills.push(moment.words());
                 }
                 let completed = self.complete(api, attempt).await;

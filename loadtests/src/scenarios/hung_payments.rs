@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::{Clause, Shape, Spec};
 use crate::api::{Api, Reply};
-use crate::checks::kills::{Moment, Row, kill_at};
+use crate::checks::kills::{Moment, Recorded, kill_at};
 use crate::checks::{Audit, Findings, check, ms, no_failures, p99_within, pages, signal, signal_to_keep_up};
 use crate::faults::{Fault, Trouble};
 use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
@@ -305,7 +305,6 @@ impl super::Round for Round {
         if recovered.is_ok() {
             recovered = self.pay_all(api, &well[WELL..]).await;
         }
-
         providers.set_profile("fraud", &HUNG).await?;
         let bounded = self.crowd(api, crowd, beside_crowd).await;
         let given_up = join_all(crowd.iter().map(|sale| ends_in_time(api, sale))).await;
@@ -317,7 +316,6 @@ impl super::Round for Round {
         if ended.is_ok() {
             ended = given_up.into_iter().chain([beside, simple]).collect();
         }
-
         providers.set_profile("payments", &UNCLEAR).await?;
         let given_up = unclear.iter().map(|sale| tokio::time::timeout(PATIENCE, sale.pay(api)));
         join_all(given_up).await;
@@ -326,22 +324,20 @@ impl super::Round for Round {
         if recovered.is_ok() {
             recovered = self.pay_all(api, before_kills).await;
         }
-
         let mut kills = Vec::new();
         if recovered.is_ok() {
             for (moment, sale) in Moment::ALL.into_iter().zip(killed) {
-                let order = Row {
+                let recorded = Recorded {
+                    question: "SELECT status = 'paid' AND id <> ALL($2) FROM orders WHERE id = $1",
                     id: sale.order.id,
                     known: Vec::new(),
-                    lock: "SELECT FROM orders WHERE id = $1 FOR NO KEY UPDATE",
-                    is_changed: "SELECT status = 'paid' AND id <> ALL($2) FROM orders WHERE id = $1",
                 };
                 let is_confirmed = AtomicBool::new(false);
                 let paying = async {
                     let is_paid = sale.pay(api).await.is_ok_and(|reply| reply.status == 201);
                     is_confirmed.store(is_paid, Ordering::Relaxed);
                 };
-                if kill_at(moment, api, paying, order).await? == Some(true) {
+                if kill_at(moment, api, paying, recorded).await? == Some(true) {
                     kills.push(moment.words());
                 }
                 let is_paid = sale.is_paid(api).await?;
@@ -359,7 +355,6 @@ impl super::Round for Round {
                     .with_context(|| format!("the server was killed {}", moment.words()))?;
             }
         }
-
         let recorded = self.compare(api).await;
         let calls_words = format!("{calls} calls at most");
         let checks = vec![
@@ -579,10 +574,8 @@ impl Round {
         }
         let confirmed: Vec<Payment> = lock(&self.paid).values().cloned().collect();
         let count = confirmed.len();
-        for payment in confirmed {
-            let read: Payment = api.get(&format!("/api/payments/{}", payment.id), None).await?;
-            ensure!(read == payment, "payment {} was confirmed and is {read:?} now", payment.id);
-        }
+        let reading: Vec<_> = confirmed.iter().map(|payment| ensure_readable(api, payment)).collect();
+        futures::stream::iter(reading).buffer_unordered(AT_A_TIME).try_collect::<()>().await?;
         ensure!(count <= paid, "{count} payments were confirmed, and {paid} orders are paid");
         Ok(paid)
     }
@@ -628,4 +621,11 @@ async fn leave_trial(api: &Api, sale: &Sale) -> anyhow::Result<()> {
         () = tries => {}
     }
     providers.release("fraud", Release::Refuse).await
+}
+
+/// Whether a payment that was confirmed can be read and is still the same.
+async fn ensure_readable(api: &Api, payment: &Payment) -> anyhow::Result<()> {
+    let read: Payment = api.get(&format!("/api/payments/{}", payment.id), None).await?;
+    ensure!(read == *payment, "payment {} was confirmed and is {read:?} now", payment.id);
+    Ok(())
 }

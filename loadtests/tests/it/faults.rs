@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use loadtests::checks::kills::{Moment, Row, kill_at};
+use loadtests::checks::kills::{Moment, Recorded, kill_at};
 use loadtests::faults::{Fault, Trouble, inject, is_possible};
 use loadtests::load::Timeline;
 use loadtests::payments::{GOOD_CARD, PROCESS, charges, ensure_paid, pay};
@@ -75,14 +75,13 @@ async fn each_kill_falls_where_it_should() {
     let api = servers.api().unwrap();
     let orders = shop::place_orders(&api, Moment::ALL.len()).await.unwrap();
     for (moment, order) in Moment::ALL.into_iter().zip(&orders) {
-        let row = Row {
+        let recorded = Recorded {
+            question: "SELECT status = 'paid' AND id <> ALL($2) FROM orders WHERE id = $1",
             id: order.id,
             known: Vec::new(),
-            lock: "SELECT FROM orders WHERE id = $1 FOR NO KEY UPDATE",
-            is_changed: "SELECT status = 'paid' AND id <> ALL($2) FROM orders WHERE id = $1",
         };
         let paying = pay(&api, PROCESS, order, GOOD_CARD);
-        assert_eq!(kill_at(moment, &api, paying, row).await.unwrap(), Some(true), "{moment:?}");
+        assert_eq!(kill_at(moment, &api, paying, recorded).await.unwrap(), Some(true), "{moment:?}");
 
         let charged = charges(&api, 0).await.unwrap().contains_key(&order.id.to_string());
         let found = shop::orders(&api, order.user_id).await.unwrap();

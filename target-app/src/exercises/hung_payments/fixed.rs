@@ -11,8 +11,8 @@ pub struct Guards {
 impl Default for Guards {
     fn default() -> Self {
         Guards {
-            fraud_check: Guard::new("fraud check", Duration::from_millis(1_000), 32),
-            payments: Guard::new("payment provider", Duration::from_millis(1_000), 32),
+            fraud_check: Guard::new("fraud check", Duration::from_millis(800), 32),
+            payments: Guard::new("payment provider", Duration::from_millis(800), 32),
         }
     }
 }
