@@ -313,8 +313,7 @@ impl super::Round for Round {
             let observed = found.as_ref().map_or_else(|error| format!("{error:#}"), |()| good);
             check(&EXERCISE, name, found.is_ok(), expected, observed)
         };
-        let killed =
-            format!("{confirmed} orders charged once; the servers were killed {} times", kills.len());
+        let killed = format!("{confirmed} orders charged once; the servers were killed {}", kills.join(", "));
         let checks = vec![
             result("charged-once", &charged, "each key's order is charged once, and nothing else is", killed),
             result(
@@ -339,7 +338,7 @@ impl super::Round for Round {
         let extra = self.extra_charges(api).await?;
         let signals = vec![signal("charges beyond one for each key", extra as f64, "charges", Some(0.0))];
         let sentence = match charged.and(ordered) {
-            Ok(()) => format!("{confirmed} keys charged once; killed {}", kills.join(", ")),
+            Ok(()) => format!("{confirmed} keys charged once; {} kills", kills.len()),
             Err(error) => format!("{error:#}"),
         };
         Ok(Audit { sentence, findings: Findings { checks, signals } })

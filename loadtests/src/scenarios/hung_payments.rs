@@ -365,8 +365,8 @@ impl super::Round for Round {
                 "each order that is paid was charged once, and no other was charged",
                 match &recorded {
                     Ok(paid) => format!(
-                        "{paid} orders paid, each charged once; the server was killed {} times",
-                        kills.len()
+                        "{paid} orders paid, each charged once; the server was killed {}",
+                        kills.join(", ")
                     ),
                     Err(error) => format!("{error:#}"),
                 },
@@ -405,7 +405,7 @@ impl super::Round for Round {
         let signals =
             vec![signal("calls waiting for the fraud check", calls as f64, "calls", Some(MOST_CALLS as f64))];
         let sentence = match recorded {
-            Ok(paid) => format!("{paid} orders paid and charged once; killed {}", kills.join(", ")),
+            Ok(paid) => format!("{paid} orders paid and charged once; {} kills", kills.len()),
             Err(error) => format!("{error:#}"),
         };
         Ok(Audit { sentence, findings: Findings { checks, signals } })
@@ -564,10 +564,18 @@ impl Round {
         let known: std::collections::BTreeSet<String> =
             orders.iter().map(|order| order.id.to_string()).collect();
         let strange = charges.keys().filter(|reference| !known.contains(*reference)).count();
-        ensure!(
-            twice + unpaid + uncharged + strange == 0,
-            "{twice} orders charged twice, {unpaid} charged and not paid, {uncharged} paid and not charged, {strange} charges for no order"
-        );
+        let wrong = [
+            (twice, "orders charged twice"),
+            (unpaid, "charged and not paid"),
+            (uncharged, "paid and not charged"),
+            (strange, "charges for no order"),
+        ];
+        let wrong: Vec<String> = wrong
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect();
+        ensure!(wrong.is_empty(), "{}", wrong.join(", "));
         for sale in self.sales.iter().filter(|sale| sale.is_denied()) {
             let charged = charges.contains_key(&sale.order.id.to_string());
             ensure!(!charged, "a card was charged that the fraud check denies");
