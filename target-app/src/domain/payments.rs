@@ -34,10 +34,10 @@ pub struct PaymentRequest {
 
 /// Refuses what is no end of a card's number.
 pub fn four_digits(last4: &str, _: &()) -> garde::Result {
-    match last4.len() == 4 && last4.bytes().all(|byte| byte.is_ascii_digit()) {
-        true => Ok(()),
-        false => Err(garde::Error::new("it is not four digits")),
+    if last4.len() == 4 && last4.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(());
     }
+    Err(garde::Error::new("it is not four digits"))
 }
 
 /// A payment.
