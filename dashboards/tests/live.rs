@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::ExitCode;
 
-use loadtests::{lab, reference};
+use loadtests::{lab, providers, reference};
 use target_app::catalogue::Exercise;
 use target_app::exercises::{EXERCISES, TOUR};
 
@@ -22,7 +22,7 @@ use live::run::Bench;
 
 fn main() -> ExitCode {
     // The lab starts its servers by this program's own name.
-    let servers = [lab::SERVER, reference::SUBCOMMAND];
+    let servers = [lab::SERVER, reference::SUBCOMMAND, providers::SUBCOMMAND];
     if std::env::args().nth(1).is_some_and(|subcommand| servers.contains(&subcommand.as_str())) {
         return loadtests::commands::main();
     }
