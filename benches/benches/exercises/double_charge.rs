@@ -83,7 +83,7 @@ impl Growth for Shop {
             Variant::Buggy | Variant::Remembered => 5,
             Variant::CheckFirst => 8,
             Variant::KeyAfter => 8,
-            Variant::Fixed => 9,
+            Variant::Fixed => 10,
         }
     }
 }

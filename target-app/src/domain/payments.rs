@@ -19,8 +19,8 @@ pub struct PaymentRequest {
     /// The order, which is pending.
     #[garde(skip)]
     pub order_id: Uuid,
-    /// The order's total.
-    #[garde(skip)]
+    /// The order's total. What costs nothing is not paid.
+    #[garde(custom(more_than_nothing))]
     pub amount: Cents,
     /// Such as `card`.
     #[garde(length(chars, min = 1, max = 100))]
@@ -30,6 +30,13 @@ pub struct PaymentRequest {
     #[garde(custom(four_digits))]
     #[schema(pattern = "^[0-9]{4}$")]
     pub card_last4: String,
+}
+
+fn more_than_nothing(amount: &Cents, _: &()) -> garde::Result {
+    if *amount > Cents(0) {
+        return Ok(());
+    }
+    Err(garde::Error::new("it is not more than 0"))
 }
 
 /// Refuses what is no end of a card's number.

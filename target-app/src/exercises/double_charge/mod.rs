@@ -168,10 +168,7 @@ pub struct Shop<'a> {
 impl Shop<'_> {
     /// Takes the products out of stock and writes a pending order, all of it or nothing.
     async fn place_order(&self, checkout: &Checkout) -> Result<Order, KeyedError> {
-        let mut db = self.pool.begin().await?;
-        let order = oversold_stock::place_order_in(&mut db, &checkout.cart()).await?;
-        db.commit().await?;
-        Ok(order)
+        Ok(oversold_stock::place_order(self.pool, &checkout.cart()).await?)
     }
 
     /// Charges the order's total, however often it is called once for each order. Says whether the card was accepted.

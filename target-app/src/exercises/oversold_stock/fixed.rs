@@ -1,21 +1,15 @@
 use super::*;
 use crate::domain::products;
 
-pub async fn place_order(pool: &PgPool, cart: &Cart) -> Result<Order, CheckoutError> {
+pub async fn place_order(pool: impl PoolOrTransaction<'_>, cart: &Cart) -> Result<Order, CheckoutError> {
     let mut db = pool.begin().await?;
-    let order = place_order_in(&mut db, cart).await?;
-    db.commit().await?;
-    Ok(order)
-}
 
-/// The same as a part of a transaction that somebody else commits.
-pub async fn place_order_in(db: &mut PgConnection, cart: &Cart) -> Result<Order, CheckoutError> {
     let mut lines = Vec::new();
     let mut items: Vec<&CartItem> = cart.items.iter().collect();
     // Every checkout locks its rows in the same sequence, so no two can wait for each other.
     items.sort_by_key(|item| item.product_id);
     for item in items {
-        match take_stock(&mut *db, item).await? {
+        match take_stock(&mut db, item).await? {
             Some(product) => lines.push(line(&product, item)),
             None if products::find(&mut *db, item.product_id).await?.is_none() => {
                 return Err(CheckoutError::UnknownProduct(item.product_id));
@@ -24,7 +18,9 @@ pub async fn place_order_in(db: &mut PgConnection, cart: &Cart) -> Result<Order,
         }
     }
 
-    Ok(orders::insert(db, cart.user_id, lines).await?)
+    let order = orders::insert(&mut *db, cart.user_id, lines).await?;
+    db.commit().await?;
+    Ok(order)
 }
 
 /// Compares and takes in one statement: a concurrent one waits for this row and then compares anew.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Acquire, PgConnection, PgPool, Postgres};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
@@ -145,9 +145,16 @@ impl Service {
     }
 }
 
-/// Takes the cart's products out of stock and writes the order in somebody's transaction, as the fixed variant does: the functions of the
-/// variants take a pool, so that a solution may use as many connections and transactions as it likes.
-pub use fixed::place_order_in;
+/// The fixed variant, for checkouts that do more in one transaction: in somebody's transaction it is a part of that one. The other variants
+/// get a pool, so that a solution may use as many connections and transactions as it likes.
+pub async fn place_order(db: impl PoolOrTransaction<'_>, cart: &Cart) -> Result<Order, CheckoutError> {
+    fixed::place_order(db, cart).await
+}
+
+/// Where a transaction can begin: the pool, or a connection that is in one.
+pub trait PoolOrTransaction<'c>: Acquire<'c, Database = Postgres> {}
+
+impl<'c, T: Acquire<'c, Database = Postgres>> PoolOrTransaction<'c> for T {}
 
 /// Why an order was not placed.
 #[derive(Debug, thiserror::Error)]
