@@ -12,6 +12,8 @@ use crate::api::Api;
 /// How far a request has come when its server is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
+    /// The order is in the database, and the server does not know. Only where the request places it.
+    BetweenOrderAndCharge,
     /// It has asked the payment provider for a charge that is never made.
     BeforeCharge,
     /// It has asked for a charge that is made after the kill.
@@ -23,7 +25,7 @@ pub enum Moment {
 }
 
 impl Moment {
-    /// All of them, in the sequence in which a request comes by.
+    /// Those of every request that charges a card, in the sequence in which it comes by.
     pub const ALL: [Moment; 4] = [
         Moment::BeforeCharge,
         Moment::DuringCharge,
@@ -34,6 +36,7 @@ impl Moment {
     /// In words.
     pub fn words(self) -> &'static str {
         match self {
+            Moment::BetweenOrderAndCharge => "between order and charge",
             Moment::BeforeCharge => "before the charge",
             Moment::DuringCharge => "during the charge",
             Moment::BetweenChargeAndRecord => "between charge and record",
@@ -60,7 +63,7 @@ const LATE_ANSWERS: [&str; 2] = ["--db-rtt", "150ms"];
 const RECORDED: Duration = Duration::from_secs(4);
 
 /// Sends `request`, kills all servers at this moment of it, and starts them again. `recorded` tells
-/// whether the database has what the request is to record. Says whether the request came that far; none where the servers are not the lab's own.
+/// whether the database has what is recorded right before this moment, where something is. Says whether the request came that far; none where the servers are not the lab's own.
 ///
 /// # Errors
 /// When the servers do not start again.
@@ -79,7 +82,7 @@ pub async fn kill_at(
         Moment::BeforeCharge => Some((Point::BeforeEffect, Release::Refuse)),
         Moment::DuringCharge => Some((Point::BeforeEffect, Release::Continue)),
         Moment::BetweenChargeAndRecord => Some((Point::AfterEffect, Release::Continue)),
-        Moment::BetweenRecordAndResponse => None,
+        Moment::BetweenOrderAndCharge | Moment::BetweenRecordAndResponse => None,
     };
     let reached = match gate {
         Some((point, _)) => {
