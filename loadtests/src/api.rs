@@ -144,6 +144,17 @@ impl Api {
         self.lab.as_ref().map(|(_, replicas)| &**replicas)
     }
 
+    /// One of the replicas alone.
+    ///
+    /// # Errors
+    /// When no client can be made.
+    pub fn only(&self, replica: usize) -> anyhow::Result<Self> {
+        Ok(Api {
+            providers: self.providers.clone(),
+            ..Api::new(vec![self.targets[replica].clone()], Vec::new())?
+        })
+    }
+
     /// A connection to the servers' database, for work of somebody else in there; none to that of a foreign server.
     ///
     /// # Errors

@@ -14,6 +14,8 @@ use crate::api::Api;
 /// How far a request has come when its server is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
+    /// The order is in the database, and the server does not know. Only where the request places it.
+    BetweenOrderAndCharge,
     /// It has asked the payment provider for a charge that is never made.
     BeforeCharge,
     /// It has asked for a charge that is made after the kill.
@@ -27,7 +29,7 @@ pub enum Moment {
 }
 
 impl Moment {
-    /// All of them, in the sequence in which a request comes by.
+    /// Those of every request that charges a card, in the sequence in which it comes by.
     pub const ALL: [Moment; 5] = [
         Moment::BeforeCharge,
         Moment::DuringCharge,
@@ -39,6 +41,7 @@ impl Moment {
     /// In words.
     pub fn words(self) -> &'static str {
         match self {
+            Moment::BetweenOrderAndCharge => "between order and charge",
             Moment::BeforeCharge => "before the charge",
             Moment::DuringCharge => "during the charge",
             Moment::BetweenChargeAndRecord => "between charge and record",
@@ -63,7 +66,7 @@ const HOLD_RECORD_UP: &str = "SET LOCAL lock_timeout = '1s'; LOCK TABLE orders I
 /// How long an answer has to arrive that was sent while its record was held up.
 const ARRIVES: Duration = Duration::from_millis(200);
 
-/// A query that tells whether an order is paid.
+/// A query that tells whether something is recorded.
 #[derive(Debug, Clone)]
 pub struct Recorded {
     /// It gives one boolean.
@@ -74,8 +77,8 @@ pub struct Recorded {
     pub known: Vec<Uuid>,
 }
 
-/// Sends `request`, kills all servers at this moment of it, and starts them again. `recorded` tells whether the database has what
-/// the request is to record. Says whether the request came that far; none where the servers are not the lab's own.
+/// Sends `request`, kills all servers at this moment of it, and starts them again. `recorded` tells whether the database has what is recorded
+/// right before this moment, where something is. Says whether the request came that far; none where the servers are not the lab's own.
 ///
 /// # Errors
 /// When the servers do not start again.
@@ -91,18 +94,22 @@ pub async fn kill_at(
     let providers = api.providers()?;
     let all = || 0..api.targets.len();
     let mut request = pin!(request);
+    let is_late = matches!(moment, Moment::BetweenOrderAndCharge | Moment::BetweenRecordAndResponse);
+    if is_late {
+        try_join_all(all().map(|server| replicas.start(server, &LATE_ANSWERS))).await?;
+    }
     let (point, how) = match moment {
-        Moment::BeforeCharge => (Point::BeforeEffect, Release::Refuse),
+        Moment::BetweenOrderAndCharge | Moment::BeforeCharge => (Point::BeforeEffect, Release::Refuse),
         Moment::DuringCharge => (Point::BeforeEffect, Release::Continue),
         _ => (Point::AfterEffect, Release::Continue),
     };
-    if moment == Moment::BetweenRecordAndResponse {
-        try_join_all(all().map(|server| replicas.start(server, &LATE_ANSWERS))).await?;
-    }
     providers.hold("payments", point, 1).await?;
-    let mut reached = tokio::select! {
-        held = providers.held("payments", 1) => held? > 0,
-        _ = &mut request => false,
+    let mut reached = match moment {
+        Moment::BetweenOrderAndCharge => true,
+        _ => tokio::select! {
+            held = providers.held("payments", 1) => held? > 0,
+            _ = &mut request => false,
+        },
     };
     if reached && moment == Moment::WhileRecording {
         let mut other = database.begin().await?;
@@ -125,21 +132,12 @@ pub async fn kill_at(
         }
         other.rollback().await?;
     }
-    if reached && moment == Moment::BetweenRecordAndResponse {
-        providers.release("payments", how).await?;
-        let has_recorded = async {
-            let start = Instant::now();
-            while start.elapsed() < RECORDED {
-                let asked = sqlx::query_scalar(recorded.question).bind(recorded.id).bind(&recorded.known);
-                if asked.fetch_one(&mut database).await? {
-                    return anyhow::Ok(true);
-                }
-                tokio::time::sleep(POLL).await;
-            }
-            Ok(false)
-        };
+    if reached && is_late {
+        if moment == Moment::BetweenRecordAndResponse {
+            providers.release("payments", how).await?;
+        }
         reached = tokio::select! {
-            recorded = has_recorded => recorded?,
+            recorded = is_recorded(&mut database, &recorded) => recorded?,
             _ = &mut request => false,
         };
     }
@@ -154,6 +152,19 @@ pub async fn kill_at(
 const WAITING: &str =
     "SELECT count(*) > 0 FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))";
 const END_WAITING: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))";
+
+/// Whether this comes to be recorded.
+async fn is_recorded(database: &mut PgConnection, recorded: &Recorded) -> sqlx::Result<bool> {
+    let start = Instant::now();
+    while start.elapsed() < RECORDED {
+        let asked = sqlx::query_scalar(recorded.question).bind(recorded.id).bind(&recorded.known);
+        if asked.fetch_one(&mut *database).await? {
+            return Ok(true);
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    Ok(false)
+}
 
 /// Whether a statement comes to wait for what this connection has locked.
 async fn waits_for(connection: &mut PgConnection) -> sqlx::Result<bool> {

@@ -14,7 +14,7 @@ use rand::RngExt;
 use rand_pcg::Pcg64;
 use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
-use simulated_providers::Profile;
+use simulated_providers::{Point, Profile, Release};
 use target_app::domain::money::Cents;
 use target_app::exercises::double_charge::EXERCISE;
 use uuid::Uuid;
@@ -56,6 +56,15 @@ const PRODUCTS: usize = 8;
 const UNCLEAR_CHECKOUTS: usize = 6;
 /// What is in the way of a crowd that comes with one key, so that all of it is under way before any can go on.
 const CROWDS: [&str; 2] = ["LOCK TABLE idempotency_keys", "SELECT FROM products FOR NO KEY UPDATE"];
+
+/// Moments at which the servers are killed.
+const MOMENTS: [Moment; 6] = {
+    let [first, second, third, fourth, last] = Moment::ALL;
+    [Moment::BetweenOrderAndCharge, first, second, third, fourth, last]
+};
+
+/// How long a second click is waited for that neither asks for a charge nor is answered: it waits for the first one.
+const JOINS: Duration = Duration::from_millis(300);
 
 /// How long a key may be refused when everything answers, and the pause before it is sent again.
 const RECOVERY: Duration = Duration::from_secs(5);
@@ -103,7 +112,7 @@ impl super::Scenario for Scenario {
 
         let rate = shape.rate.unwrap_or(RATE);
         let schedule = arrivals::poisson(&mut rng, rate, shape.duration);
-        let audited = CROWDS.len() + UNCLEAR_CHECKOUTS + Moment::ALL.len();
+        let audited = CROWDS.len() + UNCLEAR_CHECKOUTS + MOMENTS.len();
         // No two carts of a customer are alike, so that nobody takes two checkouts for one.
         let cart = |nth: usize| {
             let (user, nth) = (users[nth % users.len()], nth / users.len());
@@ -136,7 +145,9 @@ impl super::Scenario for Scenario {
             attempts.push(attempt);
         }
         let in_load = attempts.len();
-        attempts.extend((0..audited).map(|nth| Attempt::new(cart(in_load + nth), GOOD_CARD)));
+        // Two clicks with a card that is declined come first.
+        attempts.push(Attempt::new(cart(in_load), EMPTY_CARD));
+        attempts.extend((1..=audited).map(|nth| Attempt::new(cart(in_load + nth), GOOD_CARD)));
         let mut moment = |range| shape.duration.mul_f64(rng.random_range(range));
         let (killed, restarted) = (moment(KILLED), moment(RESTARTED));
         let by_key = attempts.iter().enumerate().map(|(nth, attempt)| (attempt.key.clone(), nth)).collect();
@@ -264,8 +275,9 @@ impl super::Round for Round {
 
     async fn audit(&self, api: &Api, _: &Load) -> anyhow::Result<Audit> {
         let providers = api.providers()?;
-        let (before_kills, killed) = self.attempts.split_at(self.attempts.len() - Moment::ALL.len());
-        let (crowds, unclear) = before_kills[self.in_load..].split_at(CROWDS.len());
+        let (before_kills, killed) = self.attempts.split_at(self.attempts.len() - MOMENTS.len());
+        let (declined, crowds) = (&before_kills[self.in_load], &before_kills[self.in_load + 1..]);
+        let (crowds, unclear) = crowds.split_at(CROWDS.len());
         let in_load = &before_kills[..self.in_load];
 
         for (attempt, lock) in crowds.iter().zip(CROWDS) {
@@ -278,6 +290,7 @@ impl super::Round for Round {
                 .await
                 .context("a crowd sent one key at one moment")?;
         }
+        self.two_at_once(api, declined).await.context("a declined card was sent twice")?;
         providers.set_profile("payments", &UNCLEAR).await?;
         join_all(unclear.iter().map(|attempt| tokio::time::timeout(TIMEOUT, attempt.send(api)))).await;
         providers.set_profile("payments", &PROVIDER).await?;
@@ -285,13 +298,22 @@ impl super::Round for Round {
         let mut recovered = self.complete_all(api, before_kills).await;
         let mut kills = Vec::new();
         if recovered.is_ok() {
-            for (moment, attempt) in Moment::ALL.into_iter().zip(killed) {
+            for (moment, attempt) in MOMENTS.into_iter().zip(killed) {
                 // The customer may have come before, so the order is known as the one that was not there.
-                let user = attempt.cart.user_id;
-                let recorded = Recorded {
-                    question: "SELECT EXISTS (SELECT FROM orders WHERE user_id = $1 AND status = 'paid' AND id <> ALL($2))",
-                    id: user,
-                    known: self.orders_of(user),
+                let paid = "SELECT EXISTS (SELECT FROM orders WHERE user_id = $1 AND status = 'paid' AND id <> ALL($2))";
+                let placed = "SELECT EXISTS (SELECT FROM orders WHERE user_id = $1 AND id <> ALL($2))";
+                let id = attempt.cart.user_id;
+                let recorded = match moment {
+                    // Orders that were cancelled have no response, so it is asked what there is.
+                    Moment::BetweenOrderAndCharge => {
+                        let orders = shop::orders(api, id).await?;
+                        Recorded {
+                            question: placed,
+                            id,
+                            known: orders.iter().map(|order| order.id).collect(),
+                        }
+                    }
+                    _ => Recorded { question: paid, id, known: self.orders_of(id) },
                 };
                 if kill_at(moment, api, attempt.send(api), recorded).await? == Some(true) {
                     kills.push(moment.words());
@@ -305,6 +327,10 @@ impl super::Round for Round {
         }
         let replayed = self.replay(api, in_load).await;
         let books = self.settled_books(api).await?;
+        let replayed = match replayed {
+            Ok(()) => self.replay_after_delivery(api, in_load).await,
+            wrong => wrong,
+        };
         let charged = self.charged_once(api, &books).await?;
         let ordered = self.ordered_once(&books);
 
@@ -401,15 +427,65 @@ impl Round {
 
     /// Sends checkouts again, to every server, and compares the responses.
     async fn replay(&self, api: &Api, attempts: &[Attempt]) -> anyhow::Result<()> {
-        for _ in 0..api.targets.len() {
-            self.complete_all(api, attempts).await?;
-            // The next round begins with another server.
-            api.ask(reqwest::Method::GET, "/health", None, None).await?;
+        for replica in 0..api.targets.len() {
+            self.complete_all(&api.only(replica)?, attempts).await?;
         }
         match lock(&self.flaws).first() {
             Some(flaw) => anyhow::bail!("{flaw}"),
             None => Ok(()),
         }
+    }
+
+    /// Sends a checkout again whose order has been shipped since then: the response is not the order as it is now.
+    async fn replay_after_delivery(&self, api: &Api, attempts: &[Attempt]) -> anyhow::Result<()> {
+        let paid = |attempt: &&Attempt| lock(&self.responses).get(&attempt.key).cloned().flatten();
+        let Some((attempt, order)) = attempts.iter().find_map(|attempt| Some((attempt, paid(&attempt)?)))
+        else {
+            return Ok(());
+        };
+        let Some(mut database) = api.database().await? else { return Ok(()) };
+        let ship = "UPDATE orders SET status = 'shipped' WHERE id = $1";
+        sqlx::query(ship).bind(order.id).execute(&mut database).await?;
+        let again = attempt.confirmed(api).await.context("the order was shipped")?;
+        ensure!(
+            again == order,
+            "the first response said {}, and the one to the same request says {}",
+            order.status,
+            again.status
+        );
+        Ok(())
+    }
+
+    /// Sends a checkout twice, the second time while the first one's charge is under way.
+    async fn two_at_once(&self, api: &Api, attempt: &Attempt) -> anyhow::Result<()> {
+        let providers = api.providers()?;
+        providers.hold("payments", Point::BeforeEffect, 2).await?;
+        let second = async {
+            providers.held("payments", 1).await?;
+            let both_held = async {
+                tokio::select! {
+                    held = providers.held("payments", 2) => held.map(drop),
+                    () = tokio::time::sleep(JOINS) => Ok(()),
+                }
+            };
+            let mut answer = Box::pin(attempt.send(api));
+            let answered = tokio::select! {
+                answer = &mut answer => Some(answer?),
+                held = both_held => { held?; None }
+            };
+            providers.release("payments", Release::Continue).await?;
+            match answered {
+                Some(answer) => Ok(answer),
+                None => answer.await,
+            }
+        };
+        for reply in <[Reply; 2]>::from(futures::try_join!(attempt.send(api), second)?) {
+            match reply.status.as_u16() {
+                402 | 409 | 503 => {}
+                _ => return reply.with_status(402).map(drop),
+            }
+        }
+        Ok(())
     }
 
     fn orders_of(&self, user: Uuid) -> Vec<Uuid> {

@@ -87,7 +87,7 @@ async fn each_kill_falls_where_it_should() {
         let found = shop::orders(&api, order.user_id).await.unwrap();
         let paid = found.iter().any(|found| found.id == order.id && found.status == "paid");
         let expected = match moment {
-            Moment::BeforeCharge => (false, false),
+            Moment::BetweenOrderAndCharge | Moment::BeforeCharge => (false, false),
             Moment::DuringCharge | Moment::BetweenChargeAndRecord | Moment::WhileRecording => (true, false),
             Moment::BetweenRecordAndResponse => (true, true),
         };

@@ -239,6 +239,7 @@ async fn bad_input_gets_problem_details_that_name_the_thing() {
         pay("amount", Some(json!(20)), 422, "total is 19.99"),
         pay("paymentMethod", Some(json!("")), 422, "paymentMethod"),
         pay("cardLast4", Some(json!("12345")), 422, "cardLast4"),
+        pay("amount", Some(json!(0)), 422, "amount"),
         pay("cardLast4", Some(json!("424")), 422, "cardLast4"),
         pay("cardLast4", Some(json!("42x2")), 422, "cardLast4"),
         pay("cardLast4", Some(json!("４２４２")), 422, "cardLast4"),

@@ -68,9 +68,15 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
     ensure_charged(api, before, &[&order]).await?;
 
     clause.is("the key of one checkout is refused with 422 for another one");
-    for (member, value) in
-        [("cardLast4", json!("1881")), ("items", json!([{ "productId": one, "quantity": 1 }]))]
-    {
+    let somebody = shop::users(api).await?.into_iter().map(|user| user.id).find(|id| *id != user);
+    for (member, value) in [
+        ("cardLast4", json!("1881")),
+        ("paymentMethod", json!("invoice")),
+        ("userId", json!(somebody.unwrap_or_default())),
+        ("items", json!([{ "productId": one, "quantity": 1 }])),
+        // As many pieces of the same products.
+        ("items", json!([{ "productId": one, "quantity": 1 }, { "productId": other, "quantity": 2 }])),
+    ] {
         let mut body = first.body.clone();
         body[member] = value;
         api.post_with_key(super::CHECKOUT, &first.key, &body).await?.with_status(422)?;
@@ -81,6 +87,15 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
     let next = second.confirmed(api).await?;
     ensure!(next.id != order.id, "two checkouts have one order");
     ensure_charged(api, before, &[&order, &next]).await?;
+
+    clause.is("keys are alike when every character is, and capitals are other characters");
+    let mut charged = vec![order.clone(), next.clone()];
+    for end in ["a", "b", "A"] {
+        let key = format!("{:k<254}{end}", second.key);
+        let alike = Attempt { key, ..Attempt::new(Cart::of(user, &[(*one, 1)]), GOOD_CARD) };
+        charged.push(alike.confirmed(api).await?);
+        ensure_charged(api, before, &charged.iter().collect::<Vec<_>>()).await?;
+    }
 
     clause.is("what cannot be bought is refused, and nothing is charged");
     let too_many = Cart::of(user, &[(*one, 1), (*other, 1_000_000_000)]);
@@ -108,15 +123,20 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
     for _ in 0..2 {
         declined.send(api).await?.with_status(402)?;
     }
+    let mut other_card = declined.body.clone();
+    other_card["cardLast4"] = json!(GOOD_CARD);
+    api.post_with_key(super::CHECKOUT, &declined.key, &other_card).await?.with_status(422)?;
     let left = shop::product(api, *one).await?.inventory;
     ensure!(left == stock, "a card was declined, and {left} of {stock} pieces are left");
     let paid = Attempt::new(Cart::of(user, &[(*one, 1)]), GOOD_CARD).confirmed(api).await?;
-    ensure_charged(api, before, &[&order, &next, &paid]).await?;
+    charged.push(paid);
+    ensure_charged(api, before, &charged.iter().collect::<Vec<_>>()).await?;
 
     clause.is("the customer's list has the orders that are paid, and no other that is not cancelled");
     let mut listed = shop::orders(api, user).await?;
     listed.retain(|order| order.status != "cancelled");
-    ensure!(listed == [paid, next, order], "the list has other orders than those that were confirmed");
+    charged.reverse();
+    ensure!(listed == charged, "the list has other orders than those that were confirmed");
     api.ask(Method::GET, super::CHECKOUT, None, None).await?.with_status(405).map(drop)
 }
 

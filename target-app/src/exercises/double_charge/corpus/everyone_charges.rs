@@ -1,0 +1,28 @@
+use super::*;
+
+pub async fn check_out(shop: &Shop<'_>, key: &str, checkout: &Checkout) -> Result<Answer, KeyedError> {
+    // The key and its order are one. Whoever finds no response yet sends the provider the order's key: it charges once, whoever asks.
+    let mut db = shop.pool.begin().await?;
+    checkouts::insert_key(&mut *db, key, checkout, None).await?;
+    let seen = checkouts::find_key(&mut *db, key).await?.ok_or(sqlx::Error::RowNotFound)?;
+    if seen.request != *checkout {
+        return Err(KeyedError::OtherCheckout);
+    }
+    if let Some(answer) = seen.answer {
+        return Ok(answer.0);
+    }
+    let order = match seen.order_id {
+        Some(id) => orders::find(&mut db, id).await?.ok_or(sqlx::Error::RowNotFound)?,
+        None => oversold_stock::place_order_in(&mut db, &checkout.cart()).await?,
+    };
+    checkouts::hold_key(&mut *db, key, order.id, Duration::ZERO).await?;
+    db.commit().await?;
+
+    let accepted = shop.charge(&order, checkout).await?;
+
+    let mut db = shop.pool.begin().await?;
+    let answer = settle(&mut db, order, accepted).await?;
+    let answer = checkouts::store_answer(&mut db, key, &answer).await?;
+    db.commit().await?;
+    Ok(answer)
+}
