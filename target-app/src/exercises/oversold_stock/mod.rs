@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::{Acquire, PgConnection, PgPool, Postgres};
+use sqlx::{PgConnection, PgPool, Postgres};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
@@ -152,9 +152,9 @@ pub async fn place_order(db: impl PoolOrTransaction<'_>, cart: &Cart) -> Result<
 }
 
 /// Where a transaction can begin: the pool, or a connection that is in one.
-pub trait PoolOrTransaction<'c>: Acquire<'c, Database = Postgres> {}
+pub trait PoolOrTransaction<'c>: sqlx::Acquire<'c, Database = Postgres> {}
 
-impl<'c, T: Acquire<'c, Database = Postgres>> PoolOrTransaction<'c> for T {}
+impl<'c, T: sqlx::Acquire<'c, Database = Postgres>> PoolOrTransaction<'c> for T {}
 
 /// Why an order was not placed.
 #[derive(Debug, thiserror::Error)]

@@ -24,7 +24,7 @@ pub async fn check_out(shop: &Shop<'_>, key: &str, checkout: &Checkout) -> Resul
             db.commit().await?;
             return Ok(Answer::Declined);
         }
-        None => oversold_stock::place_order_in(&mut db, &checkout.cart()).await?,
+        None => oversold_stock::place_order(&mut *db, &checkout.cart()).await?,
     };
     checkouts::hold_key(&mut *db, key, order.id, HELD).await?;
     db.commit().await?;

@@ -42,7 +42,7 @@ pub async fn check_out(shop: &Shop<'_>, key: &str, checkout: &Checkout) -> Resul
         return Ok(answer.0);
     }
     let answer = if accepted {
-        let order = oversold_stock::place_order_in(&mut db, &checkout.cart()).await?;
+        let order = oversold_stock::place_order(&mut *db, &checkout.cart()).await?;
         settle(&mut db, order, true).await?
     } else {
         Answer::Declined

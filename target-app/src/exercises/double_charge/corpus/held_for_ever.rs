@@ -18,7 +18,7 @@ pub async fn check_out(shop: &Shop<'_>, key: &str, checkout: &Checkout) -> Resul
     }
     let order = match seen.order_id {
         Some(id) => orders::find(&mut db, id).await?.ok_or(sqlx::Error::RowNotFound)?,
-        None => oversold_stock::place_order_in(&mut db, &checkout.cart()).await?,
+        None => oversold_stock::place_order(&mut *db, &checkout.cart()).await?,
     };
     checkouts::hold_key(&mut *db, key, order.id, HELD).await?;
     db.commit().await?;

@@ -7,7 +7,7 @@ pub async fn check_out(shop: &Shop<'_>, key: &str, checkout: &Checkout) -> Resul
     // The order and the key are written together, and the claim is one statement: whoever changes the row has it.
     let mut db = shop.pool.begin().await?;
     if checkouts::insert_key(&mut *db, key, checkout, None).await? {
-        let order = oversold_stock::place_order_in(&mut db, &checkout.cart()).await?;
+        let order = oversold_stock::place_order(&mut *db, &checkout.cart()).await?;
         checkouts::hold_key(&mut *db, key, order.id, Duration::ZERO).await?;
     }
     db.commit().await?;

@@ -12,7 +12,7 @@ pub async fn check_out(shop: &Shop<'_>, key: &str, checkout: &Checkout) -> Resul
     if let Some(answer) = seen.answer {
         return Ok(answer.0);
     }
-    let order = oversold_stock::place_order_in(&mut db, &checkout.cart()).await?;
+    let order = oversold_stock::place_order(&mut *db, &checkout.cart()).await?;
     let card = Card {
         amount: order.total,
         payment_method: &checkout.payment_method,

@@ -29,7 +29,7 @@ pub async fn check_out(shop: &Shop<'_>, key: &str, checkout: &Checkout) -> Resul
     let saga = match saga {
         Some(saga) => saga,
         None => {
-            let order = oversold_stock::place_order_in(&mut db, &checkout.cart()).await?;
+            let order = oversold_stock::place_order(&mut *db, &checkout.cart()).await?;
             let saga = Saga { request: Json(checkout.clone()), placed: Json(order), state: "placed".into() };
             sqlx::query("INSERT INTO sagas (key, request, placed, state) VALUES ($1, $2, $3, 'placed')")
                 .bind(key)

@@ -34,7 +34,7 @@ async fn complete(
     }
     let order = match seen.order_id {
         Some(id) => orders::find(&mut claim, id).await?.ok_or(sqlx::Error::RowNotFound)?,
-        None => oversold_stock::place_order_in(&mut claim, &checkout.cart()).await?,
+        None => oversold_stock::place_order(&mut *claim, &checkout.cart()).await?,
     };
     checkouts::hold_key(&mut *claim, key, order.id, Duration::ZERO).await?;
     claim.commit().await?;

@@ -20,7 +20,7 @@ pub async fn check_out(shop: &Shop<'_>, key: &str, checkout: &Checkout) -> Resul
     if let Some(abandoned) = seen.order_id {
         orders::cancel(&mut *db, abandoned).await?;
     }
-    let order = oversold_stock::place_order_in(&mut db, &checkout.cart()).await?;
+    let order = oversold_stock::place_order(&mut *db, &checkout.cart()).await?;
     checkouts::hold_key(&mut *db, key, order.id, HELD).await?;
     db.commit().await?;
 
