@@ -318,12 +318,9 @@ impl super::Round for Round {
                 if kill_at(moment, api, attempt.send(api), recorded).await? == Some(true) {
                     kills.push(moment.words());
                 }
-                let completed = self.complete(api, attempt).await;
-                recovered = completed.with_context(|| format!("the servers were killed {}", moment.words()));
-                if recovered.is_err() {
-                    break;
-                }
             }
+            // All together, because each may have to wait until nobody holds its key any more.
+            recovered = self.complete_all(api, killed).await.context("the servers were killed");
         }
         let replayed = self.replay(api, in_load).await;
         let books = self.settled_books(api).await?;
