@@ -19,11 +19,10 @@ pub async fn process(
     let card = card(request, &order);
     let approved = screening == Screening::None
         || timeout(DEADLINE, providers.check_fraud(&card)).await.map_err(|_| PaymentError::TooLong)??;
-    let charge = match approved {
-        true => {
-            timeout(DEADLINE, providers.charge(&key, &card)).await.map_err(|_| PaymentError::TooLong)??
-        }
-        false => None,
+    let charge = if approved {
+        timeout(DEADLINE, providers.charge(&key, &card)).await.map_err(|_| PaymentError::TooLong)??
+    } else {
+        None
     };
     Ok(payments::settle(&mut *pool.acquire().await?, &payment, settled_by(charge)).await?)
 }

@@ -61,9 +61,7 @@ pub async fn process(
     let card = card(request, &order);
     let approved = screening == Screening::None
         || FRAUD_CHECK.call(providers.check_fraud(&card), |approved| *approved).await?;
-    let charge = match approved {
-        true => PAYMENTS.call(providers.charge(&key, &card), Option::is_some).await?,
-        false => None,
-    };
+    let charge =
+        if approved { PAYMENTS.call(providers.charge(&key, &card), Option::is_some).await? } else { None };
     Ok(payments::settle(&mut *pool.acquire().await?, &payment, settled_by(charge)).await?)
 }

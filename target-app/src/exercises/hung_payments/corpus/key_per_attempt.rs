@@ -23,13 +23,12 @@ pub async fn process(
     let order = payment.order_id.to_string();
     let card = card(request, &order);
     let approved = screening == Screening::None || FRAUD_CHECK.call(providers.check_fraud(&card)).await?;
-    let charge = match approved {
-        true => {
-            // A key belongs to one request, says the provider: with another body it is refused.
-            let key = Uuid::now_v7().to_string();
-            PAYMENTS.call(providers.charge(&key, &card)).await?
-        }
-        false => None,
+    let charge = if approved {
+        // A key belongs to one request, says the provider: with another body it is refused.
+        let key = Uuid::now_v7().to_string();
+        PAYMENTS.call(providers.charge(&key, &card)).await?
+    } else {
+        None
     };
     Ok(payments::settle(&mut *pool.acquire().await?, &payment, settled_by(charge)).await?)
 }

@@ -26,12 +26,13 @@ pub async fn process(
             Err(CallError::Unknown { .. }) => FRAUD_CHECK.call(providers.check_fraud(&card)).await?,
             decision => decision?,
         };
-    let charge = match approved {
-        true => match PAYMENTS.call(providers.charge(&key, &card)).await {
+    let charge = if approved {
+        match PAYMENTS.call(providers.charge(&key, &card)).await {
             Err(CallError::Unknown { .. }) => PAYMENTS.call(providers.charge(&key, &card)).await?,
             charged => charged?,
-        },
-        false => None,
+        }
+    } else {
+        None
     };
     Ok(payments::settle(&mut *pool.acquire().await?, &payment, settled_by(charge)).await?)
 }

@@ -28,9 +28,10 @@ pub async fn process(
     let mut db = pool.begin().await?;
     sqlx::query("SELECT 1 FROM payments WHERE id = $1 FOR UPDATE").bind(payment.id).execute(&mut *db).await?;
     let payment = payments::find(&mut *db, payment.id).await?.ok_or(sqlx::Error::RowNotFound)?;
-    let payment = match payment.is_settled() {
-        true => payment,
-        false => payments::settle(&mut db, &payment, settled_by(charge)).await?,
+    let payment = if payment.is_settled() {
+        payment
+    } else {
+        payments::settle(&mut db, &payment, settled_by(charge)).await?
     };
     db.commit().await?;
     Ok(payment)

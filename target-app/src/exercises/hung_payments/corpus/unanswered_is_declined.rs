@@ -21,13 +21,14 @@ pub async fn process(
     let (key, order) = (payment.id.to_string(), payment.order_id.to_string());
     let card = card(request, &order);
     let approved = screening == Screening::None || FRAUD_CHECK.call(providers.check_fraud(&card)).await?;
-    let charge = match approved {
+    let charge = if approved {
         // Nothing came back, so nothing was paid, and the buyer can try another card.
-        true => match PAYMENTS.call(providers.charge(&key, &card)).await {
+        match PAYMENTS.call(providers.charge(&key, &card)).await {
             Err(CallError::Unknown { .. }) => None,
             charged => charged?,
-        },
-        false => None,
+        }
+    } else {
+        None
     };
     Ok(payments::settle(&mut *pool.acquire().await?, &payment, settled_by(charge)).await?)
 }
