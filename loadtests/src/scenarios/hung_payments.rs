@@ -130,7 +130,10 @@ impl super::Scenario for Scenario {
             };
             let mut request = Request::post(name, PROCESS, payments::body(&order, card).to_string());
             if rng.random_ratio(1, TWICE) {
-                tickets.push(Ticket { at, request: request.clone() });
+                // Which of the two pays is theirs to sort out: the order counts once among those that succeed.
+                let mut twin = request.clone();
+                twin.name = "twin";
+                tickets.push(Ticket { at, request: twin });
             }
             if rng.random_ratio(1, LEAVES) {
                 request.name = "leaver";
