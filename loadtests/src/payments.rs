@@ -1,6 +1,7 @@
 //! Payments as the API shows them, and what the payment provider has in its ledger.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use serde::Deserialize;
@@ -85,4 +86,27 @@ pub async fn charges(api: &Api, before: usize) -> anyhow::Result<BTreeMap<String
         }
     }
     Ok(charges)
+}
+
+/// Between two attempts of somebody who was told to come back.
+pub const PAUSE: Duration = Duration::from_millis(50);
+
+/// Sends a request until it is answered otherwise than with 409 or 503, as customers do who try again: that answer.
+///
+/// # Errors
+/// When that takes longer than `recovery`, or there is no answer.
+pub async fn until_settled<R>(recovery: Duration, send: impl Fn() -> R) -> anyhow::Result<Reply>
+where
+    R: Future<Output = anyhow::Result<Reply>>,
+{
+    let start = Instant::now();
+    loop {
+        let left = recovery.saturating_sub(start.elapsed());
+        let reply = tokio::time::timeout(left, send()).await;
+        let reply = reply.map_err(|_| anyhow::anyhow!("no answer within {recovery:?}"))??;
+        match reply.status.as_u16() {
+            409 | 503 if start.elapsed() + PAUSE < recovery => tokio::time::sleep(PAUSE).await,
+            _ => return Ok(reply),
+        }
+    }
 }

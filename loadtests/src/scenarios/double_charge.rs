@@ -5,7 +5,7 @@ mod contract;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use futures::future::join_all;
@@ -66,9 +66,8 @@ const MOMENTS: [Moment; 6] = {
 /// How long a second click is waited for that neither asks for a charge nor is answered: it waits for the first one.
 const JOINS: Duration = Duration::from_millis(300);
 
-/// How long a key may be refused when everything answers, and the pause before it is sent again.
+/// How long a key may be refused when everything answers.
 const RECOVERY: Duration = Duration::from_secs(5);
-const PAUSE: Duration = Duration::from_millis(50);
 /// Checkouts that are sent at a time when the load is over.
 const AT_A_TIME: usize = 8;
 
@@ -399,21 +398,15 @@ impl Round {
 
     /// Sends a checkout until it has a response.
     async fn complete(&self, api: &Api, attempt: &Attempt) -> anyhow::Result<()> {
-        let start = Instant::now();
-        loop {
-            let left = RECOVERY.saturating_sub(start.elapsed());
-            let reply = tokio::time::timeout(left, attempt.send(api)).await;
-            let reply = reply
-                .unwrap_or_else(|_| Err(anyhow::anyhow!("no answer")))
-                .with_context(|| format!("the checkout with key {} cannot be completed", attempt.key))?;
-            match reply.status.as_u16() {
-                status @ (201 | 402) => {
-                    self.answered(attempt, status, &reply.body);
-                    return Ok(());
-                }
-                409 | 503 if start.elapsed() + PAUSE < RECOVERY => tokio::time::sleep(PAUSE).await,
-                _ => return reply.with_status(201).map(drop),
+        let reply = payments::until_settled(RECOVERY, || attempt.send(api))
+            .await
+            .with_context(|| format!("the checkout with key {} cannot be completed", attempt.key))?;
+        match reply.status.as_u16() {
+            status @ (201 | 402) => {
+                self.answered(attempt, status, &reply.body);
+                Ok(())
             }
+            _ => reply.with_status(201).map(drop),
         }
     }
 

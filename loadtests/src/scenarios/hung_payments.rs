@@ -22,7 +22,7 @@ use crate::checks::kills::{Moment, Recorded, kill_at};
 use crate::checks::{Audit, Findings, check, ms, no_failures, p99_within, pages, signal, signal_to_keep_up};
 use crate::faults::{Fault, Trouble};
 use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
-use crate::payments::{self, GOOD_CARD, PROCESS, PROCESS_SIMPLE, Payment, STOLEN_CARD, UNCLEAR};
+use crate::payments::{self, GOOD_CARD, PAUSE, PROCESS, PROCESS_SIMPLE, Payment, STOLEN_CARD, UNCLEAR};
 use crate::shop::{self, Order};
 
 /// Payments a second with a fraud check and without, and product pages.
@@ -77,9 +77,8 @@ const WELL: usize = AT_A_TIME;
 /// answer.
 const SIMPLE: usize = 3;
 
-/// How long a payment may be refused once everything answers again, and the pause before it is sent again.
+/// How long a payment may be refused once everything answers again.
 const RECOVERY: Duration = Duration::from_secs(3);
-const PAUSE: Duration = Duration::from_millis(50);
 /// Payments that are sent at a time when the load is over.
 const AT_A_TIME: usize = 8;
 
@@ -526,25 +525,16 @@ impl Round {
 
     /// Sends a payment until its outcome is known.
     async fn pay_until_settled(&self, api: &Api, sale: &Sale) -> anyhow::Result<()> {
-        let start = Instant::now();
-        loop {
-            let left = RECOVERY.saturating_sub(start.elapsed());
-            let reply = tokio::time::timeout(left, sale.pay(api)).await;
-            let reply = reply
-                .unwrap_or_else(|_| Err(anyhow::anyhow!("no answer")))
-                .with_context(|| format!("order {} cannot be paid", sale.order.id))?;
-            match reply.status.as_u16() {
-                201 => {
-                    let payment = Payment::read(&reply.body)?;
-                    let right = self.confirmed(sale, payment) == Outcome::Ok;
-                    ensure!(right, "the payment of order {} is not right", sale.order.id);
-                    return Ok(());
-                }
-                402 if sale.is_denied() => return Ok(()),
-                409 | 503 if start.elapsed() < RECOVERY => tokio::time::sleep(PAUSE).await,
-                _ => return reply.with_status(201).map(drop),
-            }
+        let reply = payments::until_settled(RECOVERY, || sale.pay(api))
+            .await
+            .with_context(|| format!("order {} cannot be paid", sale.order.id))?;
+        if reply.status == 402 && sale.is_denied() {
+            return Ok(());
         }
+        let payment = Payment::read(&reply.with_status(201)?.body)?;
+        let right = self.confirmed(sale, payment) == Outcome::Ok;
+        ensure!(right, "the payment of order {} is not right", sale.order.id);
+        Ok(())
     }
 
     /// Compares orders, payments and charges, and says how many orders are paid.
