@@ -56,6 +56,9 @@ const RUN_NAME: &str = "%Y-%m-%d-%H%M%S-%3f";
 /// Columns where there is no terminal, or one that does not know its width: enough for every column of the table.
 const COLUMNS: u16 = 160;
 
+/// Columns of a terminal in which the table of `list` has room for more than names.
+const FOR_SENTENCES: u16 = 60;
+
 /// The remedy for a full disk.
 const MAKE_ROOM: &str =
     "free some room there, or set STAMPEDE_HOME, or name --out, to directories on a disk that has more";
@@ -312,7 +315,13 @@ fn list() -> String {
     }
     // Names are what one types next: they never break.
     for column in [0, 2] {
-        table.column_mut(column).expect("there are three").set_constraint(ColumnConstraint::ContentWidth);
+        table.column_mut(column).expect("there are four").set_constraint(ColumnConstraint::ContentWidth);
+    }
+    // Sentences of one letter a line are no use to anybody.
+    if columns() < FOR_SENTENCES {
+        for column in [1, 3] {
+            table.column_mut(column).expect("there are four").set_constraint(ColumnConstraint::Hidden);
+        }
     }
     let table = table.lines().map(|line| format!("{}\n", line.trim_end())).collect::<String>();
     format!("{table}\nEach has a page: docs/exercises/<exercise>.md\n")
