@@ -111,7 +111,7 @@ impl super::Scenario for Scenario {
 
         let rate = shape.rate.unwrap_or(RATE);
         let schedule = arrivals::poisson(&mut rng, rate, shape.duration);
-        let audited = CROWDS.len() + UNCLEAR_CHECKOUTS + MOMENTS.len();
+        let audited = 2 * CROWDS.len() + UNCLEAR_CHECKOUTS + api.targets.len() + MOMENTS.len();
         // No two carts of a customer are alike, so that nobody takes two checkouts for one.
         let cart = |nth: usize| {
             let (user, nth) = (users[nth % users.len()], nth / users.len());
@@ -276,17 +276,20 @@ impl super::Round for Round {
         let providers = api.providers()?;
         let (before_kills, killed) = self.attempts.split_at(self.attempts.len() - MOMENTS.len());
         let (declined, crowds) = (&before_kills[self.in_load], &before_kills[self.in_load + 1..]);
-        let (crowds, unclear) = crowds.split_at(CROWDS.len());
+        let (crowds, others) = crowds.split_at(CROWDS.len());
+        let (beside, others) = others.split_at(CROWDS.len());
+        let (unclear, left) = others.split_at(UNCLEAR_CHECKOUTS);
         let in_load = &before_kills[..self.in_load];
 
-        for (attempt, lock) in crowds.iter().zip(CROWDS) {
+        for ((attempt, other), lock) in crowds.iter().zip(beside).zip(CROWDS) {
             let click = async |_| match attempt.send(api).await {
                 Ok(reply) if matches!(reply.status.as_u16(), 201 | 409 | 503) => Ok(()),
                 Ok(reply) => reply.with_status(201).map(drop),
                 Err(error) => Err(error),
             };
-            crowds::all_at_once(api, Some(lock), click)
-                .await
+            let crowd = crowds::all_at_once(api, Some(lock), click);
+            // Somebody else's checkout must not have to wait until the crowd gives up.
+            futures::try_join!(crowd, self.complete_at_once(api, other))
                 .context("a crowd sent one key at one moment")?;
         }
         self.two_at_once(api, declined).await.context("a declined card was sent twice")?;
@@ -294,7 +297,10 @@ impl super::Round for Round {
         join_all(unclear.iter().map(|attempt| tokio::time::timeout(TIMEOUT, attempt.send(api)))).await;
         providers.set_profile("payments", &PROVIDER).await?;
 
-        let mut recovered = self.complete_all(api, before_kills).await;
+        let mut recovered = self.leave(api, left).await;
+        if recovered.is_ok() {
+            recovered = self.complete_all(api, before_kills).await;
+        }
         let mut kills = Vec::new();
         if recovered.is_ok() {
             for (moment, attempt) in MOMENTS.into_iter().zip(killed) {
@@ -443,6 +449,33 @@ impl Round {
             order.status,
             again.status
         );
+        Ok(())
+    }
+
+    /// Sends a checkout that nothing is in the way of.
+    async fn complete_at_once(&self, api: &Api, attempt: &Attempt) -> anyhow::Result<()> {
+        let reply = attempt.send(api).await?.with_status(201).context("another checkout at that moment")?;
+        self.answered(attempt, 201, &reply.body);
+        Ok(())
+    }
+
+    /// Has a customer of each server leave while the card is charged, and come back to the same server.
+    async fn leave(&self, api: &Api, left: &[Attempt]) -> anyhow::Result<()> {
+        let providers = api.providers()?;
+        let mut servers = Vec::new();
+        for (replica, attempt) in left.iter().enumerate() {
+            let server = api.only(replica)?;
+            providers.hold("payments", Point::AfterEffect, 1).await?;
+            tokio::select! {
+                held = providers.held("payments", 1) => { held?; }
+                _ = attempt.send(&server) => {}
+            }
+            providers.release("payments", Release::Continue).await?;
+            servers.push(server);
+        }
+        let back: Vec<_> =
+            servers.iter().zip(left).map(|(server, attempt)| self.complete(server, attempt)).collect();
+        futures::future::try_join_all(back).await.context("somebody left during the charge and came back")?;
         Ok(())
     }
 
