@@ -21,6 +21,7 @@ pub struct PaymentRequest {
     pub order_id: Uuid,
     /// The order's total. What costs nothing is not paid.
     #[garde(custom(more_than_nothing))]
+    #[schema(value_type = f64, exclusive_minimum = 0)]
     pub amount: Cents,
     /// Such as `card`.
     #[garde(length(chars, min = 1, max = 100))]

@@ -235,7 +235,7 @@ async fn bad_input_gets_problem_details_that_name_the_thing() {
         pay("orderId", Some(json!(nobody)), 422, "there is no order"),
         pay("amount", Some(json!(19.999)), 422, "amount"),
         pay("amount", Some(json!("19.99")), 422, "amount"),
-        pay("amount", Some(json!(-19.99)), 422, "total is 19.99"),
+        pay("amount", Some(json!(-19.99)), 422, "amount"),
         pay("amount", Some(json!(20)), 422, "total is 19.99"),
         pay("paymentMethod", Some(json!("")), 422, "paymentMethod"),
         pay("cardLast4", Some(json!("12345")), 422, "cardLast4"),
@@ -412,6 +412,7 @@ const ROUTES: &[&str] = &[
     "GET /restaurants/{id}/menu",
     "GET /restaurants/{id}/orders",
     "GET /users",
+    "POST /api/checkout",
     "POST /api/payments/process",
     "POST /api/payments/process-simple",
     "POST /orders/checkout",
@@ -507,9 +508,17 @@ async fn the_openapi_document_says_which_requests_each_route_refuses() {
         ("POST /restaurants/{id}/orders", of_tenant(server.post(&format!("{nobodys}/orders"))).json(&meal)),
         ("POST /restaurants/{id}/orders", of_tenant(server.post(&orders)).json(&meal)),
     ];
+    let buy = |key: &str, card: &str, quantity: i32| {
+        let items = json!([{ "productId": product, "quantity": quantity }]);
+        let checkout = json!({ "userId": user, "items": items, "paymentMethod": "card", "cardLast4": card });
+        server.post("/api/checkout").header("Idempotency-Key", key).json(&checkout)
+    };
+    requests.push(("POST /api/checkout", buy("too-many", "4242", 1000)));
+    requests.push(("POST /api/checkout", buy("declined", "0002", 1)));
     let posts = [
         ("POST /api/payments/process", PROCESS[0]),
         ("POST /api/payments/process-simple", PROCESS[1]),
+        ("POST /api/checkout", "/api/checkout"),
         ("POST /orders/checkout", "/orders/checkout"),
         ("POST /restaurants/{id}/menu", &menu),
         ("POST /restaurants/{id}/orders", &orders),
@@ -525,7 +534,7 @@ async fn the_openapi_document_says_which_requests_each_route_refuses() {
         let json = "application/json";
         for (kind, body) in [(json, "{"), ("text/plain", "{}"), (json, "{}"), (json, too_large.as_str())] {
             let request = of_tenant(server.post(path)).header("content-type", kind).body(body.to_owned());
-            requests.push((route, request));
+            requests.push((route, request.header("Idempotency-Key", "refused")));
         }
     }
     let mut answered = BTreeSet::new();
@@ -536,7 +545,7 @@ async fn the_openapi_document_says_which_requests_each_route_refuses() {
     let impatient = TestServer::start(&database, &["--request-timeout-ms", "100"]).await;
     for (route, path) in posts {
         let head = format!(
-            "POST {path} HTTP/1.1\r\nhost: x\r\nx-tenant-id: tenant-1\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n"
+            "POST {path} HTTP/1.1\r\nhost: x\r\nx-tenant-id: tenant-1\r\nidempotency-key: refused\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n"
         );
         let status = raw(&impatient, &head, b"{").await.replace("HTTP/1.1 ", "");
         answered.insert((route.to_owned(), status));

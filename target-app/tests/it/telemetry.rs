@@ -11,14 +11,14 @@ use axum::extract::{OriginalUri, State};
 use axum::http::HeaderMap;
 use reqwest::Method;
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::PgPool;
 use target_app::exercises::all_metrics;
 use target_app::telemetry::MetricKind;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use uuid::Uuid;
 
-use crate::support::{TestServer, database, pool, skip, text};
+use crate::support::{Outside, TestServer, database, pending_orders, pool, skip, text};
 
 const TRACE_ID: &str = "0af7651916cd43dd8448eb211c80319c";
 const SPAN_ID: &str = "b7ad6b7169203331";
@@ -60,8 +60,15 @@ fn sum(metrics: &str, name: &str) -> f64 {
 
 #[tokio::test]
 async fn what_is_exported_is_what_is_declared() {
-    let server = TestServer::start(&database().await, &["--all", "buggy"]).await;
+    let (database, outside) = (database().await, Outside::start().await);
+    let order = pending_orders(&pool(&database).await, 1).await[0];
+    let server = TestServer::start(&database, &["--all", "buggy", "--providers", &outside.url()]).await;
     traffic(&server).await;
+    assert_eq!(server.pay(order).send().await.unwrap().status(), 201);
+    let checkout = json!({ "userId": order, "items": [{ "productId": order, "quantity": 1 }],
+                           "paymentMethod": "card", "cardLast4": "4242" });
+    let checkout = server.post("/api/checkout").header("Idempotency-Key", "nobodys").json(&checkout);
+    assert_eq!(checkout.send().await.unwrap().status(), 422);
     let metrics = server.metrics().await;
     let exported: BTreeMap<&str, &str> =
         metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
