@@ -53,7 +53,7 @@ pub static EXERCISE: Exercise = Exercise {
     signals: &[
         Signal {
             title: "Repeated orders",
-            description: "Paid orders that repeat another one of the same customer with the same items within ten seconds. One is one too many.",
+            description: "Paid orders that repeat another one of the same customer within ten seconds and belong to no key of their own. One is one too many.",
             promql: "max by (variant) (stampede_repeated_orders{$scope})",
             unit: "short",
             limit: Some(0.0),
@@ -103,7 +103,7 @@ pub static REPEATED_ORDERS: MetricSpec = MetricSpec::gauge(
     "stampede_repeated_orders",
     &[],
     "orders",
-    "Paid orders since this server started that repeat another one of the same customer within ten seconds",
+    "Paid orders since this server started that repeat another one of the same customer within ten seconds, without a key of their own",
 );
 
 mod buggy;
