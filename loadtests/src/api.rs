@@ -149,10 +149,19 @@ impl Api {
     /// # Errors
     /// When no client can be made.
     pub fn only(&self, replica: usize) -> anyhow::Result<Self> {
-        Ok(Api {
-            providers: self.providers.clone(),
-            ..Api::new(vec![self.targets[replica].clone()], Vec::new())?
-        })
+        self.at(vec![self.targets[replica].clone()])
+    }
+
+    /// The same servers, as a client sees them who has just come.
+    ///
+    /// # Errors
+    /// When no client can be made.
+    pub fn anew(&self) -> anyhow::Result<Self> {
+        self.at(self.targets.clone())
+    }
+
+    fn at(&self, targets: Vec<Url>) -> anyhow::Result<Self> {
+        Ok(Api { providers: self.providers.clone(), ..Api::new(targets, Vec::new())? })
     }
 
     /// A connection to the servers' database, for work of somebody else in there; none to that of a foreign server.

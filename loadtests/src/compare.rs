@@ -291,11 +291,7 @@ impl ExerciseRun<'_> {
             Bench::Foreign(api) => {
                 // One that is gone is not a wrong solution.
                 api.probe().await?;
-                let again = Api::new(api.targets.clone(), Vec::new())?.beside(self.reference.url()?);
-                let api = match api.providers() {
-                    Ok(providers) => again.with_providers(providers.clone()),
-                    Err(_) => again,
-                };
+                let api = api.anew()?.beside(self.reference.url()?);
                 self.measure(&api, None, variant, number, repeat).await
             }
             Bench::Lab(lab) => {

@@ -76,9 +76,12 @@ pub async fn ensure_paid(api: &Api, path: &str, order: &Order, card: &str) -> an
     Ok(payment)
 }
 
-/// The charges that were made and not refunded, by their reference, which is the order. The first `before` of the ledger are left out.
-pub async fn charges(api: &Api, before: usize) -> anyhow::Result<BTreeMap<String, Vec<Charge>>> {
-    let mut charges: BTreeMap<String, Vec<Charge>> = BTreeMap::new();
+/// Charges by their reference, which is the order.
+pub type Charges = BTreeMap<String, Vec<Charge>>;
+
+/// The charges that were made and not refunded. The first `before` of the ledger are left out.
+pub async fn charges(api: &Api, before: usize) -> anyhow::Result<Charges> {
+    let mut charges = Charges::new();
     for entry in api.providers()?.ledger("payments").await?.into_iter().skip(before) {
         let charge: Charge = serde_json::from_value(entry.request).context("the ledger has charges")?;
         if !entry.undone {
@@ -86,6 +89,23 @@ pub async fn charges(api: &Api, before: usize) -> anyhow::Result<BTreeMap<String
         }
     }
     Ok(charges)
+}
+
+/// Whether these orders were charged, each its total and once, and nothing else was. The first `before` of the ledger are left out.
+///
+/// # Errors
+/// Says what is wrong.
+pub async fn ensure_charged(api: &Api, before: usize, orders: &[&Order]) -> anyhow::Result<()> {
+    let charges = charges(api, before).await?;
+    for order in orders {
+        let charged = charges.get(&order.id.to_string()).map_or(&[][..], Vec::as_slice);
+        ensure!(charged.len() == 1, "order {} was charged {} times", order.id, charged.len());
+        let amount = charged[0].amount_cents;
+        ensure!(amount == order.total.0, "an order of {} was charged {amount} cents", order.total);
+    }
+    let others = charges.len() - orders.len();
+    ensure!(others == 0, "{others} charges belong to no order that was paid");
+    Ok(())
 }
 
 /// Between two attempts of somebody who was told to come back.

@@ -161,8 +161,8 @@ impl Cart {
         Order::read(&reply.body).context("the answer to a checkout is not an order")
     }
 
-    /// What keeps `order` from being the confirmation of this cart, if anything.
-    pub fn differs(&self, order: &Order, products: &BTreeMap<Uuid, Product>) -> Option<String> {
+    /// What keeps `order`, which is to have this status, from being the confirmation of this cart, if anything.
+    pub fn differs(&self, order: &Order, status: &str, products: &BTreeMap<Uuid, Product>) -> Option<String> {
         let ordered = self.clone().sorted();
         if order.user_id != self.user_id {
             return Some("the order is another user's".into());
@@ -186,8 +186,8 @@ impl Cart {
         if order.total != total {
             return Some(format!("the order's total is {}, and its lines come to {total}", order.total));
         }
-        if order.status != "pending" {
-            return Some(format!("a new order is pending, and this one is {}", order.status));
+        if order.status != status {
+            return Some(format!("the order is to be {status}, and it is {}", order.status));
         }
         let age = (Utc::now() - order.created_at).abs();
         if age.to_std().is_ok_and(|age| age > CLOCKS_DIFFER) {
@@ -283,6 +283,14 @@ pub async fn copy_orders(database: &mut PgConnection, from: Uuid, to: Uuid, orde
     Ok(())
 }
 
+/// So many of some products, those first of which there is most.
+pub fn most_in_stock<'a>(products: impl IntoIterator<Item = &'a Product>, count: usize) -> Vec<&'a Product> {
+    let mut products: Vec<&Product> = products.into_iter().collect();
+    products.sort_by_key(|product| (Reverse(product.inventory), product.id));
+    products.truncate(count);
+    products
+}
+
 /// Products of which one order has a piece at most, so that none of them sells out.
 const ORDERED: usize = 8;
 
@@ -295,10 +303,9 @@ const AT_A_TIME: usize = 8;
 /// When there is not enough in stock.
 pub async fn place_orders(api: &Api, count: usize) -> anyhow::Result<Vec<Order>> {
     let users: Vec<Uuid> = users(api).await?.into_iter().map(|user| user.id).collect();
-    let mut products: Vec<Product> = products(api).await?.into_values().collect();
-    products.retain(|product| product.price > Cents(0));
-    products.sort_by_key(|product| (Reverse(product.inventory), product.id));
-    products.truncate(ORDERED);
+    let products = products(api).await?;
+    let sold = products.values().filter(|product| product.price > Cents(0));
+    let products = most_in_stock(sold, ORDERED);
     if users.is_empty() || products.is_empty() {
         return Err(Hinted::unseeded("there are no users, or no products").into());
     }

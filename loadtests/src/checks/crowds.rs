@@ -56,14 +56,27 @@ impl OtherTransaction {
 
     /// Waits until so many statements of the servers wait for it, or long enough.
     pub async fn holds_up(&mut self, statements: i64) -> anyhow::Result<()> {
+        self.comes_to_hold_up(statements, HELD_UP).await.map(drop)
+    }
+
+    /// Whether so many statements of the servers come to wait for it within this time.
+    pub async fn comes_to_hold_up(&mut self, statements: i64, within: Duration) -> anyhow::Result<bool> {
         let start = Instant::now();
         let waiting =
             "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))";
-        while start.elapsed() < HELD_UP
-            && sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut self.0).await? < statements
-        {
+        while start.elapsed() < within {
+            if sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut self.0).await? >= statements {
+                return Ok(true);
+            }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
+        Ok(false)
+    }
+
+    /// Ends the statements that wait for it, and their connections.
+    pub async fn end_waiting(&mut self) -> anyhow::Result<()> {
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))";
+        sqlx::query(end).execute(&mut self.0).await?;
         Ok(())
     }
 

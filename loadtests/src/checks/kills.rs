@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use futures::future::{join_all, try_join_all};
 use simulated_providers::{Point, Release};
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::api::Api;
+use crate::checks::crowds::OtherTransaction;
 
 /// How far a request has come when its server is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +62,7 @@ const RECORDED: Duration = Duration::from_secs(4);
 const POLL: Duration = Duration::from_millis(2);
 
 /// What somebody else does meanwhile that lets everybody read orders and nobody write them.
-const HOLD_RECORD_UP: &str = "SET LOCAL lock_timeout = '1s'; LOCK TABLE orders IN SHARE MODE";
+const HOLD_RECORD_UP: &str = "LOCK TABLE orders IN SHARE MODE";
 
 /// How long an answer has to arrive that was sent while its record was held up.
 const ARRIVES: Duration = Duration::from_millis(200);
@@ -112,25 +113,26 @@ pub async fn kill_at(
         },
     };
     if reached && moment == Moment::WhileRecording {
-        let mut other = database.begin().await?;
         // Code that writes orders in a transaction which waits for the charge has nothing to record yet, and nothing holds it up.
-        let is_held_up = sqlx::raw_sql(HOLD_RECORD_UP).execute(&mut *other).await.is_ok();
+        let mut other = OtherTransaction::begin(api, HOLD_RECORD_UP).await.ok().flatten();
         providers.release("payments", how).await?;
-        reached = is_held_up
-            && tokio::select! {
-                waits = waits_for(&mut other) => waits?,
+        reached = match &mut other {
+            None => false,
+            Some(other) => tokio::select! {
+                waits = other.comes_to_hold_up(1, RECORDED) => waits?,
                 _ = &mut request => false,
-            };
+            },
+        };
         if reached {
             // Whoever answers before everything is recorded does so now.
             let _ = tokio::time::timeout(ARRIVES, &mut request).await;
         }
         join_all(all().map(|server| replicas.kill(server))).await;
-        if is_held_up {
+        if let Some(mut other) = other {
             // A statement that has arrived would still take effect: here its server was killed before it was sent.
-            sqlx::query(END_WAITING).execute(&mut *other).await?;
+            other.end_waiting().await?;
+            other.commit().await?;
         }
-        other.rollback().await?;
     }
     if reached && is_late {
         if moment == Moment::BetweenRecordAndResponse {
@@ -149,28 +151,12 @@ pub async fn kill_at(
     Ok(Some(reached))
 }
 
-const WAITING: &str =
-    "SELECT count(*) > 0 FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))";
-const END_WAITING: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))";
-
 /// Whether this comes to be recorded.
 async fn is_recorded(database: &mut PgConnection, recorded: &Recorded) -> sqlx::Result<bool> {
     let start = Instant::now();
     while start.elapsed() < RECORDED {
         let asked = sqlx::query_scalar(recorded.question).bind(recorded.id).bind(&recorded.known);
         if asked.fetch_one(&mut *database).await? {
-            return Ok(true);
-        }
-        tokio::time::sleep(POLL).await;
-    }
-    Ok(false)
-}
-
-/// Whether a statement comes to wait for what this connection has locked.
-async fn waits_for(connection: &mut PgConnection) -> sqlx::Result<bool> {
-    let start = Instant::now();
-    while start.elapsed() < RECORDED {
-        if sqlx::query_scalar(WAITING).fetch_one(&mut *connection).await? {
             return Ok(true);
         }
         tokio::time::sleep(POLL).await;

@@ -2,7 +2,6 @@
 
 mod contract;
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -25,7 +24,7 @@ use crate::checks::kills::{Moment, Recorded, kill_at};
 use crate::checks::{Audit, Findings, check, crowds, no_failures, p99_within, pages, signal};
 use crate::faults::{Fault, Trouble};
 use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
-use crate::payments::{self, EMPTY_CARD, GOOD_CARD, UNCLEAR};
+use crate::payments::{self, Charges, EMPTY_CARD, GOOD_CARD, UNCLEAR};
 use crate::shop::{self, Books, Cart, Order, Product};
 
 /// Checkouts a second.
@@ -102,12 +101,10 @@ impl super::Scenario for Scenario {
         api.providers()?.set_profile("payments", &PROVIDER).await?;
         let users: Vec<Uuid> = shop::users(api).await?.into_iter().map(|user| user.id).collect();
         let before = Books::read(api, &users).await?;
-        let mut products: Vec<&Product> =
-            before.products.values().filter(|product| product.price > Cents(0)).collect();
-        products.sort_by_key(|product| (Reverse(product.inventory), product.id));
-        products.truncate(PRODUCTS);
-        let products: Vec<Uuid> = products.iter().map(|product| product.id).collect();
-        let last = products.last().context("the shop has no products that cost something")?;
+        let sold = before.products.values().filter(|product| product.price > Cents(0));
+        let products: Vec<Uuid> =
+            shop::most_in_stock(sold, PRODUCTS).into_iter().map(|product| product.id).collect();
+        ensure!(!products.is_empty(), "the shop has no products that cost something");
 
         let rate = shape.rate.unwrap_or(RATE);
         let schedule = arrivals::poisson(&mut rng, rate, shape.duration);
@@ -116,7 +113,7 @@ impl super::Scenario for Scenario {
         let cart = |nth: usize| {
             let (user, nth) = (users[nth % users.len()], nth / users.len());
             let quantity = 1 + nth / products.len();
-            Cart::of(user, &[(*products.get(nth % products.len()).unwrap_or(last), quantity as i32)])
+            Cart::of(user, &[(products[nth % products.len()], quantity as i32)])
         };
         let mut attempts: Vec<Attempt> = Vec::new();
         let mut tickets = Vec::new();
@@ -214,10 +211,7 @@ impl Attempt {
 
     /// What keeps `order` from being the confirmation of this checkout, if anything.
     fn differs(&self, order: &Order, products: &BTreeMap<Uuid, Product>) -> Option<String> {
-        if order.status != "paid" {
-            return Some(format!("an order that was charged is paid, and this one is {}", order.status));
-        }
-        self.cart.differs(&Order { status: "pending".into(), ..order.clone() }, products)
+        self.cart.differs(order, "paid", products)
     }
 }
 
@@ -328,12 +322,14 @@ impl super::Round for Round {
             recovered = self.complete_all(api, killed).await.context("the servers were killed");
         }
         let replayed = self.replay(api, in_load).await;
-        let books = self.settled_books(api).await?;
+        let books = Books::read(api, &self.users).await?;
         let replayed = match replayed {
             Ok(()) => self.replay_after_delivery(api, in_load).await,
             wrong => wrong,
         };
-        let charged = self.charged_once(api, &books).await?;
+        let charges = payments::charges(api, self.charges_before).await?;
+        let extra = self.extra_charges(&charges);
+        let charged = self.charged_once(&charges, extra, &books);
         let ordered = self.ordered_once(&books);
 
         let confirmed = lock(&self.responses).values().flatten().count();
@@ -363,7 +359,6 @@ impl super::Round for Round {
                 "all could be".into(),
             ),
         ];
-        let extra = self.extra_charges(api).await?;
         let signals = vec![signal("charges beyond one for each key", extra as f64, "charges", Some(0.0))];
         let sentence = match charged.and(ordered) {
             Ok(()) => format!("{confirmed} keys charged once; {} kills", kills.len()),
@@ -518,58 +513,48 @@ impl Round {
         all.map(|order| order.id).collect()
     }
 
-    async fn settled_books(&self, api: &Api) -> anyhow::Result<Books> {
-        Books::read(api, &self.users).await
-    }
-
     /// Keys without a response: each may have an order and a charge, or not.
     fn unanswered(&self) -> usize {
         self.attempts.len() - lock(&self.responses).len()
     }
 
     /// Charges that are of no order that was confirmed, and second charges of one that was.
-    async fn extra_charges(&self, api: &Api) -> anyhow::Result<usize> {
-        let charges = payments::charges(api, self.charges_before).await?;
+    fn extra_charges(&self, charges: &Charges) -> usize {
         let responses = lock(&self.responses);
         let confirmed: BTreeSet<String> =
             responses.values().flatten().map(|order| order.id.to_string()).collect();
         let extra = |(reference, charges): (&String, &Vec<_>)| {
             charges.len() - usize::from(confirmed.contains(reference))
         };
-        Ok(charges.iter().map(extra).sum())
+        charges.iter().map(extra).sum()
     }
 
-    async fn charged_once(&self, api: &Api, books: &Books) -> anyhow::Result<anyhow::Result<()>> {
-        let charges = payments::charges(api, self.charges_before).await?;
-        let extra = self.extra_charges(api).await?;
-        let judged = || {
-            let allowed = self.unanswered();
-            ensure!(extra <= allowed, "{extra} charges beyond one for each key");
-            for order in lock(&self.responses).values().flatten() {
-                let charged = charges.get(&order.id.to_string()).map_or(&[][..], Vec::as_slice);
-                ensure!(!charged.is_empty(), "an order was confirmed and never charged");
-                let right = charged.iter().all(|charge| charge.amount_cents == order.total.0);
-                ensure!(right, "an order of {} was charged {} cents", order.total, charged[0].amount_cents);
-            }
-            let orphans = charges.keys().filter(|reference| {
-                let order = reference.parse().ok().and_then(|id: Uuid| books.orders.get(&id));
-                order.is_none_or(|order| order.status != "paid")
-            });
-            let orphans = orphans.count();
-            ensure!(orphans <= allowed, "{orphans} charges are of no order that is paid");
-            Ok(())
-        };
-        Ok(judged())
+    fn charged_once(&self, charges: &Charges, extra: usize, books: &Books) -> anyhow::Result<()> {
+        let allowed = self.unanswered();
+        ensure!(extra <= allowed, "{extra} charges beyond one for each key");
+        for order in lock(&self.responses).values().flatten() {
+            let charged = charges.get(&order.id.to_string()).map_or(&[][..], Vec::as_slice);
+            ensure!(!charged.is_empty(), "an order was confirmed and never charged");
+            let right = charged.iter().all(|charge| charge.amount_cents == order.total.0);
+            ensure!(right, "an order of {} was charged {} cents", order.total, charged[0].amount_cents);
+        }
+        let orphans = charges.keys().filter(|reference| {
+            let order = reference.parse().ok().and_then(|id: Uuid| books.orders.get(&id));
+            order.is_none_or(|order| order.status != "paid")
+        });
+        let orphans = orphans.count();
+        ensure!(orphans <= allowed, "{orphans} charges are of no order that is paid");
+        Ok(())
     }
 
     fn ordered_once(&self, books: &Books) -> anyhow::Result<()> {
+        let allowed = self.unanswered();
         let responses = lock(&self.responses);
         let confirmed: BTreeMap<Uuid, &Order> =
             responses.values().flatten().map(|order| (order.id, order)).collect();
         let new: Vec<&Order> =
             books.new_orders(&self.before).filter(|order| order.status != "cancelled").collect();
         let extra = new.iter().filter(|order| !confirmed.contains_key(&order.id)).count();
-        let allowed = self.attempts.len() - responses.len();
         ensure!(extra <= allowed, "{extra} orders beyond one for each key");
         let lost = confirmed.iter().filter(|(id, order)| books.orders.get(id) != Some(order)).count();
         ensure!(lost == 0, "{lost} of {} confirmed orders are missing or altered", confirmed.len());

@@ -378,7 +378,7 @@ impl super::Round for Round {
         match answer.status {
             201 => match Order::read(answer.body) {
                 Ok(order) => {
-                    let flaw = cart.differs(&order, &self.before.products);
+                    let flaw = cart.differs(&order, "pending", &self.before.products);
                     let mut sales = lock(&self.sales);
                     if sales.len().is_multiple_of(READ_BACK) {
                         // When it is full, others are read back.
@@ -684,7 +684,7 @@ impl Round {
             Some(format!("{} orders that nobody was told of", others.len()))
         } else {
             others.iter().find_map(|order| {
-                let flaw = order.cart().differs(order, &self.before.products)?;
+                let flaw = order.cart().differs(order, "pending", &self.before.products)?;
                 Some(format!("of an order without an answer: {flaw}"))
             })
         };

@@ -2,7 +2,6 @@
 
 mod contract;
 
-use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -54,10 +53,10 @@ impl super::Scenario for Scenario {
         pages::restock(api).await?;
         let heavy = shop::user(api, shop::HEAVY_USER).await?.id;
         let before = shop::orders(api, heavy).await?;
-        let mut products: Vec<Product> = shop::products(api).await?.into_values().collect();
-        products.sort_by_key(|product| (Reverse(product.inventory), product.id));
-        products.truncate(PRODUCTS_BOUGHT);
-        let Product { id: product, inventory, .. } = *products.first().context("the shop has no products")?;
+        let products = shop::products(api).await?;
+        let products = shop::most_in_stock(products.values(), PRODUCTS_BOUGHT);
+        let Product { id: product, inventory, .. } =
+            **products.first().context("the shop has no products")?;
         let products: Vec<Uuid> = products.iter().map(|product| product.id).collect();
         let light = contract::light_user(api).await?;
         // Orders that no list has had yet, so that nothing is kept of them.

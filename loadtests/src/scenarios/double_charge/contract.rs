@@ -1,6 +1,6 @@
 //! What a checkout with an idempotency key promises to a single client.
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -28,7 +28,7 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
     for key in ["", "two words", &"k".repeat(256)] {
         api.post_with_key(super::CHECKOUT, key, &first.body).await?.with_status(400)?;
     }
-    ensure_charged(api, before, &[]).await?;
+    payments::ensure_charged(api, before, &[]).await?;
 
     clause.is("a checkout gives an order of its cart that is paid and is in the customer's list, and charges its total");
     let order = first.confirmed(api).await?;
@@ -45,7 +45,7 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
         "2 of {} were bought, and {stock} are left",
         products[one].inventory
     );
-    ensure_charged(api, before, &[&order]).await?;
+    payments::ensure_charged(api, before, &[&order]).await?;
 
     clause.is("the same checkout with the same key gets the same response, and nothing is done again");
     for _ in 0..3 {
@@ -65,7 +65,7 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
         shop::orders(api, user).await?.len() == 1,
         "a checkout that was repeated has placed another order"
     );
-    ensure_charged(api, before, &[&order]).await?;
+    payments::ensure_charged(api, before, &[&order]).await?;
 
     clause.is("the key of one checkout is refused with 422 for another one");
     let somebody = shop::users(api).await?.into_iter().map(|user| user.id).find(|id| *id != user);
@@ -86,7 +86,7 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
     let second = Attempt::new(Cart::of(user, &[(*one, 2), (*other, 1)]), GOOD_CARD);
     let next = second.confirmed(api).await?;
     ensure!(next.id != order.id, "two checkouts have one order");
-    ensure_charged(api, before, &[&order, &next]).await?;
+    payments::ensure_charged(api, before, &[&order, &next]).await?;
 
     clause.is("keys are alike when every character is, and capitals are other characters");
     let mut charged = vec![order.clone(), next.clone()];
@@ -94,7 +94,7 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
         let key = format!("{:k<254}{end}", second.key);
         let alike = Attempt { key, ..Attempt::new(Cart::of(user, &[(*one, 1)]), GOOD_CARD) };
         charged.push(alike.confirmed(api).await?);
-        ensure_charged(api, before, &charged.iter().collect::<Vec<_>>()).await?;
+        payments::ensure_charged(api, before, &charged.iter().collect::<Vec<_>>()).await?;
     }
 
     clause.is("what cannot be bought is refused, and nothing is charged");
@@ -130,7 +130,7 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
     ensure!(left == stock, "a card was declined, and {left} of {stock} pieces are left");
     let paid = Attempt::new(Cart::of(user, &[(*one, 1)]), GOOD_CARD).confirmed(api).await?;
     charged.push(paid);
-    ensure_charged(api, before, &charged.iter().collect::<Vec<_>>()).await?;
+    payments::ensure_charged(api, before, &charged.iter().collect::<Vec<_>>()).await?;
 
     clause.is("the customer's list has the orders that are paid, and no other that is not cancelled");
     let mut listed = shop::orders(api, user).await?;
@@ -138,19 +138,4 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
     charged.reverse();
     ensure!(listed == charged, "the list has other orders than those that were confirmed");
     api.ask(Method::GET, super::CHECKOUT, None, None).await?.with_status(405).map(drop)
-}
-
-/// Whether these orders were charged, each its total and once, and nothing else was.
-async fn ensure_charged(api: &Api, before: usize, orders: &[&Order]) -> anyhow::Result<()> {
-    let mut charges = payments::charges(api, before).await?;
-    for order in orders {
-        let charged = charges.remove(&order.id.to_string()).unwrap_or_default();
-        let [charge] = charged.as_slice() else {
-            anyhow::bail!("order {} was charged {} times", order.id, charged.len())
-        };
-        let amount = charge.amount_cents;
-        ensure!(amount == order.total.0, "an order of {} was charged {amount} cents", order.total);
-    }
-    let other = charges.into_keys().next();
-    other.map_or(Ok(()), |other| Err(anyhow::anyhow!("'{other}' was charged"))).context("nobody confirmed it")
 }

@@ -21,7 +21,7 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
 
     clause.is("a pending order is paid: the card is charged the order's total once, and the order is paid");
     let payment = payments::ensure_paid(api, PROCESS, first, GOOD_CARD).await?;
-    ensure_charged(api, before, &[first]).await?;
+    payments::ensure_charged(api, before, &[first]).await?;
     ensure!(status(api, first).await? == "paid", "an order was paid and is {}", status(api, first).await?);
 
     clause.is("a payment can be read, and a payment that nobody made is 404");
@@ -35,7 +35,7 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
         let again = payments::ensure_paid(api, path, first, GOOD_CARD).await?;
         ensure!(again == payment, "the payment of a paid order is {again:?}, and it was {payment:?}");
     }
-    ensure_charged(api, before, &[first]).await?;
+    payments::ensure_charged(api, before, &[first]).await?;
 
     clause.is("what cannot be paid is refused, and nothing is charged");
     let mut wrong_amount = payments::body(second, GOOD_CARD);
@@ -49,7 +49,7 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
     if let Some(shipped) = settled_order(api).await? {
         pay(api, PROCESS, &shipped, GOOD_CARD).await?.with_status(409)?;
     }
-    ensure_charged(api, before, &[first]).await?;
+    payments::ensure_charged(api, before, &[first]).await?;
 
     clause.is("a card that is declined pays nothing, and another card then does");
     pay(api, PROCESS, declined, EMPTY_CARD).await?.with_status(402)?;
@@ -58,7 +58,7 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
 
     clause.is("a card that the fraud check denies is not charged, unless the payment goes without the check");
     pay(api, PROCESS, denied, STOLEN_CARD).await?.with_status(402)?;
-    ensure_charged(api, before, &[first, declined]).await?;
+    payments::ensure_charged(api, before, &[first, declined]).await?;
     payments::ensure_paid(api, PROCESS_SIMPLE, simple, STOLEN_CARD).await?;
 
     clause.is("cards that are not accepted, however many, do not keep others from paying");
@@ -68,7 +68,7 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
         }
     }
     payments::ensure_paid(api, PROCESS, second, GOOD_CARD).await?;
-    ensure_charged(api, before, &[first, declined, simple, second]).await?;
+    payments::ensure_charged(api, before, &[first, declined, simple, second]).await?;
 
     clause.is("while the fraud check is out of service, a payment is 503 with Retry-After; afterwards it can be made");
     let providers = api.providers()?;
@@ -81,7 +81,7 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
     payments::ensure_paid(api, PROCESS, refused, GOOD_CARD).await?;
 
     clause.is("every order that was paid was charged once, and no other");
-    ensure_charged(api, before, &[first, second, declined, simple, refused]).await
+    payments::ensure_charged(api, before, &[first, second, declined, simple, refused]).await
 }
 
 /// An order that somebody has paid, or that was shipped or cancelled.
@@ -95,18 +95,4 @@ async fn status(api: &Api, order: &Order) -> anyhow::Result<String> {
     let orders = shop::orders(api, order.user_id).await?;
     let found = orders.into_iter().find(|other| other.id == order.id);
     Ok(found.with_context(|| format!("order {} is not listed", order.id))?.status)
-}
-
-/// Whether these orders were charged, each its total and once, and nothing else was.
-async fn ensure_charged(api: &Api, before: usize, orders: &[&Order]) -> anyhow::Result<()> {
-    let charges = payments::charges(api, before).await?;
-    for order in orders {
-        let charged = charges.get(&order.id.to_string()).map_or(&[][..], Vec::as_slice);
-        ensure!(charged.len() == 1, "order {} was charged {} times", order.id, charged.len());
-        let amount = charged[0].amount_cents;
-        ensure!(amount == order.total.0, "an order of {} was charged {amount} cents", order.total);
-    }
-    let others = charges.len() - orders.len();
-    ensure!(others == 0, "{others} charges belong to no order that was paid");
-    Ok(())
 }
