@@ -29,7 +29,7 @@ const TURNS_TAKE: Duration = Duration::from_millis(300);
 const MORE_THAN_CONNECTIONS: usize = 32;
 
 /// The connections of a pool, unless somebody chose otherwise.
-const CONNECTIONS: i64 = 10;
+pub const CONNECTIONS: i64 = 10;
 
 /// Somebody else's transaction in the servers' database. It ends when it is dropped.
 #[derive(Debug)]

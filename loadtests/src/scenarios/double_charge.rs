@@ -62,6 +62,9 @@ const MOMENTS: [Moment; 6] = {
     [Moment::BetweenOrderAndCharge, first, second, third, fourth, last]
 };
 
+/// When a crowd is where it waits for the one of it whose charge is under way.
+const SETTLES: Duration = Duration::from_millis(100);
+
 /// How long a second click is waited for that neither asks for a charge nor is answered: it waits for the first one.
 const JOINS: Duration = Duration::from_millis(300);
 
@@ -275,23 +278,18 @@ impl super::Round for Round {
         let (unclear, left) = others.split_at(UNCLEAR_CHECKOUTS);
         let in_load = &before_kills[..self.in_load];
 
-        for ((attempt, other), lock) in crowds.iter().zip(beside).zip(CROWDS) {
-            let click = async |_| match attempt.send(api).await {
-                Ok(reply) if matches!(reply.status.as_u16(), 201 | 409 | 503) => Ok(()),
-                Ok(reply) => reply.with_status(201).map(drop),
-                Err(error) => Err(error),
-            };
-            let crowd = crowds::all_at_once(api, Some(lock), click);
-            // Somebody else's checkout must not have to wait until the crowd gives up.
-            futures::try_join!(crowd, self.complete_at_once(api, other))
-                .context("a crowd sent one key at one moment")?;
+        let mut recovered = self.crowds(api, crowds, beside).await;
+        if recovered.is_ok() {
+            recovered = self.two_at_once(api, declined).await.context("a declined card was sent twice");
         }
-        self.two_at_once(api, declined).await.context("a declined card was sent twice")?;
+        leave(api, left).await?;
         providers.set_profile("payments", &UNCLEAR).await?;
         join_all(unclear.iter().map(|attempt| tokio::time::timeout(TIMEOUT, attempt.send(api)))).await;
         providers.set_profile("payments", &PROVIDER).await?;
 
-        let mut recovered = self.leave(api, left).await;
+        if recovered.is_ok() {
+            recovered = self.come_back(api, left).await;
+        }
         if recovered.is_ok() {
             recovered = self.complete_all(api, before_kills).await;
         }
@@ -355,7 +353,7 @@ impl super::Round for Round {
             result(
                 "recovers",
                 &recovered,
-                &format!("every key can be completed within {RECOVERY:?}"),
+                &format!("every key can be completed within {RECOVERY:?}, and no other key has to wait for it"),
                 "all could be".into(),
             ),
         ];
@@ -416,14 +414,57 @@ impl Round {
         futures::stream::iter(completing).buffer_unordered(AT_A_TIME).try_collect().await
     }
 
-    /// Sends checkouts again, to every server, and compares the responses.
+    /// Has crowds come with one key each, while something is in the way, and somebody else with another key while the crowd's charge is held.
+    async fn crowds(&self, api: &Api, crowds: &[Attempt], beside: &[Attempt]) -> anyhow::Result<()> {
+        let providers = api.providers()?;
+        for ((attempt, other), lock) in crowds.iter().zip(beside).zip(CROWDS) {
+            let click = async |_| match attempt.send(api).await {
+                Ok(reply) if matches!(reply.status.as_u16(), 201 | 409 | 503) => Ok(()),
+                Ok(reply) => reply.with_status(201).map(drop),
+                Err(error) => Err(error),
+            };
+            providers.hold("payments", Point::BeforeEffect, 1).await?;
+            let crowd = crowds::all_at_once(api, Some(lock), click);
+            let meanwhile = async {
+                providers.held("payments", 1).await?;
+                tokio::time::sleep(SETTLES).await;
+                let completed = self.complete_at_once(api, other).await;
+                let waited = providers.held("payments", 0).await? == 0;
+                providers.release("payments", Release::Continue).await?;
+                completed?;
+                ensure!(!waited, "another checkout had to wait until the crowd's charge was given up");
+                Ok(())
+            };
+            futures::try_join!(crowd, meanwhile).context("a crowd sent one key at one moment")?;
+        }
+        Ok(())
+    }
+
+    /// Sends checkouts again that have a response, to every server, and compares: nothing else is under way, so there is nothing to wait for.
     async fn replay(&self, api: &Api, attempts: &[Attempt]) -> anyhow::Result<()> {
+        let answered: Vec<&Attempt> = {
+            let responses = lock(&self.responses);
+            attempts.iter().filter(|attempt| responses.contains_key(&attempt.key)).collect()
+        };
         for replica in 0..api.targets.len() {
-            self.complete_all(&api.only(replica)?, attempts).await?;
+            let server = api.only(replica)?;
+            let replaying: Vec<_> = answered.iter().map(|attempt| self.replay_one(&server, attempt)).collect();
+            futures::stream::iter(replaying).buffer_unordered(AT_A_TIME).try_collect::<()>().await?;
         }
         match lock(&self.flaws).first() {
             Some(flaw) => anyhow::bail!("{flaw}"),
             None => Ok(()),
+        }
+    }
+
+    async fn replay_one(&self, api: &Api, attempt: &Attempt) -> anyhow::Result<()> {
+        let reply = attempt.send(api).await?;
+        match reply.status.as_u16() {
+            status @ (201 | 402) => {
+                self.answered(attempt, status, &reply.body);
+                Ok(())
+            }
+            _ => reply.with_status(201).map(drop).context("a key that has its response was sent again"),
         }
     }
 
@@ -454,22 +495,18 @@ impl Round {
         Ok(())
     }
 
-    /// Has a customer of each server leave while the card is charged, and come back to the same server.
-    async fn leave(&self, api: &Api, left: &[Attempt]) -> anyhow::Result<()> {
-        let providers = api.providers()?;
-        let mut servers = Vec::new();
-        for (replica, attempt) in left.iter().enumerate() {
+    /// Has those who left come back to the server that they left, and once more often than it has connections: who finds the response only
+    /// on the connection of the request that was dropped does not find it.
+    async fn come_back(&self, api: &Api, left: &[Attempt]) -> anyhow::Result<()> {
+        let back = left.iter().enumerate().map(async |(replica, attempt)| {
             let server = api.only(replica)?;
-            providers.hold("payments", Point::AfterEffect, 1).await?;
-            tokio::select! {
-                held = providers.held("payments", 1) => { held?; }
-                _ = attempt.send(&server) => {}
+            self.complete(&server, attempt).await?;
+            for _ in 0..=crowds::CONNECTIONS {
+                self.replay_one(&server, attempt).await?;
             }
-            providers.release("payments", Release::Continue).await?;
-            servers.push(server);
-        }
-        let back: Vec<_> =
-            servers.iter().zip(left).map(|(server, attempt)| self.complete(server, attempt)).collect();
+            anyhow::Ok(())
+        });
+        let back: Vec<_> = back.collect();
         futures::future::try_join_all(back).await.context("somebody left during the charge and came back")?;
         Ok(())
     }
@@ -567,4 +604,19 @@ impl Round {
         }
         Ok(())
     }
+}
+
+/// Has a customer of each server leave while the card is charged.
+async fn leave(api: &Api, left: &[Attempt]) -> anyhow::Result<()> {
+    let providers = api.providers()?;
+    for (replica, attempt) in left.iter().enumerate() {
+        let server = api.only(replica)?;
+        providers.hold("payments", Point::AfterEffect, 1).await?;
+        tokio::select! {
+            held = providers.held("payments", 1) => { held?; }
+            _ = attempt.send(&server) => {}
+        }
+        providers.release("payments", Release::Continue).await?;
+    }
+    Ok(())
 }

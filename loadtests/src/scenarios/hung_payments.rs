@@ -64,6 +64,8 @@ const PAGE_TAKES: Duration = Duration::from_secs(1);
 
 /// Attempts to pay one order at one moment while a service does not answer: were they made one after the other, they would take too long.
 const ATTEMPTS: usize = 4;
+/// Orders that are to be paid at one moment while the payment provider does not answer: more than may wait for it.
+const UNCHARGED: usize = 80;
 
 /// Customers who come at one moment afterwards and are to be answered in time: more than three rounds of 32 calls. The kernel has room
 /// for 128 connections that a server has not accepted yet, and who finds none tries again after a second, for which no server can answer.
@@ -72,15 +74,15 @@ const GIVEN_UP: usize = 100;
 /// Payments of which the provider does not say what became.
 const UNCLEAR_PAYMENTS: usize = 6;
 /// Payments by which a server finds out that the fraud check answers.
-const WELL: usize = AT_A_TIME;
-/// Payments without a fraud check: one while a crowd waits for it, one when the crowd has given up, and one that the provider does not
+const WELL: usize = 8;
+/// Payments without a fraud check: one while a crowd waits for it, one when the crowd has given up, and those that the provider does not
 /// answer.
-const SIMPLE: usize = 3;
+const SIMPLE: usize = 2 + UNCHARGED;
 
 /// How long a payment may be refused once everything answers again.
 const RECOVERY: Duration = Duration::from_secs(3);
 /// Payments that are sent at a time when the load is over.
-const AT_A_TIME: usize = 8;
+const AT_A_TIME: usize = 16;
 
 pub struct Scenario;
 
@@ -301,27 +303,25 @@ impl super::Round for Round {
         let (crowd, others) = before_kills[self.in_load..].split_at(CROWD);
         let (unclear, others) = others.split_at(UNCLEAR_PAYMENTS);
         let (well, others) = others.split_at(2 * WELL);
-        let [unanswered, beside_crowd, after_crowd, uncharged] = others else {
+        let [unanswered, beside_crowd, after_crowd, uncharged @ ..] = others else {
             unreachable!("as many as were placed")
         };
 
         // Whoever leaves the fraud check alone for a while finds out first that it answers again, before it does not any more.
         let mut recovered = self.pay_all(api, &well[..WELL]).await;
-        let mut ended = self.unanswered(api, unanswered, uncharged).await?;
+        let (charges, mut ended) = self.unanswered(api, unanswered, uncharged).await?;
         if recovered.is_ok() {
             recovered = self.pay_all(api, &well[WELL..]).await;
         }
         providers.set_profile("fraud", &HUNG).await?;
-        let bounded = self.crowd(api, crowd, beside_crowd).await;
-        let given_up = join_all(crowd[..GIVEN_UP].iter().map(|sale| ends_in_time(api, sale))).await;
-        let simple = self.pay_at_once(api, after_crowd).await;
-        let left = leave_trial(api, &crowd[0]).await;
-        providers.set_profile("fraud", &GOOD_DAY).await?;
-        let Crowded { calls, pages, simple: beside } = bounded?;
-        left?;
+        let (checks, pages) = self.crowd(api, crowd, beside_crowd, &mut ended).await?;
         if ended.is_ok() {
-            ended = given_up.into_iter().chain([beside, simple]).collect();
+            let given_up = join_all(crowd[..GIVEN_UP].iter().map(|sale| ends_in_time(api, sale))).await;
+            let simple = self.pay_at_once(api, after_crowd).await;
+            ended = given_up.into_iter().chain([simple]).collect();
         }
+        leave_trial(api, &crowd[0]).await?;
+        providers.set_profile("fraud", &GOOD_DAY).await?;
         providers.set_profile("payments", &UNCLEAR).await?;
         let given_up = unclear.iter().map(|sale| tokio::time::timeout(PATIENCE, sale.pay(api)));
         join_all(given_up).await;
@@ -331,38 +331,16 @@ impl super::Round for Round {
             recovered = self.pay_all(api, before_kills).await;
         }
         let mut kills = Vec::new();
-        if recovered.is_ok() {
-            for (moment, sale) in Moment::ALL.into_iter().zip(killed) {
-                let recorded = Recorded {
-                    question: "SELECT status = 'paid' AND id <> ALL($2) FROM orders WHERE id = $1",
-                    id: sale.order.id,
-                    known: Vec::new(),
-                };
-                let is_confirmed = AtomicBool::new(false);
-                let paying = async {
-                    let is_paid = sale.pay(api).await.is_ok_and(|reply| reply.status == 201);
-                    is_confirmed.store(is_paid, Ordering::Relaxed);
-                };
-                if kill_at(moment, api, paying, recorded).await? == Some(true) {
-                    kills.push(moment.words());
-                }
-                let is_paid = sale.is_paid(api).await?;
-                let charges = payments::charges(api, self.before).await?;
-                let is_charged = charges.contains_key(&sale.order.id.to_string());
-                if is_confirmed.into_inner() && !is_paid || is_paid && !is_charged {
-                    let flaw = if is_paid { "paid and not charged" } else { "confirmed and not paid" };
-                    lock(&self.flaws).push(format!("killed {}, it leaves an order {flaw}", moment.words()));
-                }
-                if moment == Moment::DuringCharge {
-                    self.come_back_late(api, sale).await?;
-                }
-                self.pay_until_settled(api, sale)
-                    .await
-                    .with_context(|| format!("the server was killed {}", moment.words()))?;
+        for (moment, sale) in Moment::ALL.into_iter().zip(killed) {
+            if recovered.is_ok() {
+                let (reached, paid) = self.kill(api, moment, sale).await?;
+                kills.extend(reached.then(|| moment.words()));
+                recovered = recovered.and_then(|count| paid.map(|()| count + 1));
             }
         }
         let recorded = self.compare(api).await;
-        let calls_words = format!("{calls} calls at most");
+        let calls = checks.max(charges);
+        let calls_words = format!("{checks} fraud checks and {charges} charges at most");
         let checks = vec![
             check(
                 &EXERCISE,
@@ -390,8 +368,8 @@ impl super::Round for Round {
             check(
                 &EXERCISE,
                 "bounded-calls",
-                calls <= MOST_CALLS && pages.is_ok(),
-                format!("{MOST_CALLS} calls at most, and each product page within {PAGE_TAKES:?}"),
+                checks > 0 && charges > 0 && calls <= MOST_CALLS && pages.is_ok(),
+                format!("1 to {MOST_CALLS} calls of each service, and each product page within {PAGE_TAKES:?}"),
                 match pages {
                     Ok(()) => format!("{calls_words}, and the pages were answered"),
                     Err(error) => format!("{calls_words}; {error:#}"),
@@ -409,7 +387,7 @@ impl super::Round for Round {
             ),
         ];
         let signals =
-            vec![signal("calls waiting for the fraud check", calls as f64, "calls", Some(MOST_CALLS as f64))];
+            vec![signal("calls waiting for one service", calls as f64, "calls", Some(MOST_CALLS as f64))];
         let sentence = match recorded {
             Ok(paid) => format!("{paid} orders paid and charged once; {} kills", kills.len()),
             Err(error) => format!("{error:#}"),
@@ -440,9 +418,15 @@ impl Round {
         Outcome::Ok
     }
 
-    /// Has a crowd pay while the fraud check does not answer: how many calls wait for it at most, and whether product pages
-    /// and a payment without a fraud check are answered meanwhile.
-    async fn crowd(&self, api: &Api, crowd: &[Sale], simple: &Sale) -> anyhow::Result<Crowded> {
+    /// Has a crowd pay while the fraud check does not answer: how many calls wait for it at most, and whether product pages are answered
+    /// meanwhile. A payment without a fraud check has to succeed, if all has `ended` in time until then.
+    async fn crowd(
+        &self,
+        api: &Api,
+        crowd: &[Sale],
+        simple: &Sale,
+        ended: &mut anyhow::Result<()>,
+    ) -> anyhow::Result<(usize, anyhow::Result<()>)> {
         let providers = api.providers()?;
         providers.count_most_anew("fraud").await?;
         let paying = join_all(crowd.iter().map(|sale| sale.pay(api)));
@@ -470,8 +454,10 @@ impl Round {
                     break;
                 }
             }
-            let simple = self.pay_at_once(api, simple).await;
-            anyhow::Ok(Crowded { calls: providers.status("fraud").await?.most_in_flight, pages, simple })
+            if ended.is_ok() {
+                *ended = self.pay_at_once(api, simple).await;
+            }
+            anyhow::Ok((providers.status("fraud").await?.most_in_flight, pages))
         };
         tokio::pin!(paying);
         tokio::select! {
@@ -480,22 +466,57 @@ impl Round {
         }
     }
 
-    /// Has two orders paid several times at one moment while the fraud check does not answer to one and the payment provider not to the
-    /// other: each attempt is to end in time.
+    /// Has orders paid at one moment, the first of each kind several times, while the fraud check does not answer to one and the payment
+    /// provider not to the others: how many charges wait at most, and whether each attempt ends in time.
     async fn unanswered(
         &self,
         api: &Api,
         checked: &Sale,
-        simple: &Sale,
-    ) -> anyhow::Result<anyhow::Result<()>> {
+        simple: &[Sale],
+    ) -> anyhow::Result<(usize, anyhow::Result<()>)> {
         let providers = api.providers()?;
         providers.set_profile("fraud", &HUNG).await?;
         providers.set_profile("payments", &SILENT).await?;
-        let attempts = [checked, simple].into_iter().flat_map(|sale| std::iter::repeat_n(sale, ATTEMPTS));
-        let ended = join_all(attempts.map(|sale| ends_in_time(api, sale))).await;
+        providers.count_most_anew("payments").await?;
+        let attempts = [checked, &simple[0]].into_iter().flat_map(|sale| std::iter::repeat_n(sale, ATTEMPTS));
+        let ended = join_all(attempts.chain(&simple[1..]).map(|sale| ends_in_time(api, sale))).await;
+        let charges = providers.status("payments").await?.most_in_flight;
         providers.set_profile("fraud", &GOOD_DAY).await?;
         providers.set_profile("payments", &Profile::CALM).await?;
-        Ok(ended.into_iter().collect())
+        Ok((charges, ended.into_iter().collect()))
+    }
+
+    /// Kills the server at this moment of a payment, and has it paid: whether the payment came that far, and whether it can be paid.
+    async fn kill(
+        &self,
+        api: &Api,
+        moment: Moment,
+        sale: &Sale,
+    ) -> anyhow::Result<(bool, anyhow::Result<()>)> {
+        let recorded = Recorded {
+            question: "SELECT status = 'paid' AND id <> ALL($2) FROM orders WHERE id = $1",
+            id: sale.order.id,
+            known: Vec::new(),
+        };
+        let is_confirmed = AtomicBool::new(false);
+        let paying = async {
+            let is_paid = sale.pay(api).await.is_ok_and(|reply| reply.status == 201);
+            is_confirmed.store(is_paid, Ordering::Relaxed);
+        };
+        let reached = kill_at(moment, api, paying, recorded).await?;
+        let is_paid = sale.is_paid(api).await?;
+        let charges = payments::charges(api, self.before).await?;
+        let is_charged = charges.contains_key(&sale.order.id.to_string());
+        if is_confirmed.into_inner() && !is_paid || is_paid && !is_charged {
+            let flaw = if is_paid { "paid and not charged" } else { "confirmed and not paid" };
+            lock(&self.flaws).push(format!("killed {}, it leaves an order {flaw}", moment.words()));
+        }
+        if moment == Moment::DuringCharge {
+            self.come_back_late(api, sale).await?;
+        }
+        let paid = self.pay_until_settled(api, sale).await;
+        let paid = paid.with_context(|| format!("the server was killed {}", moment.words()));
+        Ok((reached == Some(true), paid))
     }
 
     /// Makes it a day since the payment of this order was begun.
@@ -584,16 +605,6 @@ impl Round {
         ensure!(count <= paid, "{count} payments were confirmed, and {paid} orders are paid");
         Ok(paid)
     }
-}
-
-/// What came of a crowd.
-struct Crowded {
-    /// Calls that waited for the fraud check at most.
-    calls: usize,
-    /// Whether product pages were answered.
-    pages: anyhow::Result<()>,
-    /// Whether a payment without a fraud check succeeded.
-    simple: anyhow::Result<()>,
 }
 
 /// Sends a payment that a service does not answer.

@@ -47,7 +47,7 @@ pub static EXERCISE: Exercise = Exercise {
         CheckSpec::objective("checkout-p99", "99 of 100 checkouts are answered within 250 ms."),
         CheckSpec::objective(
             "recovers",
-            "A checkout whose request was cut off can be completed with its key within five seconds.",
+            "A checkout whose request was cut off can be completed with its key within five seconds, and keeps no other checkout waiting.",
         ),
     ],
     signals: &[

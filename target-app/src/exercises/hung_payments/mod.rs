@@ -49,7 +49,7 @@ pub static EXERCISE: Exercise = Exercise {
         ),
         CheckSpec::signal(
             "bounded-calls",
-            "While the fraud check does not answer, at most 64 calls wait for it, and product pages are answered, whatever arrives.",
+            "While an outside service does not answer, at most 64 calls wait for it, and product pages are answered, whatever arrives.",
         ),
         CheckSpec::objective("recovers", "Once the fraud check answers again, every order can be paid."),
     ],

@@ -30,6 +30,7 @@ corpus! {
     unique_violation "unique-violation" Tempting "Leaves it to the primary key to refuse a second click."
     answer_before_charge "answer-before-charge" Tempting "Stores the response before it charges, and corrects it afterwards."
     current_order "current-order" Tempting "Answers a repeated request with the order as it is now."
+    pieces_back_twice "pieces-back-twice" Tempting "Gives the pieces back whenever it learns that the card is declined."
     declines_forgotten "declines-forgotten" Tempting "Forgets the key when the card is declined."
     forgets_soon "forgets-soon" Tempting "Forgets each key after three seconds."
     same_cart "same-cart" Tempting "Compares the cart of a repeated request, and not the card."
