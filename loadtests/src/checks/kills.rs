@@ -52,6 +52,14 @@ impl Moment {
     }
 }
 
+/// Where servers were killed, in words.
+pub fn words(kills: &[Moment]) -> String {
+    match kills {
+        [] => "no server was killed".into(),
+        _ => format!("killed {}", kills.iter().map(|moment| moment.words()).collect::<Vec<_>>().join(", ")),
+    }
+}
+
 /// So late the database answers a server that is to be killed before it knows what it has recorded.
 const LATE_ANSWERS: [&str; 2] = ["--db-rtt", "40ms"];
 

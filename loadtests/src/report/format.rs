@@ -29,12 +29,14 @@ pub fn tick_micros(us: f64) -> String {
     }
 }
 
-/// Something that went wrong on purpose: `server 1 is killed (1.2 to 1.9 s)`.
+/// Something that went wrong on purpose: `server 1 is killed (1.2 to 1.9 s)`, `PostgreSQL is restarted (at 1.8 s)`.
 pub fn incident(incident: &IncidentMark) -> String {
     let IncidentMark { what, from_s, to_s } = incident;
-    match to_s {
-        Some(to) => format!("{what} ({from_s:.1} to {to:.1} s)"),
-        None => format!("{what} (from {from_s:.1} s)"),
+    let from = format!("{from_s:.1}");
+    match to_s.map(|to| format!("{to:.1}")) {
+        Some(to) if to == from => format!("{what} (at {from} s)"),
+        Some(to) => format!("{what} ({from} to {to} s)"),
+        None => format!("{what} (from {from} s)"),
     }
 }
 

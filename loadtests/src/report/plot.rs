@@ -55,7 +55,7 @@ const LIMIT: Ink = Ink { variable: "plot-limit", light: (0x1A, 0x1D, 0x23), dark
 const DONE: Ink = Ink { variable: "plot-done", light: (0x5E, 0x96, 0xCB), dark: "#3f6f9f", dash: "none" };
 const FAILED: Ink = Ink { variable: "plot-failed", light: (0xC2, 0x33, 0x0D), dark: "#ff8a5c", dash: "none" };
 const INCIDENT: Ink =
-    Ink { variable: "plot-incident", light: (0xF2, 0xE3, 0xB8), dark: "#43371a", dash: "none" };
+    Ink { variable: "plot-incident", light: (0xD9, 0x9A, 0x14), dark: "#e0b24a", dash: "none" };
 const BUGGY: Ink = Ink { variable: "series-buggy", light: (0xC8, 0x4A, 0x0C), dark: "#f58b4c", dash: "none" };
 const FIXED: Ink = Ink { variable: "series-fixed", light: (0x0B, 0x63, 0xB0), dark: "#5fb0f5", dash: "none" };
 /// For the variants between buggy and fixed, in their order.
@@ -458,6 +458,8 @@ fn seconds_of(variant: &VariantResult, end: u32, top: f64) -> Figure {
         format::count(failed.iter().sum())
     );
     let title = format!("{}: {note}", variant.name);
+    // What went wrong on purpose stands above the columns, numbered as in the key.
+    let height = if variant.incidents.is_empty() { 1.0 } else { 1.3 };
     let description = format!("Requests per second over the first round of {}, {end} seconds.", variant.name);
     let svg = draw((250.0, 150.0), Some((&title, &description)), |area| {
         let mut chart = ChartBuilder::on(area)
@@ -467,7 +469,7 @@ fn seconds_of(variant: &VariantResult, end: u32, top: f64) -> Figure {
             .y_label_area_size(fine(46.0))
             .build_cartesian_2d(
                 Axis::new(0.0..f64::from(end), time_ticks(end), |x| format!("{x:.0} s")),
-                Axis::new(0.0..top, vec![0.0, top / 2.0, top], format::number),
+                Axis::new(0.0..top * height, vec![0.0, top / 2.0, top], format::number),
             )?;
         chart
             .configure_mesh()
@@ -477,17 +479,22 @@ fn seconds_of(variant: &VariantResult, end: u32, top: f64) -> Figure {
             .axis_style(AXIS.line(1.0))
             .label_style(label(HPos::Center, VPos::Top))
             .draw()?;
-        let spans = variant.incidents.iter().map(|incident| {
+        chart.draw_series([
+            Polygon::new(band(&ground, &done), DONE.color().filled()),
+            Polygon::new(band(&done, &both), FAILED.color().filled()),
+        ])?;
+        for (number, incident) in (1..).zip(&variant.incidents) {
+            let from = incident.from_s.min(f64::from(end));
             let to = incident.to_s.unwrap_or(f64::INFINITY).min(f64::from(end));
-            Rectangle::new([(incident.from_s.min(to), 0.0), (to, top)], INCIDENT.color().filled())
-        });
-        chart.draw_series(spans)?;
-        chart
-            .draw_series([
-                Polygon::new(band(&ground, &done), DONE.color().filled()),
-                Polygon::new(band(&done, &both), FAILED.color().filled()),
-            ])
-            .map(drop)
+            let edge = |at| PathElement::new([(at, 0.0), (at, top * BAR.end)], INCIDENT.line(1.0));
+            chart.draw_series([edge(from), edge(to)])?;
+            let bar = [(from, top * BAR.start), (to, top * BAR.end)];
+            chart.draw_series([Rectangle::new(bar, INCIDENT.color().filled())])?;
+            let middle = ((from + to) / 2.0, top * (BAR.end + 0.02));
+            let words = Text::new(number.to_string(), middle, label(HPos::Center, VPos::Bottom));
+            chart.draw_series([words])?;
+        }
+        Ok(())
     });
     Figure { finding: variant.name.clone(), note, svg, legend: Vec::new() }
 }
@@ -508,6 +515,9 @@ fn band(bottom: &[u64], top: &[u64]) -> Vec<(f64, f64)> {
     steps(top).into_iter().chain(steps(bottom).into_iter().rev()).collect()
 }
 
+/// Where the bar of an incident lies, as a share of the tallest column.
+const BAR: Range<f64> = 1.05..1.1;
+
 /// The key to the plots of [`seconds`].
 pub(super) fn seconds_legend(exercise: &ExerciseResult) -> Markup {
     let block = |ink: &Ink| {
@@ -521,8 +531,8 @@ pub(super) fn seconds_legend(exercise: &ExerciseResult) -> Markup {
             li { (block(&FAILED)) span { "failed or timed out" } }
             // The same in every variant, but for some milliseconds.
             @let incidents = exercise.variants.iter().find(|variant| !variant.incidents.is_empty());
-            @for incident in incidents.iter().flat_map(|variant| &variant.incidents) {
-                li { (block(&INCIDENT)) span { (format::incident(incident)) } }
+            @for (number, incident) in (1..).zip(incidents.iter().flat_map(|variant| &variant.incidents)) {
+                li { (block(&INCIDENT)) span { (number) ": " (format::incident(incident)) } }
             }
         }
     }

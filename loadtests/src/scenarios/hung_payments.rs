@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::{Clause, Shape, Spec};
 use crate::api::{Api, Reply};
-use crate::checks::kills::{Moment, Recorded, kill_at};
+use crate::checks::kills::{self, Moment, Recorded, kill_at};
 use crate::checks::{Audit, Findings, check, ms, no_failures, p99_within, pages, signal, signal_to_keep_up};
 use crate::faults::{Fault, Trouble};
 use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
@@ -334,11 +334,12 @@ impl super::Round for Round {
         for (moment, sale) in Moment::ALL.into_iter().zip(killed) {
             if recovered.is_ok() {
                 let (reached, paid) = self.kill(api, moment, sale).await?;
-                kills.extend(reached.then(|| moment.words()));
+                kills.extend(reached.then_some(moment));
                 recovered = recovered.and_then(|count| paid.map(|()| count + 1));
             }
         }
         let recorded = self.compare(api).await;
+        let killed = kills::words(&kills);
         let calls = checks.max(charges);
         let calls_words = format!("{checks} fraud checks and {charges} charges at most");
         let checks = vec![
@@ -348,11 +349,8 @@ impl super::Round for Round {
                 recorded.is_ok(),
                 "each order that is paid was charged once, and no other was charged",
                 match &recorded {
-                    Ok(paid) => format!(
-                        "{paid} orders paid, each charged once; the server was killed {}",
-                        kills.join(", ")
-                    ),
-                    Err(error) => format!("{error:#}"),
+                    Ok(paid) => format!("{paid} orders paid, each charged once; {killed}"),
+                    Err(error) => format!("{error:#}; {killed}"),
                 },
             ),
             check(
@@ -369,7 +367,9 @@ impl super::Round for Round {
                 &EXERCISE,
                 "bounded-calls",
                 checks > 0 && charges > 0 && calls <= MOST_CALLS && pages.is_ok(),
-                format!("1 to {MOST_CALLS} calls of each service, and each product page within {PAGE_TAKES:?}"),
+                format!(
+                    "1 to {MOST_CALLS} calls of each service, and each product page within {PAGE_TAKES:?}"
+                ),
                 match pages {
                     Ok(()) => format!("{calls_words}, and the pages were answered"),
                     Err(error) => format!("{calls_words}; {error:#}"),

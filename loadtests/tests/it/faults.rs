@@ -100,6 +100,40 @@ async fn each_kill_falls_where_it_should() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_wrong_with_a_service_a_payment_is_put_off_and_charged_once() {
+    let down = Profile { refused_share: 1.0, ..Profile::CALM };
+    let slow = Profile { base_ms: 5_000, ..Profile::CALM };
+    let garbled = Profile { garbled_share: 1.0, ..Profile::CALM };
+    let failing = Profile { failed_share: 1.0, ..Profile::CALM };
+    let overloaded = Profile { capacity: 0, ..Profile::CALM };
+    let silent = Profile { lost_share: 1.0, ..Profile::CALM };
+    let troubles = [down, slow, garbled, failing, overloaded, silent];
+
+    let lab = lab().await;
+    let servers = lab.deploy(&deployment(Variants::FIXED, 1, &[], "troubles")).await.unwrap();
+    let api = servers.api().unwrap();
+    let providers = api.providers().unwrap();
+    let orders = shop::place_orders(&api, 2 * troubles.len()).await.unwrap();
+    let cases =
+        ["fraud", "payments"].into_iter().flat_map(|service| troubles.map(|trouble| (service, trouble)));
+    for ((service, trouble), order) in cases.zip(&orders) {
+        providers.set_profile(service, &trouble).await.unwrap();
+        let reply = pay(&api, PROCESS, order, GOOD_CARD).await.unwrap();
+        let said = String::from_utf8_lossy(&reply.body);
+        assert_eq!(reply.status, 503, "{service} {trouble:?}: {said}");
+        assert!(reply.headers.contains_key("retry-after"), "{service} {trouble:?}");
+        let name = if service == "fraud" { "fraud check" } else { "payment provider" };
+        assert!(said.contains(name) && said.contains("send the payment again"), "{trouble:?}: {said}");
+
+        providers.set_profile(service, &Profile::CALM).await.unwrap();
+        ensure_paid(&api, PROCESS, order, GOOD_CARD).await.unwrap();
+        assert_eq!(charges(&api, 0).await.unwrap()[&order.id.to_string()].len(), 1, "{service} {trouble:?}");
+    }
+    servers.discard().await.unwrap();
+    lab.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn providers_that_are_gone_are_not_the_servers_fault() {
     let lab = lab().await;
     let servers = lab.deploy(&deployment(Variants::FIXED, 1, &[], "providers")).await.unwrap();
