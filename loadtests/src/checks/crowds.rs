@@ -54,18 +54,23 @@ impl OtherTransaction {
         &mut self.0
     }
 
-    /// Waits until so many statements of the servers wait for it, or long enough.
+    /// Waits until so many statements of the servers wait for it, or for one that does, or long enough.
     pub async fn holds_up(&mut self, statements: i64) -> anyhow::Result<()> {
-        self.comes_to_hold_up(statements, HELD_UP).await.map(drop)
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        self.comes_to(waiting, statements, HELD_UP).await.map(drop)
     }
 
     /// Whether so many statements of the servers come to wait for it within this time.
     pub async fn comes_to_hold_up(&mut self, statements: i64, within: Duration) -> anyhow::Result<bool> {
-        let start = Instant::now();
         let waiting =
             "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))";
+        self.comes_to(waiting, statements, within).await
+    }
+
+    async fn comes_to(&mut self, count: &'static str, least: i64, within: Duration) -> anyhow::Result<bool> {
+        let start = Instant::now();
         while start.elapsed() < within {
-            if sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut self.0).await? >= statements {
+            if sqlx::query_scalar::<_, i64>(count).fetch_one(&mut self.0).await? >= least {
                 return Ok(true);
             }
             tokio::time::sleep(Duration::from_millis(2)).await;

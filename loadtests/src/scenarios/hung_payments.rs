@@ -321,7 +321,7 @@ impl super::Round for Round {
             ended = given_up.into_iter().chain([simple]).collect();
         }
         leave_trial(api, &crowd[0]).await?;
-        providers.set_profile("fraud", &GOOD_DAY).await?;
+        providers.set_profile("fraud", &Profile::CALM).await?;
         providers.set_profile("payments", &UNCLEAR).await?;
         let given_up = unclear.iter().map(|sale| tokio::time::timeout(PATIENCE, sale.pay(api)));
         join_all(given_up).await;

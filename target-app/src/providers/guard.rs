@@ -9,7 +9,7 @@ use super::CallError;
 
 /// Calls that fail in a row before the service is left alone, and for how long it is.
 const FAILURES: u32 = 5;
-const REST: Duration = Duration::from_millis(500);
+const REST: Duration = Duration::from_millis(250);
 
 /// Bounds the calls to one service: how long each may take, how many may be under way, and whether it is worth trying at all.
 #[derive(Debug)]

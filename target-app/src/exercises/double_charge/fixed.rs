@@ -1,7 +1,7 @@
 use super::*;
 
 /// Whoever has a key has it for longer than a charge may take. After a crash, others wait for as long.
-const HELD: Duration = Duration::from_millis(1500);
+const HELD: Duration = Duration::from_millis(1200);
 
 pub async fn check_out(shop: &Shop<'_>, key: &str, checkout: &Checkout) -> Result<Answer, KeyedError> {
     // The key and its order are committed together, before the card is charged: whatever happens then, the next request with this

@@ -189,7 +189,7 @@ impl Shop<'_> {
 }
 
 /// How long a charge may take.
-const DEADLINE: Duration = Duration::from_secs(1);
+const DEADLINE: Duration = Duration::from_millis(800);
 
 /// Records what became of a charge: the order is paid, or cancelled and its pieces are back in stock.
 async fn settle(db: &mut PgConnection, order: Order, accepted: bool) -> sqlx::Result<Answer> {
