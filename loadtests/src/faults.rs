@@ -58,7 +58,7 @@ pub fn is_possible(fault: &Fault, api: &Api) -> bool {
     }
 }
 
-/// Has all of them happen at their moments, each by itself, and waits until they are over.
+/// Triggers all faults at their times, independently of each other, and waits until they are over.
 ///
 /// # Errors
 /// When a server that was killed does not start again, or the providers are gone.

@@ -60,7 +60,7 @@ pub fn words(kills: &[Moment]) -> String {
     }
 }
 
-/// So late the database answers a server that is to be killed before it knows what it has recorded.
+/// Delays the database's answers, so that a server can be killed after a commit and before it learns of it.
 const LATE_ANSWERS: [&str; 2] = ["--db-rtt", "40ms"];
 
 /// How long a request may take to be recorded, with such answers.
@@ -69,10 +69,10 @@ const RECORDED: Duration = Duration::from_secs(4);
 /// Between two looks into the database.
 const POLL: Duration = Duration::from_millis(2);
 
-/// What somebody else does meanwhile that lets everybody read orders and nobody write them.
+/// A lock of another session, under which orders can be read and not written.
 const HOLD_RECORD_UP: &str = "LOCK TABLE orders IN SHARE MODE";
 
-/// How long an answer has to arrive that was sent while its record was held up.
+/// How long to wait for an answer that was sent too early, while the record is still held up.
 const ARRIVES: Duration = Duration::from_millis(200);
 
 /// A query that tells whether something is recorded.
@@ -86,8 +86,8 @@ pub struct Recorded {
     pub known: Vec<Uuid>,
 }
 
-/// Sends `request`, kills all servers at this moment of it, and starts them again. `recorded` tells whether the database has what is recorded
-/// right before this moment, where something is. Says whether the request came that far; none where the servers are not the lab's own.
+/// Sends `request`, kills all servers at this moment of it, and starts them again. For the two moments that follow a commit, `recorded` is asked
+/// until it is in the database. Returns whether the request came that far; none where the servers are not the lab's own.
 ///
 /// # Errors
 /// When the servers do not start again.

@@ -1,6 +1,7 @@
 //! `double-charge`: customers check out, click twice, hang up and try again, while a server is killed and comes back.
 
 mod contract;
+mod forced;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -13,15 +14,16 @@ use rand::RngExt;
 use rand_pcg::Pcg64;
 use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
-use simulated_providers::{Point, Profile, Release};
+use simulated_providers::Profile;
 use target_app::domain::money::Cents;
 use target_app::exercises::double_charge::EXERCISE;
 use uuid::Uuid;
 
+use self::forced::{CROWDS, leave};
 use super::{Clause, Shape, Spec, TIMEOUT};
 use crate::api::{Api, Reply};
 use crate::checks::kills::{self, Moment, Recorded, kill_at};
-use crate::checks::{Audit, Findings, check, crowds, no_failures, p99_within, pages, signal};
+use crate::checks::{Audit, Findings, check, no_failures, p99_within, pages, signal};
 use crate::faults::{Fault, Trouble};
 use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
 use crate::payments::{self, Charges, EMPTY_CARD, GOOD_CARD, UNCLEAR};
@@ -53,20 +55,12 @@ const LIMIT_US: u64 = 250_000;
 const PRODUCTS: usize = 8;
 /// Checkouts of which the provider does not say what became.
 const UNCLEAR_CHECKOUTS: usize = 6;
-/// What is in the way of a crowd that comes with one key, so that all of it is under way before any can go on.
-const CROWDS: [&str; 2] = ["LOCK TABLE idempotency_keys", "SELECT FROM products FOR NO KEY UPDATE"];
 
 /// Moments at which the servers are killed.
 const MOMENTS: [Moment; 6] = {
     let [first, second, third, fourth, last] = Moment::ALL;
     [Moment::BetweenOrderAndCharge, first, second, third, fourth, last]
 };
-
-/// When a crowd is where it waits for the one of it whose charge is under way.
-const SETTLES: Duration = Duration::from_millis(100);
-
-/// How long a second click is waited for that neither asks for a charge nor is answered: it waits for the first one.
-const JOINS: Duration = Duration::from_millis(300);
 
 /// How long a key may be refused when everything answers.
 const RECOVERY: Duration = Duration::from_secs(5);
@@ -424,32 +418,6 @@ impl Round {
         futures::stream::iter(completing).buffer_unordered(AT_A_TIME).try_collect().await
     }
 
-    /// Has crowds come with one key each, while something is in the way, and somebody else with another key while the crowd's charge is held.
-    async fn crowds(&self, api: &Api, crowds: &[Attempt], beside: &[Attempt]) -> anyhow::Result<()> {
-        let providers = api.providers()?;
-        for ((attempt, other), lock) in crowds.iter().zip(beside).zip(CROWDS) {
-            let click = async |_| match attempt.send(api).await {
-                Ok(reply) if matches!(reply.status.as_u16(), 201 | 409 | 503) => Ok(()),
-                Ok(reply) => reply.with_status(201).map(drop),
-                Err(error) => Err(error),
-            };
-            providers.hold("payments", Point::BeforeEffect, 1).await?;
-            let crowd = crowds::all_at_once(api, Some(lock), click);
-            let meanwhile = async {
-                providers.held("payments", 1).await?;
-                tokio::time::sleep(SETTLES).await;
-                let completed = self.complete_at_once(api, other).await;
-                let waited = providers.held("payments", 0).await? == 0;
-                providers.release("payments", Release::Continue).await?;
-                completed?;
-                ensure!(!waited, "another checkout had to wait until the crowd's charge was given up");
-                Ok(())
-            };
-            futures::try_join!(crowd, meanwhile).context("a crowd sent one key at one moment")?;
-        }
-        Ok(())
-    }
-
     /// Sends checkouts again that have a response, to every server, and compares: nothing else is under way, so there is nothing to wait for.
     async fn replay(&self, api: &Api, attempts: &[Attempt]) -> anyhow::Result<()> {
         let answered: Vec<&Attempt> = {
@@ -501,61 +469,6 @@ impl Round {
             order.status,
             again.status
         );
-        Ok(())
-    }
-
-    /// Sends a checkout that nothing is in the way of.
-    async fn complete_at_once(&self, api: &Api, attempt: &Attempt) -> anyhow::Result<()> {
-        let reply = attempt.send(api).await?.with_status(201).context("another checkout at that moment")?;
-        self.answered(attempt, 201, &reply.body);
-        Ok(())
-    }
-
-    /// Has those who left come back to the server that they left, and once more often than it has connections: who finds the response only
-    /// on the connection of the request that was dropped does not find it.
-    async fn come_back(&self, api: &Api, left: &[Attempt]) -> anyhow::Result<()> {
-        let back = left.iter().enumerate().map(async |(replica, attempt)| {
-            let server = api.only(replica)?;
-            self.complete(&server, attempt).await?;
-            for _ in 0..=crowds::CONNECTIONS {
-                self.replay_one(&server, attempt).await?;
-            }
-            anyhow::Ok(())
-        });
-        let back: Vec<_> = back.collect();
-        futures::future::try_join_all(back).await.context("somebody left during the charge and came back")?;
-        Ok(())
-    }
-
-    /// Sends a checkout twice, the second time while the first one's charge is under way.
-    async fn two_at_once(&self, api: &Api, attempt: &Attempt) -> anyhow::Result<()> {
-        let providers = api.providers()?;
-        providers.hold("payments", Point::BeforeEffect, 2).await?;
-        let second = async {
-            providers.held("payments", 1).await?;
-            let both_held = async {
-                tokio::select! {
-                    held = providers.held("payments", 2) => held.map(drop),
-                    () = tokio::time::sleep(JOINS) => Ok(()),
-                }
-            };
-            let mut answer = Box::pin(attempt.send(api));
-            let answered = tokio::select! {
-                answer = &mut answer => Some(answer?),
-                held = both_held => { held?; None }
-            };
-            providers.release("payments", Release::Continue).await?;
-            match answered {
-                Some(answer) => Ok(answer),
-                None => answer.await,
-            }
-        };
-        for reply in <[Reply; 2]>::from(futures::try_join!(attempt.send(api), second)?) {
-            match reply.status.as_u16() {
-                402 | 409 | 503 => {}
-                _ => return reply.with_status(402).map(drop),
-            }
-        }
         Ok(())
     }
 
@@ -620,19 +533,4 @@ impl Round {
         }
         Ok(())
     }
-}
-
-/// Has a customer of each server leave while the card is charged.
-async fn leave(api: &Api, left: &[Attempt]) -> anyhow::Result<()> {
-    let providers = api.providers()?;
-    for (replica, attempt) in left.iter().enumerate() {
-        let server = api.only(replica)?;
-        providers.hold("payments", Point::AfterEffect, 1).await?;
-        tokio::select! {
-            held = providers.held("payments", 1) => { held?; }
-            _ = attempt.send(&server) => {}
-        }
-        providers.release("payments", Release::Continue).await?;
-    }
-    Ok(())
 }

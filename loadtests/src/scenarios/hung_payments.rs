@@ -1,28 +1,29 @@
 //! `hung-payments`: customers pay, others look at products, and the fraud check is slow for a while, then hangs.
 
 mod contract;
+mod forced;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use futures::future::join_all;
 use futures::{StreamExt, TryStreamExt};
 use rand::RngExt;
 use rand_pcg::Pcg64;
-use simulated_providers::{Point, Profile, Release};
+use simulated_providers::Profile;
 use target_app::exercises::hung_payments::EXERCISE;
 use uuid::Uuid;
 
+use self::forced::{PAGE_TAKES, ends_in_time, leave_trial};
 use super::{Clause, Shape, Spec};
 use crate::api::{Api, Reply};
-use crate::checks::kills::{self, Moment, Recorded, kill_at};
+use crate::checks::kills::{self, Moment};
 use crate::checks::{Audit, Findings, check, ms, no_failures, p99_within, pages, signal, signal_to_keep_up};
 use crate::faults::{Fault, Trouble};
 use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
-use crate::payments::{self, GOOD_CARD, PAUSE, PROCESS, PROCESS_SIMPLE, Payment, STOLEN_CARD, UNCLEAR};
+use crate::payments::{self, GOOD_CARD, PROCESS, PROCESS_SIMPLE, Payment, STOLEN_CARD, UNCLEAR};
 use crate::shop::{self, Order};
 
 /// Payments a second with a fraud check and without, and product pages.
@@ -38,7 +39,7 @@ const LEAVES: u32 = 12;
 const SLOW_FROM: f64 = 0.33;
 const HUNG_FROM: f64 = 0.64;
 const LASTS: f64 = 0.29;
-/// How late the seed has either of them begin.
+/// How late the seed has both of them begin. The same for both: of two that overlap, one would end the other.
 const LATER: f64 = 0.03;
 
 /// The fraud check on a good day, when it is slow, and when it hangs.
@@ -58,12 +59,7 @@ const SUCCEED: f64 = 0.9;
 /// Customers who pay at one moment while the fraud check hangs: more than anybody has connections. Calls that may wait for it then.
 const CROWD: usize = 150;
 const MOST_CALLS: usize = 64;
-/// Product pages that are asked for meanwhile, and what each may take.
-const PAGES: usize = 5;
-const PAGE_TAKES: Duration = Duration::from_secs(1);
 
-/// Attempts to pay one order at one moment while a service does not answer: were they made one after the other, they would take too long.
-const ATTEMPTS: usize = 4;
 /// Orders that are to be paid at one moment while the payment provider does not answer: more than may wait for it.
 const UNCHARGED: usize = 80;
 
@@ -111,8 +107,8 @@ impl super::Scenario for Scenario {
         pages::restock(api).await?;
         api.providers()?.set_profile("fraud", &GOOD_DAY).await?;
         let rate = shape.rate.unwrap_or(RATE);
-        let mut begins = |share: f64| shape.duration.mul_f64(share + rng.random_range(0.0..LATER));
-        let (slow, hung) = (begins(SLOW_FROM), begins(HUNG_FROM));
+        let later = rng.random_range(0.0..LATER);
+        let [slow, hung] = [SLOW_FROM, HUNG_FROM].map(|share| shape.duration.mul_f64(share + later));
         let checked = arrivals::poisson(&mut rng, rate, shape.duration);
         let simple = arrivals::poisson(&mut rng, SIMPLE_RATE, shape.duration);
         let audited = CROWD + UNCLEAR_PAYMENTS + 2 * WELL + 1 + SIMPLE + Moment::ALL.len();
@@ -175,7 +171,7 @@ impl super::Scenario for Scenario {
         let accepted = load.response("payment").len() - load.count("payment", "declined");
         let succeeded = load.count("payment", "ok");
         let clean =
-            "within 2 s, every payment ends in 201, 402 or 503 with Retry-After, and every page in 200";
+            "within 2 s, every payment ends in 201, 402, 409 or 503 with Retry-After, and every page in 200";
         Findings {
             checks: vec![
                 products,
@@ -307,7 +303,7 @@ impl super::Round for Round {
             unreachable!("as many as were placed")
         };
 
-        // Whoever leaves the fraud check alone for a while finds out first that it answers again, before it does not any more.
+        // A breaker that is open closes before the next outage begins.
         let mut recovered = self.pay_all(api, &well[..WELL]).await;
         let (charges, mut ended) = self.unanswered(api, unanswered, uncharged).await?;
         if recovered.is_ok() {
@@ -418,125 +414,6 @@ impl Round {
         Outcome::Ok
     }
 
-    /// Has a crowd pay while the fraud check does not answer: how many calls wait for it at most, and whether product pages are answered
-    /// meanwhile. A payment without a fraud check has to succeed, if all has `ended` in time until then.
-    async fn crowd(
-        &self,
-        api: &Api,
-        crowd: &[Sale],
-        simple: &Sale,
-        ended: &mut anyhow::Result<()>,
-    ) -> anyhow::Result<(usize, anyhow::Result<()>)> {
-        let providers = api.providers()?;
-        providers.count_most_anew("fraud").await?;
-        let paying = join_all(crowd.iter().map(|sale| sale.pay(api)));
-        let looking = async {
-            // When all have come who come at all.
-            let start = Instant::now();
-            let mut before = 0;
-            loop {
-                tokio::time::sleep(PAUSE).await;
-                let calls = providers.status("fraud").await?.in_flight;
-                if calls > 0 && calls == before || start.elapsed() > PAGE_TAKES {
-                    break;
-                }
-                before = calls;
-            }
-            let mut pages = Ok(());
-            for _ in 0..PAGES {
-                let page =
-                    tokio::time::timeout(PAGE_TAKES, api.ask(reqwest::Method::GET, PRODUCTS, None, None));
-                pages = match page.await {
-                    Ok(page) => page.and_then(|page| page.with_status(200)).map(drop),
-                    Err(_) => Err(anyhow::anyhow!("a product page was not answered within {PAGE_TAKES:?}")),
-                };
-                if pages.is_err() {
-                    break;
-                }
-            }
-            if ended.is_ok() {
-                *ended = self.pay_at_once(api, simple).await;
-            }
-            anyhow::Ok((providers.status("fraud").await?.most_in_flight, pages))
-        };
-        tokio::pin!(paying);
-        tokio::select! {
-            looked = looking => looked,
-            _ = async { paying.await; std::future::pending::<()>().await } => unreachable!("it waits for the look"),
-        }
-    }
-
-    /// Has orders paid at one moment, the first of each kind several times, while the fraud check does not answer to one and the payment
-    /// provider not to the others: how many charges wait at most, and whether each attempt ends in time.
-    async fn unanswered(
-        &self,
-        api: &Api,
-        checked: &Sale,
-        simple: &[Sale],
-    ) -> anyhow::Result<(usize, anyhow::Result<()>)> {
-        let providers = api.providers()?;
-        providers.set_profile("fraud", &HUNG).await?;
-        providers.set_profile("payments", &SILENT).await?;
-        providers.count_most_anew("payments").await?;
-        let attempts = [checked, &simple[0]].into_iter().flat_map(|sale| std::iter::repeat_n(sale, ATTEMPTS));
-        let ended = join_all(attempts.chain(&simple[1..]).map(|sale| ends_in_time(api, sale))).await;
-        let charges = providers.status("payments").await?.most_in_flight;
-        providers.set_profile("fraud", &GOOD_DAY).await?;
-        providers.set_profile("payments", &Profile::CALM).await?;
-        Ok((charges, ended.into_iter().collect()))
-    }
-
-    /// Kills the server at this moment of a payment, and has it paid: whether the payment came that far, and whether it can be paid.
-    async fn kill(
-        &self,
-        api: &Api,
-        moment: Moment,
-        sale: &Sale,
-    ) -> anyhow::Result<(bool, anyhow::Result<()>)> {
-        let recorded = Recorded {
-            question: "SELECT status = 'paid' AND id <> ALL($2) FROM orders WHERE id = $1",
-            id: sale.order.id,
-            known: Vec::new(),
-        };
-        let is_confirmed = AtomicBool::new(false);
-        let paying = async {
-            let is_paid = sale.pay(api).await.is_ok_and(|reply| reply.status == 201);
-            is_confirmed.store(is_paid, Ordering::Relaxed);
-        };
-        let reached = kill_at(moment, api, paying, recorded).await?;
-        let is_paid = sale.is_paid(api).await?;
-        let charges = payments::charges(api, self.before).await?;
-        let is_charged = charges.contains_key(&sale.order.id.to_string());
-        if is_confirmed.into_inner() && !is_paid || is_paid && !is_charged {
-            let flaw = if is_paid { "paid and not charged" } else { "confirmed and not paid" };
-            lock(&self.flaws).push(format!("killed {}, it leaves an order {flaw}", moment.words()));
-        }
-        if moment == Moment::DuringCharge {
-            self.come_back_late(api, sale).await?;
-        }
-        let paid = self.pay_until_settled(api, sale).await;
-        let paid = paid.with_context(|| format!("the server was killed {}", moment.words()));
-        Ok((reached == Some(true), paid))
-    }
-
-    /// Makes it a day since the payment of this order was begun.
-    async fn come_back_late(&self, api: &Api, sale: &Sale) -> anyhow::Result<()> {
-        if let Some(mut database) = api.database().await? {
-            sqlx::query("UPDATE payments SET created_at = created_at - interval '1 day' WHERE order_id = $1")
-                .bind(sale.order.id)
-                .execute(&mut database)
-                .await?;
-        }
-        Ok(())
-    }
-
-    /// Pays an order that needs nobody who does not answer.
-    async fn pay_at_once(&self, api: &Api, sale: &Sale) -> anyhow::Result<()> {
-        let reply = tokio::time::timeout(PATIENCE, sale.pay(api)).await;
-        let reply = reply.map_err(|_| anyhow::anyhow!("a payment took longer than {PATIENCE:?}"))??;
-        reply.with_status(201).map(drop).context("a payment that needs no fraud check")
-    }
-
     /// Pays all of these orders, as customers do who try again.
     async fn pay_all(&self, api: &Api, sales: &[Sale]) -> anyhow::Result<usize> {
         let paying: Vec<_> = sales.iter().map(|sale| self.pay_until_settled(api, sale)).collect();
@@ -605,38 +482,6 @@ impl Round {
         ensure!(count <= paid, "{count} payments were confirmed, and {paid} orders are paid");
         Ok(paid)
     }
-}
-
-/// Sends a payment that a service does not answer.
-async fn ends_in_time(api: &Api, sale: &Sale) -> anyhow::Result<()> {
-    let reply = tokio::time::timeout(PATIENCE, sale.pay(api)).await;
-    let reply = reply.map_err(|_| anyhow::anyhow!("a payment took longer than {PATIENCE:?}"))??;
-    if reply.status == 409 {
-        return Ok(());
-    }
-    let reply = reply.with_status(503)?;
-    ensure!(reply.headers.contains_key("retry-after"), "503 has no Retry-After");
-    Ok(())
-}
-
-/// Has the one customer leave whose payment is to find out whether the fraud check answers again, after it has not for a while.
-async fn leave_trial(api: &Api, sale: &Sale) -> anyhow::Result<()> {
-    let providers = api.providers()?;
-    providers.hold("fraud", Point::BeforeEffect, 1).await?;
-    providers.set_profile("fraud", &GOOD_DAY).await?;
-    let tries = async {
-        let start = Instant::now();
-        while start.elapsed() < RECOVERY {
-            let _ = sale.pay(api).await;
-            tokio::time::sleep(PAUSE).await;
-        }
-    };
-    // Whose call is held leaves in the middle of it: his request is dropped.
-    tokio::select! {
-        held = providers.held("fraud", 1) => drop(held?),
-        () = tries => {}
-    }
-    providers.release("fraud", Release::Refuse).await
 }
 
 /// Whether a payment that was confirmed can be read and is still the same.

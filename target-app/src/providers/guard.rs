@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 
 use super::CallError;
 
-/// Calls that fail in a row before the service is left alone, and for how long it is.
+/// Consecutive failures that open the breaker, and how long it stays open.
 const FAILURES: u32 = 5;
 const REST: Duration = Duration::from_millis(250);
 
@@ -50,7 +50,7 @@ impl Guard {
         answered
     }
 
-    /// Whether the service is worth a call. The first one after a rest is a trial: the others wait for what becomes of it.
+    /// Whether the service is worth a call. The first one after a rest is a trial: the others are refused until it has ended.
     fn may_try(&self) -> bool {
         let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
         match breaker.resting_until {

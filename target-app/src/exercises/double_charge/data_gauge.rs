@@ -8,11 +8,11 @@ use super::REPEATED_ORDERS;
 use crate::telemetry::MetricSpec;
 use crate::telemetry::data_gauges::DataGauge;
 
-/// Repeated orders, as the data shows them: of all servers on this database, so that of several it is the largest that counts.
+/// Counts repeated orders in the database. The count covers all servers, so take the largest of several and not their sum.
 #[derive(Debug)]
 struct Repeated {
     pool: PgPool,
-    /// The smallest id that an order can have that is placed from now on: ids sort by time.
+    /// Lower bound for the ids of orders placed from now on: ids sort by time.
     first_order: Uuid,
 }
 

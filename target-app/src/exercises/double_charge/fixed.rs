@@ -1,6 +1,6 @@
 use super::*;
 
-/// Whoever has a key has it for longer than a charge may take. After a crash, others wait for as long.
+/// How long a request holds its key: longer than a charge may take. After a crash, others are refused for as long.
 const HELD: Duration = Duration::from_millis(1200);
 
 pub async fn check_out(shop: &Shop<'_>, key: &str, checkout: &Checkout) -> Result<Answer, KeyedError> {

@@ -42,7 +42,8 @@ pub static EXERCISE: Exercise = Exercise {
         ),
         CheckSpec::objective(
             "only-clean-answers",
-            "A checkout ends with 201, with 409 while another request with its key is under way, or with 503 and `Retry-After`.",
+            "A checkout ends with 201, with 402 for a card that is declined, with 409 while another request with its key is under way, or with \
+             503 and `Retry-After`.",
         ),
         CheckSpec::objective("checkout-p99", "99 of 100 checkouts are answered within 250 ms."),
         CheckSpec::objective(
@@ -171,7 +172,7 @@ impl Shop<'_> {
         Ok(oversold_stock::place_order(self.pool, &checkout.cart()).await?)
     }
 
-    /// Charges the order's total, however often it is called once for each order. Says whether the card was accepted.
+    /// Charges the order's total. An order is charged once, however often this is called. Returns whether the card was accepted.
     async fn charge(&self, order: &Order, checkout: &Checkout) -> Result<bool, KeyedError> {
         if order.total == Cents(0) {
             return Ok(true);

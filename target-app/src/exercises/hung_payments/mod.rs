@@ -39,8 +39,8 @@ pub static EXERCISE: Exercise = Exercise {
         ),
         CheckSpec::objective(
             "only-clean-refusals",
-            "Every payment ends within 2 s, with 201, with 402 for a card that is not accepted, or with 503 and `Retry-After`. \
-             One that needs no fraud check always succeeds.",
+            "Every payment ends within 2 s, with 201, with 402 for a card that is not accepted, with 409 while its order is being paid, or with \
+             503 and `Retry-After`. One that needs no fraud check always succeeds.",
         ),
         CheckSpec::objective(
             "unanswered-payments",

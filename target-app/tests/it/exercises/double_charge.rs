@@ -94,7 +94,7 @@ async fn after_a_kill(variant: Variant) -> (StatusCode, usize) {
     assert!(cut_off.await.unwrap().is_err(), "nobody answers");
     shop.outside.release("payments").await;
 
-    // The killed server holds the key for two more seconds. That is ended by hand, so that nobody has to wait.
+    // The killed server holds the key for another second. That is ended by hand, so that nobody has to wait.
     sqlx::query("UPDATE idempotency_keys SET held_until = now()").execute(&shop.pool).await.unwrap();
     let again = soon("an answer", shop.check_out(1).send()).await.unwrap();
     (again.status(), shop.outside.charges().await.len())
