@@ -109,7 +109,8 @@ impl super::Scenario for Scenario {
         let rate = shape.rate.unwrap_or(RATE);
         let later = rng.random_range(0.0..LATER);
         let [slow, hung] = [SLOW_FROM, HUNG_FROM].map(|share| shape.duration.mul_f64(share + later));
-        let checked = arrivals::poisson(&mut rng, rate, shape.duration);
+        // Of both there have to be enough in each phase, whatever the seed.
+        let checked = arrivals::constant(rate, shape.duration);
         let simple = arrivals::poisson(&mut rng, SIMPLE_RATE, shape.duration);
         let audited = CROWD + UNCLEAR_PAYMENTS + 2 * WELL + 1 + SIMPLE + Moment::ALL.len();
         let orders = shop::place_orders(api, checked.len() + simple.len() + audited).await?;
@@ -145,7 +146,7 @@ impl super::Scenario for Scenario {
             tickets.push(Ticket { at, request: Request::post("simple", PROCESS_SIMPLE, body) });
             sales.push(Sale { order, path: PROCESS_SIMPLE, card: GOOD_CARD });
         }
-        for at in arrivals::poisson(&mut rng, PRODUCT_RATE, shape.duration) {
+        for at in arrivals::constant(PRODUCT_RATE, shape.duration) {
             let name = if at < slow { "product-idle" } else { "product" };
             tickets.push(Ticket { at, request: Request::get(name, PRODUCTS) });
         }
@@ -250,7 +251,7 @@ pub struct Round {
 impl super::Round for Round {
     fn describe(&self, servers: &str) -> String {
         format!(
-            "Poisson arrivals over {servers}: {:.0} payments a second, {SIMPLE_RATE:.0} without a fraud check, and {PRODUCT_RATE:.0} \
+            "{:.0} payments a second over {servers}, {SIMPLE_RATE:.0} without a fraud check (Poisson arrivals), and {PRODUCT_RATE:.0} \
              product pages. One payment in {TWICE} is sent twice at once, one in {STOLEN} has a card that the fraud check denies, one \
              customer in {LEAVES} hangs up. The fraud check takes 10 to 20 ms, then 0.4 s, then it does not answer",
             self.rate
