@@ -105,20 +105,37 @@ async fn whatever_is_wrong_with_a_service_a_payment_is_put_off_and_charged_once(
     let slow = Profile { base_ms: 5_000, ..Profile::CALM };
     let garbled = Profile { garbled_share: 1.0, ..Profile::CALM };
     let failing = Profile { failed_share: 1.0, ..Profile::CALM };
-    let overloaded = Profile { capacity: 0, ..Profile::CALM };
     let silent = Profile { lost_share: 1.0, ..Profile::CALM };
-    let troubles = [down, slow, garbled, failing, overloaded, silent];
+    // One customer has all of its time. It comes first, because a service goes on with what was slow after its client has left.
+    let overloaded = Profile { capacity: 1, ..Profile::CALM };
+    let troubles = [overloaded, down, slow, garbled, failing, silent];
 
     let lab = lab().await;
     let servers = lab.deploy(&deployment(Variants::FIXED, 1, &[], "troubles")).await.unwrap();
     let api = servers.api().unwrap();
     let providers = api.providers().unwrap();
-    let orders = shop::place_orders(&api, 2 * troubles.len()).await.unwrap();
+    let orders = shop::place_orders(&api, 2 * troubles.len() + 2).await.unwrap();
+    let mut customers = orders[2 * troubles.len()..].iter();
     let cases =
         ["fraud", "payments"].into_iter().flat_map(|service| troubles.map(|trouble| (service, trouble)));
     for ((service, trouble), order) in cases.zip(&orders) {
         providers.set_profile(service, &trouble).await.unwrap();
-        let reply = pay(&api, PROCESS, order, GOOD_CARD).await.unwrap();
+        let attempt = pay(&api, PROCESS, order, GOOD_CARD);
+        let reply = if trouble == overloaded {
+            providers.hold(service, Point::BeforeEffect, 1).await.unwrap();
+            let other = pay(&api, PROCESS, customers.next().unwrap(), GOOD_CARD);
+            let attempt = async {
+                providers.held(service, 1).await.unwrap();
+                let reply = attempt.await;
+                providers.release(service, Release::Continue).await.unwrap();
+                reply
+            };
+            let (other, reply) = futures::join!(other, attempt);
+            assert_eq!(other.unwrap().status, 201, "{service}");
+            reply.unwrap()
+        } else {
+            attempt.await.unwrap()
+        };
         let said = String::from_utf8_lossy(&reply.body);
         assert_eq!(reply.status, 503, "{service} {trouble:?}: {said}");
         assert!(reply.headers.contains_key("retry-after"), "{service} {trouble:?}");
