@@ -404,6 +404,11 @@ impl Round {
         let reply = payments::until_settled(RECOVERY, || attempt.send(api))
             .await
             .with_context(|| format!("the checkout with key {} cannot be completed", attempt.key))?;
+        self.responded(attempt, reply)
+    }
+
+    /// Keeps or compares the response that a key got, if that is what it got.
+    fn responded(&self, attempt: &Attempt, reply: Reply) -> anyhow::Result<()> {
         match reply.status.as_u16() {
             status @ (201 | 402) => {
                 self.answered(attempt, status, &reply.body);
@@ -443,13 +448,7 @@ impl Round {
             tokio::time::sleep(payments::PAUSE).await;
             reply = attempt.send(api).await?;
         }
-        match reply.status.as_u16() {
-            status @ (201 | 402) => {
-                self.answered(attempt, status, &reply.body);
-                Ok(())
-            }
-            _ => reply.with_status(201).map(drop).context("a key that has its response was sent again"),
-        }
+        self.responded(attempt, reply).context("a key that has its response was sent again")
     }
 
     /// Sends a checkout again whose order has been shipped since then: the response is not the order as it is now.

@@ -219,6 +219,12 @@ impl Sale {
         payments::pay(api, self.path, &self.order, self.card).await
     }
 
+    /// The same, within what a payment may take.
+    async fn pay_in_time(&self, api: &Api) -> anyhow::Result<Reply> {
+        let reply = tokio::time::timeout(PATIENCE, self.pay(api)).await;
+        reply.map_err(|_| anyhow::anyhow!("a payment took longer than {PATIENCE:?}"))?
+    }
+
     async fn is_paid(&self, api: &Api) -> anyhow::Result<bool> {
         let orders = shop::orders(api, self.order.user_id).await?;
         Ok(orders.iter().any(|order| order.id == self.order.id && order.status == "paid"))

@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use futures::future::join_all;
 use simulated_providers::{Point, Profile, Release};
 
-use super::{GOOD_DAY, HUNG, PATIENCE, PRODUCTS, RECOVERY, Round, SILENT, Sale};
+use super::{GOOD_DAY, HUNG, PRODUCTS, RECOVERY, Round, SILENT, Sale};
 use crate::api::Api;
 use crate::checks::kills::{Moment, Recorded, kill_at};
 use crate::load::lock;
@@ -135,16 +135,13 @@ impl Round {
 
     /// Pays an order that needs nobody who does not answer.
     pub(super) async fn pay_at_once(&self, api: &Api, sale: &Sale) -> anyhow::Result<()> {
-        let reply = tokio::time::timeout(PATIENCE, sale.pay(api)).await;
-        let reply = reply.map_err(|_| anyhow::anyhow!("a payment took longer than {PATIENCE:?}"))??;
-        reply.with_status(201).map(drop).context("a payment that needs no fraud check")
+        sale.pay_in_time(api).await?.with_status(201).map(drop).context("a payment that needs no fraud check")
     }
 }
 
 /// Sends a payment that a service does not answer.
 pub(super) async fn ends_in_time(api: &Api, sale: &Sale) -> anyhow::Result<()> {
-    let reply = tokio::time::timeout(PATIENCE, sale.pay(api)).await;
-    let reply = reply.map_err(|_| anyhow::anyhow!("a payment took longer than {PATIENCE:?}"))??;
+    let reply = sale.pay_in_time(api).await?;
     if reply.status == 409 {
         return Ok(());
     }
