@@ -9,5 +9,6 @@ pub mod payments;
 pub mod products;
 pub mod report;
 pub mod restaurants;
+pub mod sales;
 pub mod users;
 pub mod whole;

@@ -6,6 +6,7 @@ use axum::http::{HeaderValue, header};
 use garde::Validate;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
+use uuid::Uuid;
 
 use crate::error::ApiError;
 
@@ -76,6 +77,32 @@ impl<S: Send + Sync> FromRequestParts<S> for Tenant {
             }
         };
         Err(ApiError::BadRequest(format!("the header X-Tenant-ID {fault}")))
+    }
+}
+
+/// The buyer whom the gateway has identified, in `X-User-Id`. Whoever can reach this server is trusted to say who asks.
+#[derive(IntoParams)]
+#[into_params(names("X-User-Id"), parameter_in = Header)]
+pub struct Buyer(
+    /// The buyer's id.
+    pub Uuid,
+);
+
+impl<S: Send + Sync> FromRequestParts<S> for Buyer {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let mut sent = parts.headers.get_all("x-user-id").iter();
+        let fault = match (sent.next(), sent.next()) {
+            (None, _) => "is missing; the gateway sends the id of whoever asks",
+            // One of them is the gateway's, and nobody can tell which.
+            (_, Some(_)) => "was sent more than once; send one id",
+            (Some(id), None) => match id.to_str().ok().and_then(|id| id.parse().ok()) {
+                Some(id) => return Ok(Buyer(id)),
+                None => "is not an id, such as 0190a0b0-0000-7000-8000-000000000001",
+            },
+        };
+        Err(ApiError::BadRequest(format!("the header X-User-Id {fault}")))
     }
 }
 

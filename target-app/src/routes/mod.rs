@@ -9,6 +9,7 @@ pub mod problems;
 mod products;
 mod reports;
 mod restaurants;
+mod sales;
 mod users;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -26,4 +27,5 @@ pub fn router() -> OpenApiRouter<AppState> {
         .merge(payments::router())
         .merge(reports::router())
         .merge(restaurants::router())
+        .merge(sales::router())
 }

@@ -1,0 +1,315 @@
+//! Flash sales: reservations of a stock that many want at one moment.
+//!
+//! A reservation is `waiting → held → paid | expired | cancelled`, or `waiting → cancelled`. Each transition is one statement whose `WHERE`
+//! has the state that it starts from, so of two that meet one finds nothing to do. A sale's permits are a counting semaphore: a hold
+//! takes one, and a payment keeps it. A hold is over at `expires_at`, whether or not anybody has noticed.
+
+use chrono::{DateTime, Utc};
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+use sqlx::{PgExecutor, PgPool};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::money::Cents;
+
+/// The longest that a hold may be, in seconds.
+const LONGEST_HOLD: u32 = 24 * 60 * 60;
+
+/// What a new sale needs.
+#[derive(Debug, Clone, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NewSale {
+    /// What is sold.
+    #[garde(length(chars, min = 1, max = 200))]
+    #[schema(min_length = 1, max_length = 200)]
+    pub name: String,
+    /// Pieces. Of none, everybody waits.
+    #[garde(range(min = 0, max = 1_000_000_000))]
+    #[schema(minimum = 0, maximum = 1_000_000_000)]
+    pub stock: i64,
+    /// Price of a piece.
+    #[garde(custom(more_than_nothing))]
+    #[schema(value_type = f64, exclusive_minimum = 0)]
+    pub price: Cents,
+    /// Seconds for which a reservation is held.
+    #[garde(range(min = 1, max = LONGEST_HOLD))]
+    #[schema(minimum = 1, maximum = 86_400)]
+    pub hold_seconds: u32,
+    /// When the sale begins; at once without it.
+    #[garde(skip)]
+    pub opens_at: Option<DateTime<Utc>>,
+}
+
+fn more_than_nothing(price: &Cents, _: &()) -> garde::Result {
+    if *price > Cents(0) { Ok(()) } else { Err(garde::Error::new("it is not more than 0")) }
+}
+
+/// A sale. `available + held + paid = stock`.
+#[derive(Debug, Clone, PartialEq, Serialize, sqlx::FromRow, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Sale {
+    /// Stable id.
+    pub id: Uuid,
+    /// What is sold.
+    pub name: String,
+    /// Price of a piece.
+    #[sqlx(rename = "price_cents")]
+    pub price: Cents,
+    /// When it begins.
+    pub opens_at: DateTime<Utc>,
+    /// Pieces at the beginning.
+    pub stock: i64,
+    /// Pieces that nobody has.
+    pub available: i64,
+    /// Pieces that are held for a buyer.
+    pub held: i64,
+    /// Pieces that are paid.
+    pub paid: i64,
+    /// Buyers on the waiting list.
+    pub waiting: i64,
+}
+
+/// A buyer's reservation of a piece.
+#[derive(Debug, Clone, PartialEq, Serialize, sqlx::FromRow, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Reservation {
+    /// Stable id.
+    pub id: Uuid,
+    /// The sale.
+    pub sale_id: Uuid,
+    /// waiting, held, paid, expired or cancelled.
+    pub status: String,
+    /// Incremented by each transition.
+    pub version: i32,
+    /// When the hold ends or ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<DateTime<Utc>>,
+    /// The place in the waiting list, from 1. Places after 1,000 are all shown as 1,001.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub position: Option<i64>,
+}
+
+/// Why there is no reservation.
+#[derive(Debug, thiserror::Error)]
+pub enum ReserveError {
+    /// Nothing is sold under this id.
+    #[error("there is no sale {0}")]
+    UnknownSale(Uuid),
+    /// It has not begun.
+    #[error("the sale opens at {}", .0.to_rfc3339())]
+    NotOpen(DateTime<Utc>),
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// Adds a sale.
+pub async fn insert(pool: &PgPool, sale: &NewSale) -> sqlx::Result<Sale> {
+    let id = Uuid::now_v7();
+    let mut db = pool.begin().await?;
+    sqlx::query(
+        "INSERT INTO sales (id, name, stock, price_cents, hold_ms, opens_at)
+         VALUES ($1, $2, $3, $4, $5::bigint * 1000, coalesce($6, now()))",
+    )
+    .bind(id)
+    .bind(&sale.name)
+    .bind(sale.stock)
+    .bind(sale.price)
+    .bind(i64::from(sale.hold_seconds))
+    .bind(sale.opens_at)
+    .execute(&mut *db)
+    .await?;
+    sqlx::query("INSERT INTO sale_permits (sale_id, stock) VALUES ($1, $2)")
+        .bind(id)
+        .bind(sale.stock)
+        .execute(&mut *db)
+        .await?;
+    let sale = find(&mut *db, id).await?.ok_or(sqlx::Error::RowNotFound)?;
+    db.commit().await?;
+    Ok(sale)
+}
+
+/// The sale with this id, and how far it is.
+pub async fn find(executor: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<Sale>> {
+    sqlx::query_as(
+        "SELECT id, name, price_cents, opens_at, sales.stock, sales.stock - held - paid AS available, held, paid,
+             (SELECT count(*) FROM reservations WHERE sale_id = id AND status = 'waiting') AS waiting
+         FROM sales JOIN sale_permits ON sale_id = id WHERE id = $1",
+    )
+    .bind(id)
+    .fetch_optional(executor)
+    .await
+}
+
+/// A query of a [`Reservation`]'s columns: a hold whose time is over is shown as expired before anybody has noticed.
+macro_rules! reservation {
+    ($before:literal, $after:literal) => {
+        concat!(
+            $before,
+            " id, sale_id, version, expires_at,
+                CASE WHEN status = 'held' AND expires_at <= clock_timestamp() THEN 'expired' ELSE status END AS status,
+                CASE WHEN status = 'waiting' THEN 1 + (
+                    SELECT count(*) FROM (
+                        SELECT FROM reservations AS other
+                        WHERE other.sale_id = reservations.sale_id AND other.status = 'waiting' AND other.ticket < reservations.ticket
+                        LIMIT 1000
+                    ) AS ahead
+                ) END AS position ",
+            $after
+        )
+    };
+}
+
+/// Takes a permit for a buyer, or a place on the waiting list where there is none. Whoever has a reservation that is not over gets it again.
+///
+/// It is one statement, so the row that all buyers want is locked no longer than that takes. Nobody gets a permit while others wait for one.
+pub async fn reserve(pool: &PgPool, sale: Uuid, buyer: Uuid) -> Result<Reservation, ReserveError> {
+    loop {
+        let reserved = sqlx::query_as(reservation!(
+            "WITH open AS (
+                 SELECT id, hold_ms FROM sales WHERE id = $1 AND opens_at <= now()
+             ), permit AS (
+                 UPDATE sale_permits SET held = held + 1 FROM open
+                 WHERE sale_id = open.id AND held + paid < stock
+                     AND NOT EXISTS (SELECT FROM reservations WHERE sale_id = $1 AND status = 'waiting')
+                 RETURNING hold_ms
+             )
+             INSERT INTO reservations (id, sale_id, buyer_id, status, expires_at)
+             SELECT $3, open.id, $2, CASE WHEN permit IS NULL THEN 'waiting' ELSE 'held' END,
+                 clock_timestamp() + permit.hold_ms * interval '1 millisecond'
+             FROM open LEFT JOIN permit ON true
+             RETURNING",
+            ""
+        ))
+        .bind(sale)
+        .bind(buyer)
+        .bind(Uuid::now_v7())
+        .fetch_optional(pool)
+        .await;
+        match reserved {
+            Ok(Some(reservation)) => return Ok(reservation),
+            Ok(None) => return Err(not_open(pool, sale).await?),
+            // The statement is undone as a whole, its permit included.
+            Err(error) if is_active_already(&error) => sql_tally::failed(&error),
+            Err(error) => return Err(error.into()),
+        }
+        match active(pool, sale, buyer).await? {
+            Some(reservation) if reservation.status == "expired" => {
+                expire(pool, reservation.id).await.map(drop)?
+            }
+            Some(reservation) => return Ok(reservation),
+            // It is over since then.
+            None => {}
+        }
+    }
+}
+
+fn is_active_already(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.constraint() == Some("reservations_active"))
+}
+
+async fn not_open(executor: impl PgExecutor<'_>, sale: Uuid) -> sqlx::Result<ReserveError> {
+    let opens_at = sqlx::query_scalar("SELECT opens_at FROM sales WHERE id = $1")
+        .bind(sale)
+        .fetch_optional(executor)
+        .await?;
+    Ok(opens_at.map_or(ReserveError::UnknownSale(sale), ReserveError::NotOpen))
+}
+
+async fn active(executor: impl PgExecutor<'_>, sale: Uuid, buyer: Uuid) -> sqlx::Result<Option<Reservation>> {
+    sqlx::query_as(reservation!(
+        "SELECT",
+        "FROM reservations WHERE sale_id = $1 AND buyer_id = $2 AND status IN ('waiting', 'held', 'paid')"
+    ))
+    .bind(sale)
+    .bind(buyer)
+    .fetch_optional(executor)
+    .await
+}
+
+/// The reservation with this id, if it is the buyer's.
+pub async fn find_reservation(
+    executor: impl PgExecutor<'_>,
+    id: Uuid,
+    buyer: Uuid,
+) -> sqlx::Result<Option<Reservation>> {
+    sqlx::query_as(reservation!("SELECT", "FROM reservations WHERE id = $1 AND buyer_id = $2"))
+        .bind(id)
+        .bind(buyer)
+        .fetch_optional(executor)
+        .await
+}
+
+/// Cancels a reservation that waits or is held, and gives its permit back. Says whether there was one to cancel.
+pub async fn cancel(executor: impl PgExecutor<'_>, id: Uuid, buyer: Uuid) -> sqlx::Result<bool> {
+    let cancelled: i64 = sqlx::query_scalar(
+        "WITH before AS (
+             SELECT id, sale_id, status FROM reservations WHERE id = $1 AND buyer_id = $2
+                 AND (status = 'waiting' OR status = 'held' AND expires_at > clock_timestamp())
+             FOR UPDATE
+         ), cancelled AS (
+             UPDATE reservations SET status = 'cancelled', version = version + 1 FROM before
+             WHERE reservations.id = before.id RETURNING reservations.id
+         ), released AS (
+             UPDATE sale_permits SET held = held - 1 FROM before
+             WHERE sale_permits.sale_id = before.sale_id AND before.status = 'held'
+         )
+         SELECT count(*) FROM cancelled",
+    )
+    .bind(id)
+    .bind(buyer)
+    .fetch_one(executor)
+    .await?;
+    Ok(cancelled == 1)
+}
+
+/// Notes that a hold is over, and gives its permit back. Says whether it was over and not noted yet.
+pub async fn expire(executor: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<bool> {
+    let released = sqlx::query(
+        "WITH expired AS (
+             UPDATE reservations SET status = 'expired', version = version + 1
+             WHERE id = $1 AND status = 'held' AND expires_at <= clock_timestamp() RETURNING sale_id
+         )
+         UPDATE sale_permits SET held = held - 1 FROM expired WHERE sale_permits.sale_id = expired.sale_id",
+    )
+    .bind(id)
+    .execute(executor)
+    .await?;
+    Ok(released.rows_affected() == 1)
+}
+
+/// Notes that a hold was paid in time. Its permit is kept. Says whether it was held.
+pub async fn settle(executor: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<bool> {
+    let paid = sqlx::query(
+        "WITH paid AS (
+             UPDATE reservations SET status = 'paid', version = version + 1
+             WHERE id = $1 AND status = 'held' AND expires_at > clock_timestamp() RETURNING sale_id
+         )
+         UPDATE sale_permits SET held = held - 1, paid = paid + 1 FROM paid WHERE sale_permits.sale_id = paid.sale_id",
+    )
+    .bind(id)
+    .execute(executor)
+    .await?;
+    Ok(paid.rows_affected() == 1)
+}
+
+/// Gives a permit that nobody has to whoever has waited longest. Says who that is, if there is somebody and a permit.
+pub async fn promote(executor: impl PgExecutor<'_>, sale: Uuid) -> sqlx::Result<Option<Uuid>> {
+    sqlx::query_scalar(
+        "WITH next AS (
+             SELECT id FROM reservations WHERE sale_id = $1 AND status = 'waiting'
+             ORDER BY ticket LIMIT 1 FOR UPDATE SKIP LOCKED
+         ), permit AS (
+             UPDATE sale_permits SET held = held + 1
+             WHERE sale_id = $1 AND held + paid < stock AND EXISTS (SELECT FROM next) RETURNING sale_id
+         )
+         UPDATE reservations SET status = 'held', version = version + 1,
+             expires_at = clock_timestamp() + hold_ms * interval '1 millisecond'
+         FROM next, permit, sales WHERE reservations.id = next.id AND sales.id = permit.sale_id
+         RETURNING reservations.id",
+    )
+    .bind(sale)
+    .fetch_optional(executor)
+    .await
+}

@@ -1,0 +1,102 @@
+//! Flash sales, for buyers whom the gateway has identified.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::extract::{self, Buyer, Path};
+use crate::domain::sales::{self, NewSale, Reservation, ReserveError, Sale};
+use crate::error::ApiError;
+use crate::state::AppState;
+
+pub fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(create))
+        .routes(routes!(get))
+        .routes(routes!(reserve))
+        .routes(routes!(get_reservation, cancel))
+}
+
+/// Announce a sale
+#[utoipa::path(post, path = "/sales", tag = "sales", request_body = NewSale, responses((status = CREATED, body = Sale)))]
+async fn create(
+    State(app): State<AppState>,
+    extract::Json(sale): extract::Json<NewSale>,
+) -> Result<(StatusCode, Json<Sale>), ApiError> {
+    Ok((StatusCode::CREATED, Json(sales::insert(&app.pool, &sale).await?)))
+}
+
+/// Get a sale, and how far it is
+#[utoipa::path(get, path = "/sales/{id}", tag = "sales", params(("id" = Uuid, Path)), responses((status = OK, body = Sale)))]
+async fn get(State(app): State<AppState>, Path(id): Path<Uuid>) -> Result<Json<Sale>, ApiError> {
+    let sale = sales::find(&app.pool, id).await?;
+    sale.map(Json).ok_or_else(|| ReserveError::UnknownSale(id).into())
+}
+
+/// Reserve a piece
+///
+/// The reservation is held until `expiresAt`, or waits at `position` until a piece is free. A buyer has one: whoever asks again while it
+/// waits, is held or is paid gets the same. 409 before the sale opens.
+#[utoipa::path(post, path = "/sales/{id}/reservations", tag = "sales", params(("id" = Uuid, Path), Buyer),
+    responses((status = ACCEPTED, body = Reservation), (status = CONFLICT)))]
+async fn reserve(
+    State(app): State<AppState>,
+    Path(id): Path<Uuid>,
+    Buyer(buyer): Buyer,
+) -> Result<(StatusCode, Json<Reservation>), ApiError> {
+    let reservation = sales::reserve(&app.pool, id, buyer).await?;
+    Ok((StatusCode::ACCEPTED, Json(reservation)))
+}
+
+/// Get a reservation of yours
+#[utoipa::path(get, path = "/reservations/{id}", tag = "sales", params(("id" = Uuid, Path), Buyer),
+    responses((status = OK, body = Reservation)))]
+async fn get_reservation(
+    State(app): State<AppState>,
+    Path(id): Path<Uuid>,
+    Buyer(buyer): Buyer,
+) -> Result<Json<Reservation>, ApiError> {
+    find(&app, id, buyer).await.map(Json)
+}
+
+/// Cancel a reservation of yours
+///
+/// A piece that was held is given to whoever has waited longest. Again is no error. 409 when it is paid or expired.
+#[utoipa::path(delete, path = "/reservations/{id}", tag = "sales", params(("id" = Uuid, Path), Buyer),
+    responses((status = OK, body = Reservation), (status = CONFLICT)))]
+async fn cancel(
+    State(app): State<AppState>,
+    Path(id): Path<Uuid>,
+    Buyer(buyer): Buyer,
+) -> Result<Json<Reservation>, ApiError> {
+    let was_active = sales::cancel(&app.pool, id, buyer).await?;
+    let reservation = find(&app, id, buyer).await?;
+    if was_active {
+        sales::promote(&app.pool, reservation.sale_id).await?;
+    }
+    match reservation.status.as_str() {
+        "cancelled" => Ok(Json(reservation)),
+        status => Err(ApiError::Conflict(format!(
+            "the reservation is {status}; only one that waits or is held can be cancelled"
+        ))),
+    }
+}
+
+/// Somebody else's reservation is answered as one that is not there.
+async fn find(app: &AppState, id: Uuid, buyer: Uuid) -> Result<Reservation, ApiError> {
+    let reservation = sales::find_reservation(&app.pool, id, buyer).await?;
+    reservation.ok_or_else(|| ApiError::NotFound(format!("you have no reservation {id}")))
+}
+
+impl From<ReserveError> for ApiError {
+    fn from(error: ReserveError) -> Self {
+        match error {
+            ReserveError::UnknownSale(_) => ApiError::NotFound(error.to_string()),
+            ReserveError::NotOpen(_) => ApiError::Conflict(error.to_string()),
+            ReserveError::Database(error) => error.into(),
+        }
+    }
+}
