@@ -41,3 +41,13 @@ CREATE TABLE reservations (
 CREATE UNIQUE INDEX reservations_active ON reservations (sale_id, buyer_id) WHERE status IN ('waiting', 'held', 'paid');
 CREATE INDEX reservations_waiting ON reservations (sale_id, ticket) WHERE status = 'waiting';
 CREATE INDEX reservations_held ON reservations (expires_at) WHERE status = 'held';
+
+-- Work that a reservation has left to do, and when. Whoever takes a job puts it off, does it, and removes it.
+CREATE TABLE sale_jobs (
+    reservation_id UUID        NOT NULL,
+    kind           TEXT        NOT NULL CHECK (kind IN ('confirmation')),
+    due_at         TIMESTAMPTZ NOT NULL DEFAULT now(),
+    attempts       INTEGER     NOT NULL DEFAULT 0,
+    PRIMARY KEY (reservation_id, kind)
+);
+CREATE INDEX sale_jobs_due ON sale_jobs (due_at);

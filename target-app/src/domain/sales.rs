@@ -4,6 +4,8 @@
 //! has the state that it starts from, so of two that meet one finds nothing to do. A sale's permits are a counting semaphore: a hold
 //! takes one, and a payment keeps it. A hold is over at `expires_at`, whether or not anybody has noticed.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -174,13 +176,17 @@ pub async fn reserve(pool: &PgPool, sale: Uuid, buyer: Uuid) -> Result<Reservati
                  WHERE sale_id = open.id AND held + paid < stock
                      AND NOT EXISTS (SELECT FROM reservations WHERE sale_id = $1 AND status = 'waiting')
                  RETURNING hold_ms
+             ), reserved AS (
+                 INSERT INTO reservations (id, sale_id, buyer_id, status, expires_at)
+                 SELECT $3, open.id, $2, CASE WHEN permit IS NULL THEN 'waiting' ELSE 'held' END,
+                     clock_timestamp() + permit.hold_ms * interval '1 millisecond'
+                 FROM open LEFT JOIN permit ON true
+                 RETURNING *
+             ), job AS (
+                 INSERT INTO sale_jobs (reservation_id, kind) SELECT id, 'confirmation' FROM reserved WHERE status = 'held'
              )
-             INSERT INTO reservations (id, sale_id, buyer_id, status, expires_at)
-             SELECT $3, open.id, $2, CASE WHEN permit IS NULL THEN 'waiting' ELSE 'held' END,
-                 clock_timestamp() + permit.hold_ms * interval '1 millisecond'
-             FROM open LEFT JOIN permit ON true
-             RETURNING",
-            ""
+             SELECT",
+            "FROM reserved AS reservations"
         ))
         .bind(sale)
         .bind(buyer)
@@ -303,13 +309,66 @@ pub async fn promote(executor: impl PgExecutor<'_>, sale: Uuid) -> sqlx::Result<
          ), permit AS (
              UPDATE sale_permits SET held = held + 1
              WHERE sale_id = $1 AND held + paid < stock AND EXISTS (SELECT FROM next) RETURNING sale_id
+         ), promoted AS (
+             UPDATE reservations SET status = 'held', version = version + 1,
+                 expires_at = clock_timestamp() + hold_ms * interval '1 millisecond'
+             FROM next, permit, sales WHERE reservations.id = next.id AND sales.id = permit.sale_id
+             RETURNING reservations.id
          )
-         UPDATE reservations SET status = 'held', version = version + 1,
-             expires_at = clock_timestamp() + hold_ms * interval '1 millisecond'
-         FROM next, permit, sales WHERE reservations.id = next.id AND sales.id = permit.sale_id
-         RETURNING reservations.id",
+         INSERT INTO sale_jobs (reservation_id, kind) SELECT id, 'confirmation' FROM promoted RETURNING reservation_id",
     )
     .bind(sale)
     .fetch_optional(executor)
     .await
+}
+
+/// Something that a reservation has left to do.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Job {
+    /// Whose it is.
+    pub reservation_id: Uuid,
+    /// Such as `confirmation`.
+    pub kind: String,
+    /// How often somebody has taken it, this time included.
+    pub attempts: i32,
+}
+
+/// Takes jobs that are due, `most` at most. Each is due again after `lease`, unless it is [done](finish_job) by then.
+pub async fn take_jobs(executor: impl PgExecutor<'_>, most: i64, lease: Duration) -> sqlx::Result<Vec<Job>> {
+    sqlx::query_as(
+        "UPDATE sale_jobs SET attempts = attempts + 1, due_at = clock_timestamp() + $2 * interval '1 second'
+         WHERE (reservation_id, kind) IN (
+             SELECT reservation_id, kind FROM sale_jobs WHERE due_at <= clock_timestamp()
+             ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+         )
+         RETURNING reservation_id, kind, attempts",
+    )
+    .bind(most)
+    .bind(lease.as_secs_f64())
+    .fetch_all(executor)
+    .await
+}
+
+/// Removes a job that is done.
+pub async fn finish_job(executor: impl PgExecutor<'_>, job: &Job) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM sale_jobs WHERE reservation_id = $1 AND kind = $2")
+        .bind(job.reservation_id)
+        .bind(&job.kind)
+        .execute(executor)
+        .await?;
+    Ok(())
+}
+
+/// Has a job done again after this time.
+pub async fn put_off_job(executor: impl PgExecutor<'_>, job: &Job, time: Duration) -> sqlx::Result<()> {
+    sqlx::query(
+        "UPDATE sale_jobs SET due_at = clock_timestamp() + $3 * interval '1 second'
+         WHERE reservation_id = $1 AND kind = $2",
+    )
+    .bind(job.reservation_id)
+    .bind(&job.kind)
+    .bind(time.as_secs_f64())
+    .execute(executor)
+    .await?;
+    Ok(())
 }
