@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
-use sqlx::{PgExecutor, PgPool};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -211,6 +211,80 @@ pub async fn reserve(pool: &PgPool, sale: Uuid, buyer: Uuid) -> Result<Reservati
     }
 }
 
+/// A sale that is open.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct OpenSale {
+    /// Stable id.
+    pub id: Uuid,
+    /// Pieces that nobody has.
+    pub available: i64,
+}
+
+/// The sale with this id, if it is open.
+pub async fn open(db: &mut PgConnection, id: Uuid) -> Result<OpenSale, ReserveError> {
+    let sale = sqlx::query_as(
+        "SELECT id, sales.stock - held - paid AS available FROM sales JOIN sale_permits ON sale_id = id
+         WHERE id = $1 AND opens_at <= now()",
+    );
+    match sale.bind(id).fetch_optional(&mut *db).await? {
+        Some(sale) => Ok(sale),
+        None => Err(not_open(db, id).await?),
+    }
+}
+
+/// Keeps everybody else from the permits of a sale until the transaction ends.
+pub async fn lock(db: &mut PgConnection, sale: Uuid) -> sqlx::Result<()> {
+    sqlx::query("SELECT FROM sale_permits WHERE sale_id = $1 FOR UPDATE").bind(sale).execute(db).await.map(drop)
+}
+
+/// Takes one of a sale's permits, for somebody who knows that there is one.
+pub async fn take_permit(executor: impl PgExecutor<'_>, sale: Uuid) -> sqlx::Result<()> {
+    sqlx::query("UPDATE sale_permits SET held = held + 1 WHERE sale_id = $1")
+        .bind(sale)
+        .execute(executor)
+        .await
+        .map(drop)
+}
+
+/// Whether somebody waits for a permit of this sale.
+pub async fn has_waiting(executor: impl PgExecutor<'_>, sale: Uuid) -> sqlx::Result<bool> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT FROM reservations WHERE sale_id = $1 AND status = 'waiting')")
+        .bind(sale)
+        .fetch_one(executor)
+        .await
+}
+
+/// Writes a reservation down that is held, for somebody who has its permit, or that waits.
+pub async fn insert_reservation(
+    executor: impl PgExecutor<'_>,
+    sale: Uuid,
+    buyer: Uuid,
+    held: bool,
+) -> sqlx::Result<Reservation> {
+    sqlx::query_as(reservation!(
+        "INSERT INTO reservations (id, sale_id, buyer_id, status, expires_at)
+         SELECT $1, id, $2, CASE WHEN $3 THEN 'held' ELSE 'waiting' END,
+             CASE WHEN $3 THEN clock_timestamp() + hold_ms * interval '1 millisecond' END
+         FROM sales WHERE id = $4 RETURNING",
+        ""
+    ))
+    .bind(Uuid::now_v7())
+    .bind(buyer)
+    .bind(held)
+    .bind(sale)
+    .fetch_one(executor)
+    .await
+}
+
+/// Leaves a confirmation to be sent.
+pub async fn insert_job(executor: impl PgExecutor<'_>, reservation: Uuid) -> sqlx::Result<()> {
+    sqlx::query("INSERT INTO sale_jobs (reservation_id, kind) VALUES ($1, 'confirmation')")
+        .bind(reservation)
+        .execute(executor)
+        .await
+        .map(drop)
+}
+
 fn is_active_already(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.constraint() == Some("reservations_active"))
 }
@@ -223,7 +297,8 @@ async fn not_open(executor: impl PgExecutor<'_>, sale: Uuid) -> sqlx::Result<Res
     Ok(opens_at.map_or(ReserveError::UnknownSale(sale), ReserveError::NotOpen))
 }
 
-async fn active(executor: impl PgExecutor<'_>, sale: Uuid, buyer: Uuid) -> sqlx::Result<Option<Reservation>> {
+/// The buyer's reservation that is not over, if there is one.
+pub async fn active(executor: impl PgExecutor<'_>, sale: Uuid, buyer: Uuid) -> sqlx::Result<Option<Reservation>> {
     sqlx::query_as(reservation!(
         "SELECT",
         "FROM reservations WHERE sale_id = $1 AND buyer_id = $2 AND status IN ('waiting', 'held', 'paid')"

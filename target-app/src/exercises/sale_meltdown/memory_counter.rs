@@ -1,0 +1,44 @@
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::*;
+
+/// What is left of each sale.
+#[derive(Debug, Default)]
+pub struct Counters(Mutex<HashMap<Uuid, i64>>);
+
+impl Counters {
+    /// Takes a permit, if there is one.
+    fn take(&self, sale: &OpenSale) -> bool {
+        let mut counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = counters.entry(sale.id).or_insert(sale.available);
+        let is_left = *left > 0;
+        *left -= i64::from(is_left);
+        is_left
+    }
+}
+
+pub async fn reserve(
+    counters: &Counters,
+    desk: &Desk<'_>,
+    sale: Uuid,
+    buyer: Uuid,
+) -> Result<Reservation, SaleError> {
+    let mut db = desk.pool.acquire().await?;
+    let sale = sales::open(&mut db, sale).await?;
+    if let Some(reservation) = sales::active(&mut *db, sale.id, buyer).await? {
+        return Ok(reservation);
+    }
+
+    // Nobody waits for a row here: permits are counted in memory, and the database learns of it afterwards.
+    let held = !sales::has_waiting(&mut *db, sale.id).await? && counters.take(&sale);
+    let reservation = sales::insert_reservation(&mut *db, sale.id, buyer, held).await?;
+    if held {
+        let (pool, reservation) = (desk.pool.clone(), reservation.id);
+        tokio::spawn(async move {
+            sales::take_permit(&pool, sale.id).await?;
+            sales::insert_job(&pool, reservation).await
+        });
+    }
+    Ok(reservation)
+}
