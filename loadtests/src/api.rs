@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
 
 use crate::hint::Hinted;
 use crate::lab::Replicas;
@@ -39,6 +40,9 @@ const PAGE: usize = 100;
 
 /// Pages of one list that are read: those of half a million orders, and some.
 const MOST_PAGES: usize = 6_000;
+
+/// The header in which the gateway says who asks.
+pub const BUYER: &str = "x-user-id";
 
 /// A server, with its operator port where that is known.
 pub struct Api {
@@ -230,6 +234,11 @@ impl Api {
     /// The answer to a `POST` of a JSON document with this idempotency key, whatever it is.
     pub async fn post_with_key(&self, path: &str, key: &str, json: &Value) -> anyhow::Result<Reply> {
         self.send(Method::POST, path, Some(("Idempotency-Key", key)), Some(json)).await
+    }
+
+    /// The answer to a request of this buyer, whatever it is.
+    pub async fn of_buyer(&self, method: Method, path: &str, buyer: Uuid) -> anyhow::Result<Reply> {
+        self.send(method, path, Some((BUYER, &buyer.to_string())), None).await
     }
 
     async fn send(

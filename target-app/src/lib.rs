@@ -20,6 +20,7 @@ pub mod providers;
 pub mod readiness;
 pub mod relay;
 mod routes;
+mod sale_worker;
 pub mod seed;
 pub mod server;
 pub mod source;

@@ -24,12 +24,16 @@ use crate::listen::{self, Limits};
 use crate::providers::Providers;
 use crate::readiness::Readiness;
 use crate::relay;
+use crate::sale_worker;
 use crate::state::AppState;
 use crate::telemetry::spec::RUN_INFO;
 use crate::telemetry::{DataGauges, Gauges, Telemetry};
 
 /// How long requests in flight may go on after the signal to stop.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// Connections to the database for what is done beside the requests.
+const WORKERS_CONNECTIONS: u32 = 2;
 
 /// Connections to the operator port at a time.
 const OPERATORS: usize = 32;
@@ -143,6 +147,10 @@ async fn serve(
     let providers = Providers::new(config.providers.clone(), telemetry.clone())
         .context("the HTTP client for the outside services could not be built")?;
     let state = AppState { pool, exercises: Arc::new(Exercises::new(variants)), providers, telemetry };
+
+    // With connections of its own: requests must not wait for what is done beside them.
+    let beside_requests = PgPoolOptions::new().max_connections(WORKERS_CONNECTIONS).connect_lazy_with(beside.clone());
+    tokio::spawn(sale_worker::work(beside_requests, state.providers.clone()));
 
     let public = bind(config.listen).await?;
     let operator = operators.spawn(bind(config.operator_listen)).await??;

@@ -158,6 +158,7 @@ pub mod double_charge;
 pub mod frozen_health;
 pub mod hung_payments;
 pub mod oversold_stock;
+pub mod sale_meltdown;
 pub mod slow_analytics;
 pub mod slow_order_list;
 
@@ -168,6 +169,7 @@ exercises! {
     slow_analytics
     hung_payments
     double_charge
+    sale_meltdown
 }
 
 /// The exercises of the tour, which `stampede compare` runs when none is named: as few as show what the lab is for, so that the

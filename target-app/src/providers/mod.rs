@@ -38,6 +38,17 @@ pub struct Card<'a> {
     pub reference: &'a str,
 }
 
+/// A message to somebody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Mail {
+    /// An address.
+    pub to: String,
+    /// One line.
+    pub subject: String,
+    /// The text.
+    pub text: String,
+}
+
 /// What the payment provider says of a charge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct Charge {
@@ -137,6 +148,12 @@ impl Providers {
             Err(CallError::Refused { status: StatusCode::PAYMENT_REQUIRED, .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Sends a message. The same key sends once, however often it is used.
+    pub async fn send_mail(&self, key: &str, mail: &Mail) -> Result<(), CallError> {
+        let _: serde_json::Value = self.post("mailer", "mail/messages", Some(key), mail).await?;
+        Ok(())
     }
 
     async fn post<T: DeserializeOwned>(

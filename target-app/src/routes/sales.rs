@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::extract::{self, Buyer, Path};
 use crate::domain::sales::{self, NewSale, Reservation, ReserveError, Sale};
 use crate::error::ApiError;
+use crate::exercises::sale_meltdown::{self, Desk};
 use crate::state::AppState;
 
 pub fn router() -> OpenApiRouter<AppState> {
@@ -47,8 +48,10 @@ async fn reserve(
     Path(id): Path<Uuid>,
     Buyer(buyer): Buyer,
 ) -> Result<(StatusCode, Json<Reservation>), ApiError> {
-    let reservation = sales::reserve(&app.pool, id, buyer).await?;
-    Ok((StatusCode::ACCEPTED, Json(reservation)))
+    let desk = Desk { pool: &app.pool, providers: &app.providers };
+    let reserved = app.exercises.sale_meltdown.reserve(&desk, id, buyer).await;
+    app.telemetry.count(&sale_meltdown::RESERVATIONS, &[sale_meltdown::outcome(&reserved)], 1.0);
+    Ok((StatusCode::ACCEPTED, Json(reserved?)))
 }
 
 /// Get a reservation of yours

@@ -1,0 +1,163 @@
+//! Flash sales as their API shows them: what contracts, loads and audits of its exercises have in common.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use chrono::{DateTime, Utc};
+use futures::{StreamExt, TryStreamExt};
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use simulated_providers::Message;
+use uuid::Uuid;
+
+use crate::api::Api;
+
+/// Requests that are sent at a time when the load is over.
+const AT_A_TIME: usize = 16;
+
+/// How long a buyer may have to wait for a confirmation, once nothing is in its way.
+const CONFIRMED: Duration = Duration::from_secs(10);
+
+/// Between two looks at what has been sent.
+const POLL: Duration = Duration::from_millis(50);
+
+/// A sale, and how far it is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Sale {
+    /// Stable id.
+    pub id: Uuid,
+    /// Pieces at the beginning.
+    pub stock: i64,
+    /// Pieces that nobody has.
+    pub available: i64,
+    /// Pieces that are held for a buyer.
+    pub held: i64,
+    /// Pieces that are paid.
+    pub paid: i64,
+    /// Buyers on the waiting list.
+    pub waiting: i64,
+}
+
+/// A reservation.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reservation {
+    /// Stable id.
+    pub id: Uuid,
+    /// The sale.
+    pub sale_id: Uuid,
+    /// waiting, held, paid, expired or cancelled.
+    pub status: String,
+    /// Incremented by each transition.
+    pub version: i64,
+    /// When the hold ends.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Place in the waiting list.
+    pub position: Option<i64>,
+}
+
+impl Reservation {
+    /// A reservation in an answer.
+    pub fn read(body: &[u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(body)
+    }
+
+    /// Whether a piece is held for the buyer.
+    pub fn is_held(&self) -> bool {
+        self.status == "held"
+    }
+
+    /// Whether it is as a reservation of this sale must be that was just acknowledged.
+    pub fn is_of(&self, sale: Uuid) -> bool {
+        self.sale_id == sale
+            && match self.status.as_str() {
+                "held" => self.expires_at.is_some() && self.position.is_none(),
+                "waiting" => self.position.is_some_and(|position| position > 0),
+                _ => false,
+            }
+    }
+}
+
+/// The body of a request that announces a sale.
+pub fn new_sale(stock: i64, hold_seconds: u32) -> Value {
+    json!({ "name": "Limited edition", "stock": stock, "price": 19.99, "holdSeconds": hold_seconds })
+}
+
+/// Announces a sale that is open.
+pub async fn announce(api: &Api, stock: i64, hold_seconds: u32) -> anyhow::Result<Sale> {
+    let reply = api.post("/sales", None, &new_sale(stock, hold_seconds)).await?.with_status(201)?;
+    let sale: Sale = reply.json()?;
+    let expected =
+        Sale { id: sale.id, stock, available: stock, held: 0, paid: 0, waiting: 0 };
+    ensure!(sale == expected, "a new sale of {stock} pieces is {sale:?}");
+    Ok(sale)
+}
+
+/// The path at which a sale's pieces are reserved.
+pub fn reservations(sale: Uuid) -> String {
+    format!("/sales/{sale}/reservations")
+}
+
+/// Reserves a piece for a buyer.
+///
+/// # Errors
+/// When that is not acknowledged.
+pub async fn reserve(api: &Api, sale: Uuid, buyer: Uuid) -> anyhow::Result<Reservation> {
+    let reply = api.of_buyer(Method::POST, &reservations(sale), buyer).await?.with_status(202)?;
+    let reservation: Reservation = reply.json()?;
+    ensure!(reservation.is_of(sale), "a reservation was acknowledged as {reservation:?}");
+    Ok(reservation)
+}
+
+/// A reservation as its buyer sees it.
+pub async fn read(api: &Api, id: Uuid, buyer: Uuid) -> anyhow::Result<Reservation> {
+    api.of_buyer(Method::GET, &format!("/reservations/{id}"), buyer).await?.with_status(200)?.json()
+}
+
+/// The sale as everybody sees it.
+pub async fn look(api: &Api, sale: Uuid) -> anyhow::Result<Sale> {
+    api.get(&format!("/sales/{sale}"), None).await
+}
+
+/// The reservations of these buyers, each asked for by its buyer.
+pub async fn read_all(
+    api: &Api,
+    acknowledged: &BTreeMap<Uuid, Reservation>,
+) -> anyhow::Result<Vec<Reservation>> {
+    let reading: Vec<_> =
+        acknowledged.iter().map(|(buyer, reservation)| read(api, reservation.id, *buyer)).collect();
+    futures::stream::iter(reading).buffered(AT_A_TIME).try_collect().await
+}
+
+/// How often each address got a message. The first `before` of the ledger are left out.
+pub async fn confirmations(api: &Api, before: usize) -> anyhow::Result<BTreeMap<String, usize>> {
+    let mut sent = BTreeMap::new();
+    for entry in api.providers()?.ledger("mail").await?.into_iter().skip(before) {
+        let message: Message = serde_json::from_value(entry.request).context("the ledger has messages")?;
+        *sent.entry(message.to).or_default() += 1;
+    }
+    Ok(sent)
+}
+
+/// Waits until each of these reservations was confirmed, and makes sure that each was once, and no other.
+///
+/// # Errors
+/// Says how many were not, or too often.
+pub async fn ensure_confirmed(api: &Api, before: usize, held: &[Uuid]) -> anyhow::Result<()> {
+    let start = Instant::now();
+    loop {
+        let sent = confirmations(api, before).await?;
+        let missing = held.iter().filter(|id| !sent.contains_key(&id.to_string())).count();
+        if missing == 0 || start.elapsed() > CONFIRMED {
+            ensure!(missing == 0, "{missing} of {} buyers got no confirmation", held.len());
+            let twice = sent.values().filter(|count| **count > 1).count();
+            ensure!(twice == 0, "{twice} buyers got more than one confirmation");
+            let others = sent.len() - held.len();
+            ensure!(others == 0, "{others} confirmations are of no reservation that is held");
+            return Ok(());
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
