@@ -10,6 +10,7 @@ mod double_charge;
 mod frozen_health;
 mod hung_payments;
 mod oversold_stock;
+mod sale_meltdown;
 mod slow_analytics;
 mod slow_order_list;
 
@@ -35,6 +36,7 @@ pub static SCENARIOS: &[&dyn AnyScenario] = &[
     &slow_analytics::Scenario,
     &hung_payments::Scenario,
     &double_charge::Scenario,
+    &sale_meltdown::Scenario,
 ];
 
 /// The scenario of the exercise `id`.

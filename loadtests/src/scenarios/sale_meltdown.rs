@@ -1,0 +1,273 @@
+//! `sale-meltdown`: a few buyers, then all at once, more than there are pieces, while a server is killed and comes back.
+
+mod contract;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::ensure;
+use futures::{StreamExt, TryStreamExt};
+use rand::RngExt;
+use rand_pcg::Pcg64;
+use reqwest::header::{HeaderName, HeaderValue};
+use simulated_providers::Profile;
+use target_app::exercises::sale_meltdown::EXERCISE;
+use uuid::Uuid;
+
+use super::{Clause, Shape, Spec, TIMEOUT};
+use crate::api::{Api, BUYER};
+use crate::checks::{Audit, Findings, check, no_failures, p99_within, signal};
+use crate::faults::{Fault, Trouble};
+use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
+use crate::sales::{self, Reservation};
+
+/// Buyers a second before the spike, and at it.
+const CALM_RATE: f64 = 60.0;
+const SPIKE_RATE: f64 = 500.0;
+/// When the spike begins, as a share of the load.
+const SPIKE_FROM: f64 = 0.35;
+/// Of this many buyers, one presses the button twice.
+const TWICE: u32 = 10;
+/// Pieces, as a share of the buyers.
+const STOCK: f64 = 0.5;
+/// For how long they are held: longer than the round.
+const HOLD_SECONDS: u32 = 3_600;
+
+/// When a server is killed at the earliest and at the latest, and for how long it is away, as shares of the load.
+const KILLED: std::ops::Range<f64> = 0.2..0.3;
+const AWAY: f64 = 0.05;
+
+/// The mailer, on a good day.
+const MAILER: Profile = Profile { base_ms: 10, jitter_ms: 10, ..Profile::CALM };
+
+/// What an acknowledgement may take at the spike.
+const LIMIT_US: u64 = 200_000;
+
+/// Requests that are sent at a time when the load is over.
+const AT_A_TIME: usize = 16;
+
+pub struct Scenario;
+
+impl super::Scenario for Scenario {
+    const SPEC: &'static Spec = &Spec {
+        exercise: &EXERCISE,
+        // Two replicas: what one process counts must not be taken for a fix.
+        shape: Shape { rate: None, duration: Duration::from_millis(3_000), replicas: 2 },
+        total_rate: |rate| rate.unwrap_or(SPIKE_RATE) * 1.2,
+        needs: &[("spike", 400)],
+        patience: TIMEOUT,
+        reference_statements: 1,
+        limits: &[Duration::from_micros(LIMIT_US)],
+        needs_schedule: true,
+        // As far from the database as it is in another building: what is locked is locked for that long.
+        server: &["--db-rtt", "1ms"],
+        providers: true,
+    };
+
+    type Round = Round;
+
+    async fn contract(api: &Api, clause: &mut Clause) -> anyhow::Result<()> {
+        contract::check(api, clause).await
+    }
+
+    async fn prepare(api: &Api, shape: &Shape, mut rng: Pcg64) -> anyhow::Result<(Round, Vec<Ticket>)> {
+        let providers = api.providers()?;
+        providers.set_profile("mail", &MAILER).await?;
+        let rate = shape.rate.unwrap_or(SPIKE_RATE);
+        let from = shape.duration.mul_f64(SPIKE_FROM);
+        let calm = arrivals::poisson(&mut rng, CALM_RATE, from);
+        let spike = arrivals::poisson(&mut rng, rate, shape.duration - from);
+        let schedule: Vec<Duration> = calm.into_iter().chain(spike.into_iter().map(|at| from + at)).collect();
+        let stock = (schedule.len() as f64 * STOCK) as i64;
+        let sale = sales::announce(api, stock, HOLD_SECONDS).await?.id;
+
+        let mut tickets = Vec::new();
+        let mut buyers = BTreeSet::new();
+        for at in schedule {
+            let buyer = Uuid::from_u128(rng.random());
+            let request = Request {
+                headers: vec![(HeaderName::from_static(BUYER), header(buyer))],
+                body: None,
+                ..Request::post(if at < from { "calm" } else { "spike" }, sales::reservations(sale), "")
+            };
+            if rng.random_ratio(1, TWICE) {
+                tickets.push(Ticket { at, request: Request { name: "again", ..request.clone() } });
+            }
+            tickets.push(Ticket { at, request });
+            buyers.insert(buyer);
+        }
+        let killed = shape.duration.mul_f64(rng.random_range(KILLED));
+        let away = shape.duration.mul_f64(AWAY);
+        let sent_before = providers.ledger("mail").await?.len();
+        let (acknowledged, flaws) = Default::default();
+        let round = Round { rate, sale, stock, buyers, killed, away, sent_before, acknowledged, flaws };
+        Ok((round, tickets))
+    }
+
+    fn objectives(load: &Load) -> Findings {
+        let clean = "every request is acknowledged with 202";
+        Findings {
+            checks: vec![
+                p99_within(&EXERCISE, "spike-p99", load, "spike", LIMIT_US),
+                no_failures(&EXERCISE, "only-clean-answers", clean, load),
+            ],
+            signals: vec![signal(
+                "acknowledged at the spike, p99",
+                load.response("spike").value_at_quantile(0.99) as f64 / 1e3,
+                "ms",
+                Some(LIMIT_US as f64 / 1e3),
+            )],
+        }
+    }
+}
+
+fn header(buyer: Uuid) -> HeaderValue {
+    HeaderValue::from_str(&buyer.to_string()).expect("an id is a header's value")
+}
+
+pub struct Round {
+    rate: f64,
+    sale: Uuid,
+    stock: i64,
+    buyers: BTreeSet<Uuid>,
+    killed: Duration,
+    away: Duration,
+    /// Entries of the mailer's ledger before the load.
+    sent_before: usize,
+    /// The first reservation of each buyer that was acknowledged.
+    acknowledged: Mutex<BTreeMap<Uuid, Reservation>>,
+    /// What was wrong with an answer.
+    flaws: Mutex<Vec<String>>,
+}
+
+impl super::Round for Round {
+    fn describe(&self, servers: &str) -> String {
+        format!(
+            "Poisson arrivals over {servers}: {CALM_RATE:.0} buyers a second, then {:.0}, for {} pieces. One in {TWICE} presses the button \
+             twice. A server is killed and started again before the spike. The mailer takes 10 to 20 ms",
+            self.rate, self.stock
+        )
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        vec![Fault { at: self.killed, lasts: self.away, what: Trouble::Killed(0) }]
+    }
+
+    fn judge(&self, request: &Request, answer: &Answer<'_>) -> Outcome {
+        let buyer = request.headers.first().and_then(|(_, id)| id.to_str().ok()?.parse().ok());
+        match (answer.status, buyer, Reservation::read(answer.body)) {
+            (202, Some(buyer), Ok(reservation)) => self.acknowledged(buyer, reservation),
+            (202, ..) => Outcome::Failed("not-a-reservation"),
+            (status, ..) => Outcome::Failed(status_reason(status)),
+        }
+    }
+
+    async fn audit(&self, api: &Api, _: &Load) -> anyhow::Result<Audit> {
+        // Whoever was cut off comes again.
+        let missing: Vec<Uuid> = {
+            let acknowledged = lock(&self.acknowledged);
+            self.buyers.iter().filter(|buyer| !acknowledged.contains_key(buyer)).copied().collect()
+        };
+        let coming: Vec<_> = missing.iter().map(|buyer| self.come_again(api, *buyer)).collect();
+        futures::stream::iter(coming).buffer_unordered(AT_A_TIME).try_collect::<()>().await?;
+
+        let acknowledged = lock(&self.acknowledged).clone();
+        let found = sales::read_all(api, &acknowledged).await?;
+        let held: Vec<Uuid> = found.iter().filter(|found| found.is_held()).map(|found| found.id).collect();
+        let within = self.ensure_within_stock(&held);
+        let recorded = self.ensure_recorded(api, &acknowledged, &found).await;
+        let notified = sales::ensure_confirmed(api, self.sent_before, &held).await;
+
+        let (stock, held) = (self.stock, held.len());
+        let seen = |found: &anyhow::Result<()>, good: String| {
+            found.as_ref().map_or_else(|error| format!("{error:#}"), |()| good)
+        };
+        let checks = vec![
+            check(
+                &EXERCISE,
+                "reserved-within-stock",
+                within.is_ok(),
+                format!("at most {stock} reservations are held"),
+                seen(&within, format!("{held} are held")),
+            ),
+            check(
+                &EXERCISE,
+                "reservations-recorded",
+                recorded.is_ok(),
+                "every reservation is as it was acknowledged, and none waits while a piece is free",
+                seen(&recorded, format!("{} buyers, each with a reservation", acknowledged.len())),
+            ),
+            check(
+                &EXERCISE,
+                "buyers-notified",
+                notified.is_ok(),
+                "each held reservation has one confirmation, and no other has any",
+                seen(&notified, format!("{held} confirmations")),
+            ),
+        ];
+        let oversold = (held as i64 - stock).max(0);
+        let signals = vec![signal("pieces oversold", oversold as f64, "pieces", Some(0.0))];
+        let sentence = match within.and(recorded).and(notified) {
+            Ok(()) => format!("{held} of {stock} pieces held, {} buyers wait", acknowledged.len() - held),
+            Err(error) => format!("{error:#}"),
+        };
+        Ok(Audit { sentence, findings: Findings { checks, signals } })
+    }
+}
+
+impl Round {
+    /// Keeps the reservation that a buyer got, and compares it with what the buyer got before.
+    fn acknowledged(&self, buyer: Uuid, reservation: Reservation) -> Outcome {
+        if !reservation.is_of(self.sale) {
+            lock(&self.flaws).push(format!("a reservation was acknowledged as {reservation:?}"));
+            return Outcome::Failed("wrong-answer");
+        }
+        let held = reservation.is_held();
+        let mut acknowledged = lock(&self.acknowledged);
+        let first = acknowledged.entry(buyer).or_insert_with(|| reservation.clone());
+        // Nobody's place changes here but the position in the waiting list.
+        if first.id != reservation.id || first.status != reservation.status {
+            lock(&self.flaws).push(format!("a buyer has {first:?} and {reservation:?}"));
+            return Outcome::Failed("wrong-answer");
+        }
+        if held { Outcome::Ok } else { Outcome::Expected("waiting") }
+    }
+
+    async fn come_again(&self, api: &Api, buyer: Uuid) -> anyhow::Result<()> {
+        let reservation = sales::reserve(api, self.sale, buyer).await?;
+        self.acknowledged(buyer, reservation);
+        Ok(())
+    }
+
+    fn ensure_within_stock(&self, held: &[Uuid]) -> anyhow::Result<()> {
+        let count = held.iter().collect::<BTreeSet<_>>().len() as i64;
+        ensure!(count <= self.stock, "{count} reservations are held of {} pieces", self.stock);
+        Ok(())
+    }
+
+    /// Compares what was acknowledged with what can be read, and both with the sale's counts.
+    async fn ensure_recorded(
+        &self,
+        api: &Api,
+        acknowledged: &BTreeMap<Uuid, Reservation>,
+        found: &[Reservation],
+    ) -> anyhow::Result<()> {
+        if let Some(flaw) = lock(&self.flaws).first() {
+            anyhow::bail!("{flaw}");
+        }
+        let changed = acknowledged.values().zip(found).filter(|(first, now)| {
+            (first.id, &first.status, first.expires_at) != (now.id, &now.status, now.expires_at)
+        });
+        let changed = changed.count();
+        ensure!(changed == 0, "{changed} reservations are not as they were acknowledged");
+        let (held, buyers) = (found.iter().filter(|found| found.is_held()).count() as i64, found.len() as i64);
+        let possible = self.stock.min(buyers);
+        ensure!(held >= possible, "{held} reservations are held, and {possible} could be");
+        let sale = sales::look(api, self.sale).await?;
+        let right = (sale.stock, sale.available, sale.held, sale.paid, sale.waiting)
+            == (self.stock, self.stock - held, held, 0, buyers - held);
+        ensure!(right, "{held} reservations are held and {} wait, and the sale is {sale:?}", buyers - held);
+        Ok(())
+    }
+}
