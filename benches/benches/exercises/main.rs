@@ -4,6 +4,7 @@ mod double_charge;
 mod frozen_health;
 mod hung_payments;
 mod oversold_stock;
+mod sale_meltdown;
 mod slow_analytics;
 mod slow_order_list;
 
@@ -21,5 +22,6 @@ criterion_group! {
         slow_analytics::Restaurant::measure,
         hung_payments::Shop::measure,
         double_charge::Shop::measure,
+        sale_meltdown::reserve_by_buyers,
 }
 criterion_main!(exercises);

@@ -4,5 +4,6 @@ mod double_charge;
 mod frozen_health;
 mod hung_payments;
 mod oversold_stock;
+mod sale_meltdown;
 mod slow_analytics;
 mod slow_order_list;
