@@ -1,4 +1,5 @@
-//! Does what sales leave to do, beside the requests: every server takes jobs that are due, and no two take the same.
+//! What sales have left to do beside the requests: confirmations, holds that are over, and pieces for those who wait. Every server does it, and no
+//! two do the same.
 
 use std::time::Duration;
 
@@ -7,13 +8,14 @@ use sqlx::PgPool;
 
 use crate::domain::sales::{self, Job};
 use crate::exercises::sale_meltdown::confirmation;
-use crate::providers::Providers;
+use crate::providers::{CallError, Providers};
 
-/// Between two looks at the jobs, when none was due.
+/// Between two looks, when there was nothing to do.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Jobs that are taken at a time.
-const AT_A_TIME: i64 = 16;
+/// Jobs that are taken at a time, and holds that are ended at a time.
+const JOBS: i64 = 16;
+const HOLDS: i64 = 500;
 
 /// A job whose server was killed is done by another one after this time, so it is longer than a call may take.
 const LEASE: Duration = Duration::from_secs(3);
@@ -23,32 +25,60 @@ const DEADLINE: Duration = Duration::from_secs(2);
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
-/// Does jobs until it is dropped. A database that is not there is asked again.
+/// Works until it is dropped. A database that is not there is asked again.
 pub async fn work(pool: PgPool, providers: Providers) {
+    let jobs = repeat("jobs of the sales could not be taken", async || do_jobs(&pool, &providers).await);
+    let holds = repeat("holds that are over could not be ended", async || pass_on(&pool).await);
+    // Apart from each other: a mailer that does not answer must not keep a piece from whoever waits for it.
+    tokio::join!(jobs, holds);
+}
+
+/// Does `work` again and again, at once where there was something to do.
+async fn repeat(failed: &str, work: impl AsyncFn() -> sqlx::Result<bool>) {
     loop {
-        match sales::take_jobs(&pool, AT_A_TIME, LEASE).await {
-            Ok(jobs) if jobs.is_empty() => tokio::time::sleep(PAUSE).await,
-            Ok(jobs) => drop(join_all(jobs.iter().map(|job| perform(&pool, &providers, job))).await),
+        match work().await {
+            Ok(true) => {}
+            Ok(false) => tokio::time::sleep(PAUSE).await,
             Err(error) => {
-                tracing::warn!(error = %error, "jobs of the sales could not be taken");
+                tracing::warn!(error = %error, "{failed}");
                 tokio::time::sleep(10 * PAUSE).await;
             }
         }
     }
 }
 
+async fn do_jobs(pool: &PgPool, providers: &Providers) -> sqlx::Result<bool> {
+    let jobs = sales::take_jobs(pool, JOBS, LEASE).await?;
+    let noted = join_all(jobs.iter().map(|job| perform(pool, providers, job))).await;
+    noted.into_iter().collect::<sqlx::Result<()>>()?;
+    Ok(!jobs.is_empty())
+}
+
 /// Does one job. Of what fails here nothing is lost: the job is due again.
-async fn perform(pool: &PgPool, providers: &Providers, job: &Job) {
-    let mail = confirmation(job.reservation_id);
-    let key = job.reservation_id.to_string();
-    let sent = tokio::time::timeout(DEADLINE, providers.send_mail(&key, &mail)).await;
-    let noted = match sent {
-        Ok(Ok(())) => sales::finish_job(pool, job).await,
-        _ => sales::put_off_job(pool, job, pause_after(job.attempts)).await,
-    };
-    if let Err(error) = noted {
-        tracing::warn!(error = %error, reservation = %job.reservation_id, "a job could not be noted as done; it is done again");
+async fn perform(pool: &PgPool, providers: &Providers, job: &Job) -> sqlx::Result<()> {
+    if job.status != "held" {
+        return sales::finish_job(pool, job).await;
     }
+    let key = job.reservation_id.to_string();
+    let mail = confirmation(job.reservation_id);
+    let sent = tokio::time::timeout(DEADLINE, providers.send_mail(&key, &mail)).await;
+    match sent {
+        Ok(Ok(())) => sales::finish_job(pool, job).await,
+        Ok(Err(refused @ CallError::Refused { .. })) => {
+            tracing::error!(error = %refused, reservation = %job.reservation_id, "a confirmation was refused and is not sent");
+            sales::finish_job(pool, job).await
+        }
+        Ok(Err(_)) | Err(_) => sales::put_off_job(pool, job, pause_after(job.attempts)).await,
+    }
+}
+
+/// Ends holds that are over, and gives what is free to those who wait.
+async fn pass_on(pool: &PgPool) -> sqlx::Result<bool> {
+    let mut done = sales::expire_due(pool, HOLDS).await?;
+    for sale in sales::to_promote(pool).await? {
+        done += sales::promote(pool, sale).await?;
+    }
+    Ok(done > 0)
 }
 
 fn pause_after(attempts: i32) -> Duration {

@@ -136,7 +136,7 @@ pub async fn insert(pool: &PgPool, sale: &NewSale) -> sqlx::Result<Sale> {
 pub async fn find(executor: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<Sale>> {
     sqlx::query_as(
         "SELECT id, name, price_cents, opens_at, sales.stock, sales.stock - held - paid AS available, held, paid,
-             (SELECT count(*) FROM reservations WHERE sale_id = id AND status = 'waiting') AS waiting
+             (SELECT count(*) FROM reservations AS r WHERE r.sale_id = sales.id AND status = 'waiting') AS waiting
          FROM sales JOIN sale_permits ON sale_id = id WHERE id = $1",
     )
     .bind(id)
@@ -175,6 +175,10 @@ pub async fn reserve(pool: &PgPool, sale: Uuid, buyer: Uuid) -> Result<Reservati
                  UPDATE sale_permits SET held = held + 1 FROM open
                  WHERE sale_id = open.id AND held + paid < stock
                      AND NOT EXISTS (SELECT FROM reservations WHERE sale_id = $1 AND status = 'waiting')
+                     AND NOT EXISTS (
+                         SELECT FROM reservations
+                         WHERE sale_id = $1 AND buyer_id = $2 AND status IN ('waiting', 'held', 'paid')
+                     )
                  RETURNING hold_ms
              ), reserved AS (
                  INSERT INTO reservations (id, sale_id, buyer_id, status, expires_at)
@@ -234,7 +238,11 @@ pub async fn open(db: &mut PgConnection, id: Uuid) -> Result<OpenSale, ReserveEr
 
 /// Keeps everybody else from the permits of a sale until the transaction ends.
 pub async fn lock(db: &mut PgConnection, sale: Uuid) -> sqlx::Result<()> {
-    sqlx::query("SELECT FROM sale_permits WHERE sale_id = $1 FOR UPDATE").bind(sale).execute(db).await.map(drop)
+    sqlx::query("SELECT FROM sale_permits WHERE sale_id = $1 FOR UPDATE")
+        .bind(sale)
+        .execute(db)
+        .await
+        .map(drop)
 }
 
 /// Takes one of a sale's permits, for somebody who knows that there is one.
@@ -298,7 +306,11 @@ async fn not_open(executor: impl PgExecutor<'_>, sale: Uuid) -> sqlx::Result<Res
 }
 
 /// The buyer's reservation that is not over, if there is one.
-pub async fn active(executor: impl PgExecutor<'_>, sale: Uuid, buyer: Uuid) -> sqlx::Result<Option<Reservation>> {
+pub async fn active(
+    executor: impl PgExecutor<'_>,
+    sale: Uuid,
+    buyer: Uuid,
+) -> sqlx::Result<Option<Reservation>> {
     sqlx::query_as(reservation!(
         "SELECT",
         "FROM reservations WHERE sale_id = $1 AND buyer_id = $2 AND status IN ('waiting', 'held', 'paid')"
@@ -375,26 +387,63 @@ pub async fn settle(executor: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<boo
     Ok(paid.rows_affected() == 1)
 }
 
-/// Gives a permit that nobody has to whoever has waited longest. Says who that is, if there is somebody and a permit.
-pub async fn promote(executor: impl PgExecutor<'_>, sale: Uuid) -> sqlx::Result<Option<Uuid>> {
+/// Notes that holds are over, `most` at most, and gives their permits back. Returns how many.
+pub async fn expire_due(executor: impl PgExecutor<'_>, most: i64) -> sqlx::Result<u64> {
+    let expired: i64 = sqlx::query_scalar(
+        "WITH due AS MATERIALIZED (
+             SELECT id FROM reservations WHERE status = 'held' AND expires_at <= now()
+             ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
+         ), expired AS (
+             UPDATE reservations SET status = 'expired', version = version + 1
+             FROM due WHERE reservations.id = due.id RETURNING sale_id
+         ), released AS (
+             UPDATE sale_permits SET held = held - permits
+             FROM (SELECT sale_id, count(*) AS permits FROM expired GROUP BY sale_id ORDER BY sale_id) AS of_sale
+             WHERE sale_permits.sale_id = of_sale.sale_id
+         )
+         SELECT count(*) FROM expired",
+    )
+    .bind(most)
+    .fetch_one(executor)
+    .await?;
+    Ok(expired as u64)
+}
+
+/// The sales that have both a permit that nobody has and somebody who waits for one.
+pub async fn to_promote(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar(
-        "WITH next AS (
+        "SELECT sale_id FROM sale_permits AS permits WHERE held + paid < stock
+             AND EXISTS (SELECT FROM reservations AS r WHERE r.sale_id = permits.sale_id AND status = 'waiting')
+         ORDER BY sale_id",
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// Gives the permits of a sale that nobody has to those who have waited longest. Returns how many were given.
+///
+/// It locks the permits before the reservations, and skips a reservation that somebody else is changing, so it waits for nobody who waits for it.
+pub async fn promote(executor: impl PgExecutor<'_>, sale: Uuid) -> sqlx::Result<u64> {
+    let promoted = sqlx::query(
+        "WITH free AS (
+             SELECT stock - held - paid AS permits FROM sale_permits WHERE sale_id = $1 FOR UPDATE
+         ), next AS MATERIALIZED (
              SELECT id FROM reservations WHERE sale_id = $1 AND status = 'waiting'
-             ORDER BY ticket LIMIT 1 FOR UPDATE SKIP LOCKED
-         ), permit AS (
-             UPDATE sale_permits SET held = held + 1
-             WHERE sale_id = $1 AND held + paid < stock AND EXISTS (SELECT FROM next) RETURNING sale_id
+             ORDER BY ticket LIMIT (SELECT permits FROM free) FOR UPDATE SKIP LOCKED
          ), promoted AS (
              UPDATE reservations SET status = 'held', version = version + 1,
                  expires_at = clock_timestamp() + hold_ms * interval '1 millisecond'
-             FROM next, permit, sales WHERE reservations.id = next.id AND sales.id = permit.sale_id
+             FROM next, sales WHERE reservations.id = next.id AND sales.id = $1
              RETURNING reservations.id
+         ), taken AS (
+             UPDATE sale_permits SET held = held + (SELECT count(*) FROM promoted) WHERE sale_id = $1
          )
-         INSERT INTO sale_jobs (reservation_id, kind) SELECT id, 'confirmation' FROM promoted RETURNING reservation_id",
+         INSERT INTO sale_jobs (reservation_id, kind) SELECT id, 'confirmation' FROM promoted",
     )
     .bind(sale)
-    .fetch_optional(executor)
-    .await
+    .execute(executor)
+    .await?;
+    Ok(promoted.rows_affected())
 }
 
 /// Something that a reservation has left to do.
@@ -406,17 +455,20 @@ pub struct Job {
     pub kind: String,
     /// How often somebody has taken it, this time included.
     pub attempts: i32,
+    /// What the reservation is now.
+    pub status: String,
 }
 
 /// Takes jobs that are due, `most` at most. Each is due again after `lease`, unless it is [done](finish_job) by then.
 pub async fn take_jobs(executor: impl PgExecutor<'_>, most: i64, lease: Duration) -> sqlx::Result<Vec<Job>> {
     sqlx::query_as(
-        "UPDATE sale_jobs SET attempts = attempts + 1, due_at = clock_timestamp() + $2 * interval '1 second'
-         WHERE (reservation_id, kind) IN (
-             SELECT reservation_id, kind FROM sale_jobs WHERE due_at <= clock_timestamp()
-             ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+        "WITH due AS MATERIALIZED (
+             SELECT reservation_id, kind FROM sale_jobs WHERE due_at <= now() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
          )
-         RETURNING reservation_id, kind, attempts",
+         UPDATE sale_jobs SET attempts = attempts + 1, due_at = clock_timestamp() + $2 * interval '1 second'
+         FROM due JOIN reservations ON reservations.id = due.reservation_id
+         WHERE (sale_jobs.reservation_id, sale_jobs.kind) = (due.reservation_id, due.kind)
+         RETURNING sale_jobs.reservation_id, sale_jobs.kind, attempts, status",
     )
     .bind(most)
     .bind(lease.as_secs_f64())

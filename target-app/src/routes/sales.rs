@@ -67,7 +67,7 @@ async fn get_reservation(
 
 /// Cancel a reservation of yours
 ///
-/// A piece that was held is given to whoever has waited longest. Again is no error. 409 when it is paid or expired.
+/// A piece that was held is soon given to whoever has waited longest. Again is no error. 409 when it is paid or expired.
 #[utoipa::path(delete, path = "/reservations/{id}", tag = "sales", params(("id" = Uuid, Path), Buyer),
     responses((status = OK, body = Reservation), (status = CONFLICT)))]
 async fn cancel(
@@ -75,11 +75,8 @@ async fn cancel(
     Path(id): Path<Uuid>,
     Buyer(buyer): Buyer,
 ) -> Result<Json<Reservation>, ApiError> {
-    let was_active = sales::cancel(&app.pool, id, buyer).await?;
+    sales::cancel(&app.pool, id, buyer).await?;
     let reservation = find(&app, id, buyer).await?;
-    if was_active {
-        sales::promote(&app.pool, reservation.sale_id).await?;
-    }
     match reservation.status.as_str() {
         "cancelled" => Ok(Json(reservation)),
         status => Err(ApiError::Conflict(format!(
