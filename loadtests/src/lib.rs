@@ -23,6 +23,7 @@ pub mod reference;
 pub mod report;
 pub mod restaurants;
 pub mod results;
+pub mod sales;
 pub mod scaffold;
 pub mod scenarios;
 pub mod shop;

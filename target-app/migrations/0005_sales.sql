@@ -40,7 +40,7 @@ CREATE TABLE reservations (
 -- A buyer has one reservation of a sale that is not over.
 CREATE UNIQUE INDEX reservations_active ON reservations (sale_id, buyer_id) WHERE status IN ('waiting', 'held', 'paid');
 CREATE INDEX reservations_waiting ON reservations (sale_id, ticket) WHERE status = 'waiting';
-CREATE INDEX reservations_held ON reservations (expires_at) WHERE status = 'held';
+CREATE INDEX reservations_held ON reservations (sale_id, expires_at) WHERE status = 'held';
 
 -- Work that a reservation has left to do, and when. Whoever takes a job puts it off, does it, and removes it.
 CREATE TABLE sale_jobs (

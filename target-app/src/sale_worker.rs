@@ -74,8 +74,9 @@ async fn perform(pool: &PgPool, providers: &Providers, job: &Job) -> sqlx::Resul
 
 /// Ends holds that are over, and gives what is free to those who wait.
 async fn pass_on(pool: &PgPool) -> sqlx::Result<bool> {
-    let mut done = sales::expire_due(pool, HOLDS).await?;
-    for sale in sales::to_promote(pool).await? {
+    let mut done = 0;
+    for sale in sales::to_pass_on(pool).await? {
+        done += sales::expire_due(pool, sale, HOLDS).await?;
         done += sales::promote(pool, sale).await?;
     }
     Ok(done > 0)

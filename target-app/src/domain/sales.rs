@@ -3,6 +3,8 @@
 //! A reservation is `waiting → held → paid | expired | cancelled`, or `waiting → cancelled`. Each transition is one statement whose `WHERE`
 //! has the state that it starts from, so of two that meet one finds nothing to do. A sale's permits are a counting semaphore: a hold
 //! takes one, and a payment keeps it. A hold is over at `expires_at`, whether or not anybody has noticed.
+//!
+//! A statement that needs both locks the sale's permits first and then a reservation, so no two can wait for each other.
 
 use std::time::Duration;
 
@@ -144,7 +146,7 @@ pub async fn find(executor: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Optio
     .await
 }
 
-/// A query of a [`Reservation`]'s columns: a hold whose time is over is shown as expired before anybody has noticed.
+/// A query of a [`Reservation`]'s columns: a hold whose time is over is shown as expired before anybody has noted it.
 macro_rules! reservation {
     ($before:literal, $after:literal) => {
         concat!(
@@ -162,58 +164,7 @@ macro_rules! reservation {
         )
     };
 }
-
-/// Takes a permit for a buyer, or a place on the waiting list where there is none. Whoever has a reservation that is not over gets it again.
-///
-/// It is one statement, so the row that all buyers want is locked no longer than that takes. Nobody gets a permit while others wait for one.
-pub async fn reserve(pool: &PgPool, sale: Uuid, buyer: Uuid) -> Result<Reservation, ReserveError> {
-    loop {
-        let reserved = sqlx::query_as(reservation!(
-            "WITH open AS (
-                 SELECT id, hold_ms FROM sales WHERE id = $1 AND opens_at <= now()
-             ), permit AS (
-                 UPDATE sale_permits SET held = held + 1 FROM open
-                 WHERE sale_id = open.id AND held + paid < stock
-                     AND NOT EXISTS (SELECT FROM reservations WHERE sale_id = $1 AND status = 'waiting')
-                     AND NOT EXISTS (
-                         SELECT FROM reservations
-                         WHERE sale_id = $1 AND buyer_id = $2 AND status IN ('waiting', 'held', 'paid')
-                     )
-                 RETURNING hold_ms
-             ), reserved AS (
-                 INSERT INTO reservations (id, sale_id, buyer_id, status, expires_at)
-                 SELECT $3, open.id, $2, CASE WHEN permit IS NULL THEN 'waiting' ELSE 'held' END,
-                     clock_timestamp() + permit.hold_ms * interval '1 millisecond'
-                 FROM open LEFT JOIN permit ON true
-                 RETURNING *
-             ), job AS (
-                 INSERT INTO sale_jobs (reservation_id, kind) SELECT id, 'confirmation' FROM reserved WHERE status = 'held'
-             )
-             SELECT",
-            "FROM reserved AS reservations"
-        ))
-        .bind(sale)
-        .bind(buyer)
-        .bind(Uuid::now_v7())
-        .fetch_optional(pool)
-        .await;
-        match reserved {
-            Ok(Some(reservation)) => return Ok(reservation),
-            Ok(None) => return Err(not_open(pool, sale).await?),
-            // The statement is undone as a whole, its permit included.
-            Err(error) if is_active_already(&error) => sql_tally::failed(&error),
-            Err(error) => return Err(error.into()),
-        }
-        match active(pool, sale, buyer).await? {
-            Some(reservation) if reservation.status == "expired" => {
-                expire(pool, reservation.id).await.map(drop)?
-            }
-            Some(reservation) => return Ok(reservation),
-            // It is over since then.
-            None => {}
-        }
-    }
-}
+pub(crate) use reservation;
 
 /// A sale that is open.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -293,11 +244,13 @@ pub async fn insert_job(executor: impl PgExecutor<'_>, reservation: Uuid) -> sql
         .map(drop)
 }
 
-fn is_active_already(error: &sqlx::Error) -> bool {
+/// Whether a reservation was refused because its buyer has one: a second click that has waited for the first one.
+pub fn is_second_click(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.constraint() == Some("reservations_active"))
 }
 
-async fn not_open(executor: impl PgExecutor<'_>, sale: Uuid) -> sqlx::Result<ReserveError> {
+/// Why nobody can reserve anything of a sale that is not open, or not there.
+pub async fn not_open(executor: impl PgExecutor<'_>, sale: Uuid) -> sqlx::Result<ReserveError> {
     let opens_at = sqlx::query_scalar("SELECT opens_at FROM sales WHERE id = $1")
         .bind(sale)
         .fetch_optional(executor)
@@ -305,7 +258,15 @@ async fn not_open(executor: impl PgExecutor<'_>, sale: Uuid) -> sqlx::Result<Res
     Ok(opens_at.map_or(ReserveError::UnknownSale(sale), ReserveError::NotOpen))
 }
 
-/// The buyer's reservation that is not over, if there is one.
+/// The buyer's reservation that is not over, if there is one. A hold whose time is over is noted, so that the buyer may reserve again.
+pub async fn current(db: &mut PgConnection, sale: Uuid, buyer: Uuid) -> sqlx::Result<Option<Reservation>> {
+    match active(&mut *db, sale, buyer).await? {
+        Some(reservation) if reservation.status == "expired" => expire(db, reservation.id).await.map(|_| None),
+        current => Ok(current),
+    }
+}
+
+/// The buyer's reservation that is not noted to be over, if there is one.
 pub async fn active(
     executor: impl PgExecutor<'_>,
     sale: Uuid,
@@ -334,22 +295,34 @@ pub async fn find_reservation(
         .await
 }
 
+/// Locks the permits of the sale of reservation `$1`.
+macro_rules! permits_of_reservation {
+    ($rest:literal) => {
+        concat!(
+            "WITH permits AS (
+                 SELECT sale_id FROM sale_permits WHERE sale_id = (SELECT sale_id FROM reservations WHERE id = $1) FOR UPDATE
+             ), ",
+            $rest
+        )
+    };
+}
+
 /// Cancels a reservation that waits or is held, and gives its permit back. Says whether there was one to cancel.
 pub async fn cancel(executor: impl PgExecutor<'_>, id: Uuid, buyer: Uuid) -> sqlx::Result<bool> {
-    let cancelled: i64 = sqlx::query_scalar(
-        "WITH before AS (
-             SELECT id, sale_id, status FROM reservations WHERE id = $1 AND buyer_id = $2
+    let cancelled: i64 = sqlx::query_scalar(permits_of_reservation!(
+        "before AS (
+             SELECT id, status FROM reservations JOIN permits USING (sale_id) WHERE id = $1 AND buyer_id = $2
                  AND (status = 'waiting' OR status = 'held' AND expires_at > clock_timestamp())
-             FOR UPDATE
+             FOR UPDATE OF reservations
          ), cancelled AS (
              UPDATE reservations SET status = 'cancelled', version = version + 1 FROM before
-             WHERE reservations.id = before.id RETURNING reservations.id
+             WHERE reservations.id = before.id RETURNING sale_id, before.status
          ), released AS (
-             UPDATE sale_permits SET held = held - 1 FROM before
-             WHERE sale_permits.sale_id = before.sale_id AND before.status = 'held'
+             UPDATE sale_permits SET held = held - 1 FROM cancelled
+             WHERE sale_permits.sale_id = cancelled.sale_id AND cancelled.status = 'held'
          )
-         SELECT count(*) FROM cancelled",
-    )
+         SELECT count(*) FROM cancelled"
+    ))
     .bind(id)
     .bind(buyer)
     .fetch_one(executor)
@@ -359,77 +332,67 @@ pub async fn cancel(executor: impl PgExecutor<'_>, id: Uuid, buyer: Uuid) -> sql
 
 /// Notes that a hold is over, and gives its permit back. Says whether it was over and not noted yet.
 pub async fn expire(executor: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<bool> {
-    let released = sqlx::query(
-        "WITH expired AS (
-             UPDATE reservations SET status = 'expired', version = version + 1
-             WHERE id = $1 AND status = 'held' AND expires_at <= clock_timestamp() RETURNING sale_id
+    let released = sqlx::query(permits_of_reservation!(
+        "expired AS (
+             UPDATE reservations SET status = 'expired', version = version + 1 FROM permits
+             WHERE id = $1 AND reservations.sale_id = permits.sale_id AND status = 'held' AND expires_at <= clock_timestamp()
+             RETURNING permits.sale_id
          )
-         UPDATE sale_permits SET held = held - 1 FROM expired WHERE sale_permits.sale_id = expired.sale_id",
-    )
+         UPDATE sale_permits SET held = held - 1 FROM expired WHERE sale_permits.sale_id = expired.sale_id"
+    ))
     .bind(id)
     .execute(executor)
     .await?;
     Ok(released.rows_affected() == 1)
 }
 
-/// Notes that a hold was paid in time. Its permit is kept. Says whether it was held.
-pub async fn settle(executor: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<bool> {
-    let paid = sqlx::query(
-        "WITH paid AS (
-             UPDATE reservations SET status = 'paid', version = version + 1
-             WHERE id = $1 AND status = 'held' AND expires_at > clock_timestamp() RETURNING sale_id
-         )
-         UPDATE sale_permits SET held = held - 1, paid = paid + 1 FROM paid WHERE sale_permits.sale_id = paid.sale_id",
-    )
-    .bind(id)
-    .execute(executor)
-    .await?;
-    Ok(paid.rows_affected() == 1)
-}
-
-/// Notes that holds are over, `most` at most, and gives their permits back. Returns how many.
-pub async fn expire_due(executor: impl PgExecutor<'_>, most: i64) -> sqlx::Result<u64> {
-    let expired: i64 = sqlx::query_scalar(
-        "WITH due AS MATERIALIZED (
-             SELECT id FROM reservations WHERE status = 'held' AND expires_at <= now()
-             ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
-         ), expired AS (
-             UPDATE reservations SET status = 'expired', version = version + 1
-             FROM due WHERE reservations.id = due.id RETURNING sale_id
-         ), released AS (
-             UPDATE sale_permits SET held = held - permits
-             FROM (SELECT sale_id, count(*) AS permits FROM expired GROUP BY sale_id ORDER BY sale_id) AS of_sale
-             WHERE sale_permits.sale_id = of_sale.sale_id
-         )
-         SELECT count(*) FROM expired",
-    )
-    .bind(most)
-    .fetch_one(executor)
-    .await?;
-    Ok(expired as u64)
-}
-
-/// The sales that have both a permit that nobody has and somebody who waits for one.
-pub async fn to_promote(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Uuid>> {
+/// The sales that have something to pass on: a hold that is over and not noted, or a permit that nobody has while somebody waits for one.
+pub async fn to_pass_on(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar(
-        "SELECT sale_id FROM sale_permits AS permits WHERE held + paid < stock
-             AND EXISTS (SELECT FROM reservations AS r WHERE r.sale_id = permits.sale_id AND status = 'waiting')
+        "SELECT sale_id FROM sale_permits AS permits
+         WHERE held > 0 AND EXISTS (
+                 SELECT FROM reservations AS r
+                 WHERE r.sale_id = permits.sale_id AND status = 'held' AND expires_at <= clock_timestamp()
+             ) OR held + paid < stock AND EXISTS (
+                 SELECT FROM reservations AS r WHERE r.sale_id = permits.sale_id AND status = 'waiting'
+             )
          ORDER BY sale_id",
     )
     .fetch_all(executor)
     .await
 }
 
+/// Notes that holds of a sale are over, `most` at most, and gives their permits back. Returns how many.
+pub async fn expire_due(executor: impl PgExecutor<'_>, sale: Uuid, most: i64) -> sqlx::Result<i64> {
+    sqlx::query_scalar(
+        "WITH permits AS (
+             SELECT sale_id FROM sale_permits WHERE sale_id = $1 FOR UPDATE
+         ), due AS MATERIALIZED (
+             SELECT id FROM reservations JOIN permits USING (sale_id)
+             WHERE status = 'held' AND expires_at <= clock_timestamp()
+             ORDER BY expires_at LIMIT $2 FOR UPDATE OF reservations
+         ), expired AS (
+             UPDATE reservations SET status = 'expired', version = version + 1
+             FROM due WHERE reservations.id = due.id RETURNING reservations.id
+         ), released AS (
+             UPDATE sale_permits SET held = held - (SELECT count(*) FROM expired) WHERE sale_id = $1
+         )
+         SELECT count(*) FROM expired",
+    )
+    .bind(sale)
+    .bind(most)
+    .fetch_one(executor)
+    .await
+}
+
 /// Gives the permits of a sale that nobody has to those who have waited longest. Returns how many were given.
-///
-/// It locks the permits before the reservations, and skips a reservation that somebody else is changing, so it waits for nobody who waits for it.
-pub async fn promote(executor: impl PgExecutor<'_>, sale: Uuid) -> sqlx::Result<u64> {
-    let promoted = sqlx::query(
-        "WITH free AS (
-             SELECT stock - held - paid AS permits FROM sale_permits WHERE sale_id = $1 FOR UPDATE
+pub async fn promote(executor: impl PgExecutor<'_>, sale: Uuid) -> sqlx::Result<i64> {
+    sqlx::query_scalar(
+        "WITH permits AS (
+             SELECT sale_id, stock - held - paid AS free FROM sale_permits WHERE sale_id = $1 FOR UPDATE
          ), next AS MATERIALIZED (
-             SELECT id FROM reservations WHERE sale_id = $1 AND status = 'waiting'
-             ORDER BY ticket LIMIT (SELECT permits FROM free) FOR UPDATE SKIP LOCKED
+             SELECT id FROM reservations JOIN permits USING (sale_id) WHERE status = 'waiting'
+             ORDER BY ticket LIMIT (SELECT free FROM permits) FOR UPDATE OF reservations
          ), promoted AS (
              UPDATE reservations SET status = 'held', version = version + 1,
                  expires_at = clock_timestamp() + hold_ms * interval '1 millisecond'
@@ -437,13 +400,14 @@ pub async fn promote(executor: impl PgExecutor<'_>, sale: Uuid) -> sqlx::Result<
              RETURNING reservations.id
          ), taken AS (
              UPDATE sale_permits SET held = held + (SELECT count(*) FROM promoted) WHERE sale_id = $1
+         ), job AS (
+             INSERT INTO sale_jobs (reservation_id, kind) SELECT id, 'confirmation' FROM promoted
          )
-         INSERT INTO sale_jobs (reservation_id, kind) SELECT id, 'confirmation' FROM promoted",
+         SELECT count(*) FROM promoted",
     )
     .bind(sale)
-    .execute(executor)
-    .await?;
-    Ok(promoted.rows_affected())
+    .fetch_one(executor)
+    .await
 }
 
 /// Something that a reservation has left to do.

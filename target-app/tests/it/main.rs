@@ -3,6 +3,7 @@
 mod connections;
 mod exercises;
 mod routes;
+mod sales;
 mod server;
 mod support;
 mod telemetry;

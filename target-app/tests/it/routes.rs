@@ -349,6 +349,26 @@ async fn a_tenant_that_cannot_be_told_is_refused_with_the_reason() {
     }
 }
 
+#[tokio::test]
+async fn a_buyer_who_cannot_be_told_is_refused_with_the_reason() {
+    let server = server().await;
+    let cases: [(&[&[u8]], &str); 5] = [
+        (&[], "is missing"),
+        (&[b""], "is not an id"),
+        (&[b"somebody"], "is not an id"),
+        (&[b"0190a0b0-0000-7000-8000-00000000000\xff"], "is not an id"),
+        (&[b"0190a0b0-0000-7000-8000-000000000001", b"0190a0b0-0000-7000-8000-000000000002"], "more than once"),
+    ];
+    let path = format!("/reservations/{}", uuid::Uuid::now_v7());
+    for (buyers, reason) in cases {
+        let request = buyers.iter().fold(server.get(&path), |request, buyer| {
+            request.header("X-User-Id", HeaderValue::from_bytes(buyer).unwrap())
+        });
+        let problem = support::json(request.send().await.unwrap(), StatusCode::BAD_REQUEST).await;
+        assert!(text(&problem["error"]).contains(reason), "{problem}");
+    }
+}
+
 /// The status of the answer to a request that is sent as it is.
 async fn raw(server: &TestServer, head: &str, body: &[u8]) -> String {
     let mut stream = TcpStream::connect(server.ready().public).await.unwrap();
@@ -398,6 +418,7 @@ async fn a_body_of_100_mb_is_refused_before_it_is_read() {
 
 /// The public API, but for `/openapi.json` itself. The document is made from the router, so this is what is served.
 const ROUTES: &[&str] = &[
+    "DELETE /reservations/{id}",
     "GET /",
     "GET /admin/inventory/low",
     "GET /api/payments/{id}",
@@ -407,10 +428,12 @@ const ROUTES: &[&str] = &[
     "GET /products",
     "GET /products/{id}",
     "GET /reports/orders/{userId}",
+    "GET /reservations/{id}",
     "GET /restaurants",
     "GET /restaurants/{id}/analytics",
     "GET /restaurants/{id}/menu",
     "GET /restaurants/{id}/orders",
+    "GET /sales/{id}",
     "GET /users",
     "POST /api/checkout",
     "POST /api/payments/process",
@@ -418,6 +441,8 @@ const ROUTES: &[&str] = &[
     "POST /orders/checkout",
     "POST /restaurants/{id}/menu",
     "POST /restaurants/{id}/orders",
+    "POST /sales",
+    "POST /sales/{id}/reservations",
 ];
 
 #[tokio::test]
@@ -460,6 +485,10 @@ fn of_tenant(request: RequestBuilder) -> RequestBuilder {
     request.header("X-Tenant-ID", "tenant-1")
 }
 
+fn of_buyer(request: RequestBuilder) -> RequestBuilder {
+    request.header("X-User-Id", "0190a0b0-0000-7000-8000-000000000001")
+}
+
 #[tokio::test]
 async fn the_openapi_document_says_which_requests_each_route_refuses() {
     let (database, outside) = (database().await, Outside::start().await);
@@ -477,7 +506,16 @@ async fn the_openapi_document_says_which_requests_each_route_refuses() {
     let added = of_tenant(server.post(&menu)).json(&dish).send().await.unwrap();
     let added = support::json(added, StatusCode::CREATED).await;
     let meal = json!({ "items": [{ "menuItemId": added["id"], "quantity": 2 }] });
-    let nobodys = format!("/restaurants/{}", uuid::Uuid::now_v7());
+    let nobody = uuid::Uuid::now_v7();
+    let nobodys = format!("/restaurants/{nobody}");
+    let closed = json!({ "name": "Later", "stock": 1, "price": 1, "holdSeconds": 1, "opensAt": "2999-01-01T00:00:00Z" });
+    let closed = support::json(server.post("/sales").json(&closed).send().await.unwrap(), StatusCode::CREATED).await;
+    let closed = format!("/sales/{}/reservations", text(&closed["id"]));
+    // Sold, so nothing is left to cancel.
+    let sold = "INSERT INTO reservations (id, sale_id, buyer_id, status, expires_at)
+                VALUES ($1, $1, '0190a0b0-0000-7000-8000-000000000001', 'paid', now())";
+    sqlx::query(sold).bind(nobody).execute(&pool).await.unwrap();
+    let paid = format!("/reservations/{nobody}");
 
     let mut requests = vec![
         ("GET /admin/inventory/low", server.get("/admin/inventory/low?threshold=x")),
@@ -500,6 +538,15 @@ async fn the_openapi_document_says_which_requests_each_route_refuses() {
         ("GET /restaurants/{id}/orders", server.get(&orders)),
         ("GET /restaurants/{id}/orders", of_tenant(server.get(&format!("{nobodys}/orders")))),
         ("GET /restaurants/{id}/orders", of_tenant(server.get(&format!("{orders}?limit=0")))),
+        ("DELETE /reservations/{id}", server.request(Method::DELETE, &paid)),
+        ("DELETE /reservations/{id}", of_buyer(server.request(Method::DELETE, "/reservations/one"))),
+        ("DELETE /reservations/{id}", of_buyer(server.request(Method::DELETE, &paid))),
+        ("GET /reservations/{id}", server.get(&paid)),
+        ("GET /reservations/{id}", of_buyer(server.get("/reservations/one"))),
+        ("GET /sales/{id}", server.get("/sales/one")),
+        ("POST /sales/{id}/reservations", server.post(&closed)),
+        ("POST /sales/{id}/reservations", of_buyer(server.post("/sales/one/reservations"))),
+        ("POST /sales/{id}/reservations", of_buyer(server.post(&closed))),
         ("GET /users", server.get("/users?email=a&email=b")),
         ("GET /users", server.get("/users?email=%00")),
         ("POST /orders/checkout", server.checkout(&user, &[(&product, 1000)])),
@@ -522,6 +569,7 @@ async fn the_openapi_document_says_which_requests_each_route_refuses() {
         ("POST /orders/checkout", "/orders/checkout"),
         ("POST /restaurants/{id}/menu", &menu),
         ("POST /restaurants/{id}/orders", &orders),
+        ("POST /sales", "/sales"),
     ];
     for (route, path) in &posts[..2] {
         let mut declined = payment(unpaid);
@@ -571,7 +619,7 @@ async fn the_openapi_document_says_that_a_slow_database_gets_503() {
     let server = TestServer::start(&database, &["--request-timeout-ms", "100"]).await;
     let document = server.json("/openapi.json").await;
     let mut lock = support::pool(&database).await.begin().await.unwrap();
-    let tables = "LOCK TABLE products, users, orders, payments, restaurants IN ACCESS EXCLUSIVE MODE";
+    let tables = "LOCK TABLE products, users, orders, payments, restaurants, sales, reservations IN ACCESS EXCLUSIVE MODE";
     sqlx::query(tables).execute(&mut *lock).await.unwrap();
 
     let id = uuid::Uuid::now_v7().to_string();
@@ -583,9 +631,12 @@ async fn the_openapi_document_says_that_a_slow_database_gets_503() {
             Some((_, "checkout")) => server.checkout(&id, &[(&id, 1)]),
             Some(("/api/payments", _)) => request.json(&payment(uuid::Uuid::now_v7())),
             Some((_, "menu")) => request.json(&json!({ "name": "pie", "price": 1, "inventory": 1 })),
+            Some((_, "sales")) => {
+                request.json(&json!({ "name": "Rare", "stock": 1, "price": 1, "holdSeconds": 1 }))
+            }
             _ => request.json(&json!({ "items": [{ "menuItemId": id, "quantity": 1 }] })),
         };
-        let status = of_tenant(request).send().await.unwrap().status();
+        let status = of_buyer(of_tenant(request)).send().await.unwrap().status();
         assert_eq!(status == StatusCode::OK, ["/", "/health"].contains(&path), "{route}: {status}");
         assert!(operation["responses"].get(status.as_str()).is_some(), "{route}: {status}");
     }

@@ -272,9 +272,19 @@ impl Outside {
         self.operate(Method::POST, &format!("/{service}/gate/release"), json!({ "how": "continue" })).await;
     }
 
+    /// Has a service behave like this from now on.
+    pub async fn behave(&self, service: &str, profile: Value) {
+        self.operate(Method::PUT, &format!("/{service}/profile"), profile).await;
+    }
+
+    /// Everything that a service has done.
+    pub async fn ledger(&self, service: &str) -> Vec<Entry> {
+        self.read(&format!("/{service}/ledger")).await
+    }
+
     /// Every time that a card was charged.
     pub async fn charges(&self) -> Vec<Entry> {
-        self.read("/payments/ledger").await
+        self.ledger("payments").await
     }
 }
 

@@ -4,7 +4,7 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
     let mut db = desk.pool.begin().await?;
     sales::lock(&mut db, sale).await?;
     let sale = sales::open(&mut db, sale).await?;
-    if let Some(reservation) = sales::active(&mut *db, sale.id, buyer).await? {
+    if let Some(reservation) = sales::current(&mut db, sale.id, buyer).await? {
         return Ok(reservation);
     }
 

@@ -5,7 +5,7 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
     // One buyer at a time, on whichever server; the mail can be sent later.
     sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1::text, 0))").bind(sale).execute(&mut *db).await?;
     let sale = sales::open(&mut db, sale).await?;
-    if let Some(reservation) = sales::active(&mut *db, sale.id, buyer).await? {
+    if let Some(reservation) = sales::current(&mut db, sale.id, buyer).await? {
         return Ok(reservation);
     }
 

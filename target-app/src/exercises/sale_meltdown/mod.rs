@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::catalogue::symptoms::slow_route;
 use crate::catalogue::{CheckSpec, Exercise, KEEPS_CONTRACT, Signal};
-use crate::domain::sales::{self, OpenSale, Reservation, ReserveError};
+use crate::domain::sales::{self, OpenSale, Reservation, ReserveError, reservation};
 use crate::error::ApiError;
 use crate::providers::{CallError, Mail, Providers};
 use crate::telemetry::MetricSpec;
@@ -91,7 +91,7 @@ variants! {
     Buggy         "buggy"          buggy          Buggy    "Locks the sale, reserves, sends the confirmation and commits." ["spike-p99"]
     GlobalLock    "global-lock"    global_lock    Tempting "Serves one buyer at a time, and has the confirmation sent later." ["spike-p99"]
     MemoryCounter "memory-counter" memory_counter Tempting "Counts what is left in memory, and writes it down later." ["keeps-contract" "reserved-within-stock"]
-    Fixed         "fixed"          fixed          Fixed    "Takes a permit and writes the reservation down in one statement; the rest follows." []
+    Fixed         "fixed"          fixed          Fixed    "Takes a permit and writes the reservation down in one statement. The mail is a job." []
 }
 
 /// The reservations as a server makes them.

@@ -26,7 +26,7 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
     let held = sale.available > 0 && !sales::has_waiting(&mut *db, sale.id).await?;
     let reservation = match sales::insert_reservation(&mut *db, sale.id, buyer, held).await {
         Ok(reservation) => reservation,
-        Err(error) if is_second_click(&error) => {
+        Err(error) if sales::is_second_click(&error) => {
             db.rollback().await?;
             return Ok(sales::active(desk.pool, sale.id, buyer).await?.ok_or(sqlx::Error::RowNotFound)?);
         }
@@ -43,8 +43,4 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
         SALES.invalidate(&sale.id);
     }
     Ok(reservation)
-}
-
-fn is_second_click(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|error| error.constraint() == Some("reservations_active"))
 }

@@ -9,7 +9,7 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
     // An insert waits for nobody. All that a buyer has to know at once is that he is in the line.
     let reservation = match sales::insert_reservation(&mut *db, sale, buyer, false).await {
         Ok(reservation) => reservation,
-        Err(error) if is_second_click(&error) => {
+        Err(error) if sales::is_second_click(&error) => {
             return Ok(sales::active(&mut *db, sale, buyer).await?.ok_or(sqlx::Error::RowNotFound)?);
         }
         Err(error) => return Err(error.into()),
@@ -24,8 +24,4 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
         }
     });
     Ok(reservation)
-}
-
-fn is_second_click(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|error| error.constraint() == Some("reservations_active"))
 }

@@ -37,7 +37,7 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
         }
     }
     // Rarely: the sale is not open, an old hold is over, or the batch has failed.
-    Ok(sales::reserve(desk.pool, sale, buyer).await?)
+    fixed::reserve(desk, sale, buyer).await
 }
 
 fn queue() -> MutexGuard<'static, Vec<Asking>> {

@@ -26,7 +26,7 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
     .await;
     let id: Uuid = match reserved {
         Ok(id) => id,
-        Err(error) if is_second_click(&error) => {
+        Err(error) if sales::is_second_click(&error) => {
             return Ok(sales::active(&mut *db, sale, buyer).await?.ok_or(sqlx::Error::RowNotFound)?);
         }
         Err(error) => return Err(error.into()),
@@ -38,8 +38,4 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
         sales::insert_job(&mut *db, reservation.id).await?;
     }
     Ok(reservation)
-}
-
-fn is_second_click(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|error| error.constraint() == Some("reservations_active"))
 }

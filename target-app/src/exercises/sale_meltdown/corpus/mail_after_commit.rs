@@ -41,11 +41,7 @@ async fn take(pool: &PgPool, sale: Uuid, buyer: Uuid) -> sqlx::Result<Option<Uui
     .await;
     match taken {
         Ok(id) => Ok(Some(id)),
-        Err(error) if is_second_click(&error) => Ok(None),
+        Err(error) if sales::is_second_click(&error) => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-fn is_second_click(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|error| error.constraint() == Some("reservations_active"))
 }

@@ -11,7 +11,7 @@ static PLACES: Semaphore = Semaphore::const_new(16);
 const DEADLINE: Duration = Duration::from_secs(2);
 
 pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reservation, SaleError> {
-    let reservation = sales::reserve(desk.pool, sale, buyer).await?;
+    let reservation = fixed::reserve(desk, sale, buyer).await?;
     if reservation.status == "held"
         && let Ok(place) = PLACES.try_acquire()
     {

@@ -46,7 +46,7 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
     .await;
     let id: Uuid = match reserved {
         Ok(id) => id,
-        Err(error) if is_second_click(&error) => {
+        Err(error) if sales::is_second_click(&error) => {
             return Ok(sales::active(&mut *db, sale, buyer).await?.ok_or(sqlx::Error::RowNotFound)?);
         }
         Err(error) => return Err(error.into()),
@@ -78,8 +78,4 @@ async fn send_one(providers: &Providers, id: Uuid) -> bool {
 
 fn outbox<T>(change: impl FnOnce(&mut Vec<Uuid>) -> T) -> T {
     change(&mut OUTBOX.lock().unwrap_or_else(PoisonError::into_inner))
-}
-
-fn is_second_click(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|error| error.constraint() == Some("reservations_active"))
 }

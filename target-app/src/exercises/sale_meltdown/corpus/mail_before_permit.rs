@@ -13,7 +13,7 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
 
     let reservation = match sales::insert_reservation(&mut *db, sale.id, buyer, true).await {
         Ok(reservation) => reservation,
-        Err(error) if is_second_click(&error) => {
+        Err(error) if sales::is_second_click(&error) => {
             db.rollback().await?;
             return Ok(sales::active(desk.pool, sale.id, buyer).await?.ok_or(sqlx::Error::RowNotFound)?);
         }
@@ -36,11 +36,7 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
 
 async fn wait(pool: &PgPool, sale: Uuid, buyer: Uuid) -> Result<Reservation, SaleError> {
     match sales::insert_reservation(pool, sale, buyer, false).await {
-        Err(error) if is_second_click(&error) => Ok(sales::active(pool, sale, buyer).await?.ok_or(error)?),
+        Err(error) if sales::is_second_click(&error) => Ok(sales::active(pool, sale, buyer).await?.ok_or(error)?),
         waiting => Ok(waiting?),
     }
-}
-
-fn is_second_click(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|error| error.constraint() == Some("reservations_active"))
 }

@@ -1,7 +1,7 @@
 use super::*;
 
 pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reservation, SaleError> {
-    let reservation = sales::reserve(desk.pool, sale, buyer).await?;
+    let reservation = fixed::reserve(desk, sale, buyer).await?;
     if reservation.status == "held" {
         // The buyer has his mail at once. A buyer has one reservation of a sale, so under this key he has one mail, however often he
         // clicks. The job is for a mailer that is down.

@@ -35,7 +35,7 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
     let id: Uuid = match reserved {
         Ok(id) => id,
         // The first click has it.
-        Err(error) if is_second_click(&error) => {
+        Err(error) if sales::is_second_click(&error) => {
             return Ok(sales::active(&mut *db, sale, buyer).await?.ok_or(sqlx::Error::RowNotFound)?);
         }
         Err(error) => return Err(error.into()),
@@ -57,8 +57,4 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
         });
     }
     Ok(reservation)
-}
-
-fn is_second_click(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|error| error.constraint() == Some("reservations_active"))
 }

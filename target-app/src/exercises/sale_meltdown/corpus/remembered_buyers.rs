@@ -14,7 +14,7 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
     if let Some(reservation) = TOLD.get(&(sale, buyer)) {
         return Ok(reservation);
     }
-    let reservation = sales::reserve(desk.pool, sale, buyer).await?;
+    let reservation = fixed::reserve(desk, sale, buyer).await?;
     TOLD.insert((sale, buyer), reservation.clone());
     Ok(reservation)
 }

@@ -20,7 +20,7 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
     }
     let reservation = match sales::insert_reservation(&mut *db, sale, buyer, held).await {
         Ok(reservation) => reservation,
-        Err(error) if is_second_click(&error) => {
+        Err(error) if sales::is_second_click(&error) => {
             db.rollback().await?;
             return Ok(sales::active(desk.pool, sale, buyer).await?.ok_or(sqlx::Error::RowNotFound)?);
         }
@@ -31,8 +31,4 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
     }
     db.commit().await?;
     Ok(reservation)
-}
-
-fn is_second_click(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|error| error.constraint() == Some("reservations_active"))
 }

@@ -11,7 +11,7 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
     if SOLD_OUT.lock().unwrap_or_else(PoisonError::into_inner).contains(&sale) {
         return wait(desk.pool, sale, buyer).await;
     }
-    let reservation = sales::reserve(desk.pool, sale, buyer).await?;
+    let reservation = fixed::reserve(desk, sale, buyer).await?;
     if reservation.status == "waiting" {
         SOLD_OUT.lock().unwrap_or_else(PoisonError::into_inner).insert(sale);
     }

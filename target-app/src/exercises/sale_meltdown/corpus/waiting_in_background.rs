@@ -14,7 +14,7 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
     .await?;
     drop(db);
     if ahead == 0 {
-        return Ok(sales::reserve(desk.pool, sale.id, buyer).await?);
+        return fixed::reserve(desk, sale.id, buyer).await;
     }
 
     // There is nothing left to decide, so the buyer need not wait until it is written down.

@@ -15,7 +15,7 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
     if open.available > 0 && !sales::has_waiting(&mut *db, sale).await? {
         drop(db);
         // There may be a piece: one statement decides.
-        return Ok(sales::reserve(desk.pool, sale, buyer).await?);
+        return fixed::reserve(desk, sale, buyer).await;
     }
 
     // Most buyers come too late. They do not touch the row that the others wait for.
@@ -32,7 +32,7 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
     let Some(id) = joined else {
         drop(db);
         // A second click, or one that was quicker: it gets what there is.
-        return Ok(sales::reserve(desk.pool, sale, buyer).await?);
+        return fixed::reserve(desk, sale, buyer).await;
     };
     // What was read above may be over: a piece that was given back since then found nobody on the list.
     sales::promote(&mut *db, sale).await?;
