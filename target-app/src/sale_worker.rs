@@ -27,14 +27,17 @@ const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
 /// Works until it is dropped. A database that is not there is asked again.
 pub async fn work(pool: PgPool, providers: Providers) {
-    let jobs = repeat("jobs of the sales could not be taken", async || do_jobs(&pool, &providers).await);
-    let holds = repeat("holds that are over could not be ended", async || pass_on(&pool).await);
+    let jobs = repeat("jobs of the sales could not be taken", || do_jobs(&pool, &providers));
+    let holds = repeat("holds that are over could not be ended", || pass_on(&pool));
     // Apart from each other: a mailer that does not answer must not keep a piece from whoever waits for it.
     tokio::join!(jobs, holds);
 }
 
 /// Does `work` again and again, at once where there was something to do.
-async fn repeat(failed: &str, work: impl AsyncFn() -> sqlx::Result<bool>) {
+async fn repeat<W>(failed: &str, work: impl Fn() -> W)
+where
+    W: Future<Output = sqlx::Result<bool>>,
+{
     loop {
         match work().await {
             Ok(true) => {}
