@@ -20,8 +20,11 @@ const AT_A_TIME: usize = 16;
 /// How long a buyer may have to wait for a confirmation, once nothing is in its way.
 const CONFIRMED: Duration = Duration::from_secs(10);
 
-/// Between two looks at what has been sent.
-const POLL: Duration = Duration::from_millis(50);
+/// How long whoever has waited longest may wait for a piece that is free.
+const PROMOTED: Duration = Duration::from_secs(2);
+
+/// Between two looks.
+const POLL: Duration = Duration::from_millis(20);
 
 /// A sale, and how far it is.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -116,6 +119,22 @@ pub async fn read(api: &Api, id: Uuid, buyer: Uuid) -> anyhow::Result<Reservatio
     api.of_buyer(Method::GET, &format!("/reservations/{id}"), buyer).await?.with_status(200)?.json()
 }
 
+/// Waits until a buyer who waited has a piece.
+///
+/// # Errors
+/// When that takes too long.
+pub async fn comes_to_hold(api: &Api, id: Uuid, buyer: Uuid) -> anyhow::Result<Reservation> {
+    let start = Instant::now();
+    loop {
+        let reservation = read(api, id, buyer).await?;
+        if reservation.is_held() {
+            return Ok(reservation);
+        }
+        ensure!(start.elapsed() < PROMOTED, "a piece is free, and whoever has waited longest is {reservation:?}");
+        tokio::time::sleep(POLL).await;
+    }
+}
+
 /// The sale as everybody sees it.
 pub async fn look(api: &Api, sale: Uuid) -> anyhow::Result<Sale> {
     api.get(&format!("/sales/{sale}"), None).await
@@ -151,11 +170,11 @@ pub async fn ensure_confirmed(api: &Api, before: usize, held: &[Uuid]) -> anyhow
         let sent = confirmations(api, before).await?;
         let missing = held.iter().filter(|id| !sent.contains_key(&id.to_string())).count();
         if missing == 0 || start.elapsed() > CONFIRMED {
-            ensure!(missing == 0, "{missing} of {} buyers got no confirmation", held.len());
+            ensure!(missing == 0, "no confirmation for {missing} of {} reservations that are held", held.len());
             let twice = sent.values().filter(|count| **count > 1).count();
-            ensure!(twice == 0, "{twice} buyers got more than one confirmation");
+            ensure!(twice == 0, "more than one confirmation for {twice} of {} reservations", held.len());
             let others = sent.len() - held.len();
-            ensure!(others == 0, "{others} confirmations are of no reservation that is held");
+            ensure!(others == 0, "confirmations for reservations that are not held: {others}");
             return Ok(());
         }
         tokio::time::sleep(POLL).await;

@@ -40,6 +40,11 @@ pub struct Config {
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub pool_size: u32,
 
+    /// Connections to the database that are opened at the start and kept. Each costs the first request that needs it some
+    /// milliseconds otherwise, and a burst of requests needs many at once
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub warm_connections: u32,
+
     /// How long a request may wait for a connection before it is refused with 503
     #[arg(long, default_value_t = 3_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=600_000))]
     pub acquire_timeout_ms: u64,

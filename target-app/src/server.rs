@@ -117,6 +117,7 @@ async fn serve(
     }
     let mut pool = PgPoolOptions::new()
         .max_connections(variants.hung_payments.connections(config.pool_size))
+        .min_connections(config.warm_connections.min(config.pool_size))
         .acquire_timeout(config.acquire_timeout())
         // A ping before each use would add a round trip to every request; a broken connection shows soon enough.
         .test_before_acquire(false);

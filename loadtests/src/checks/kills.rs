@@ -97,15 +97,14 @@ pub async fn kill_at(
     request: impl Future,
     recorded: Recorded,
 ) -> anyhow::Result<Option<bool>> {
-    let (Some(replicas), Some(mut database)) = (api.replicas(), api.database().await?) else {
+    let (Some(_), Some(mut database)) = (api.replicas(), api.database().await?) else {
         return Ok(None);
     };
     let providers = api.providers()?;
-    let all = || 0..api.targets.len();
     let mut request = pin!(request);
     let is_late = matches!(moment, Moment::BetweenOrderAndCharge | Moment::BetweenRecordAndResponse);
     if is_late {
-        try_join_all(all().map(|server| replicas.start(server, &LATE_ANSWERS))).await?;
+        start_all(api, &LATE_ANSWERS).await?;
     }
     let (point, how) = match moment {
         Moment::BetweenOrderAndCharge | Moment::BeforeCharge => (Point::BeforeEffect, Release::Refuse),
@@ -135,7 +134,7 @@ pub async fn kill_at(
             // Whoever answers before everything is recorded does so now.
             let _ = tokio::time::timeout(ARRIVES, &mut request).await;
         }
-        join_all(all().map(|server| replicas.kill(server))).await;
+        kill_all(api).await;
         if let Some(mut other) = other {
             // A statement that has arrived would still take effect: here its server was killed before it was sent.
             other.end_waiting().await?;
@@ -151,12 +150,28 @@ pub async fn kill_at(
             _ = &mut request => false,
         };
     }
-    join_all(all().map(|server| replicas.kill(server))).await;
+    kill_all(api).await;
     providers.release("payments", how).await?;
-    try_join_all(all().map(|server| replicas.start(server, &[])))
-        .await
-        .with_context(|| format!("killed {}", moment.words()))?;
+    start_all(api, &[]).await.with_context(|| format!("killed {}", moment.words()))?;
     Ok(Some(reached))
+}
+
+/// Kills all servers that are the lab's own.
+pub async fn kill_all(api: &Api) {
+    if let Some(replicas) = api.replicas() {
+        join_all((0..api.targets.len()).map(|server| replicas.kill(server))).await;
+    }
+}
+
+/// Starts all servers that are the lab's own, anew where they run, with these options beside those of the scenario.
+///
+/// # Errors
+/// When one does not start.
+pub async fn start_all(api: &Api, options: &[&str]) -> anyhow::Result<()> {
+    if let Some(replicas) = api.replicas() {
+        try_join_all((0..api.targets.len()).map(|server| replicas.start(server, options))).await?;
+    }
+    Ok(())
 }
 
 /// Whether this comes to be recorded.

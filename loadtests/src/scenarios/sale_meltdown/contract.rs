@@ -1,7 +1,5 @@
 //! What a sale promises to a single client.
 
-use std::time::{Duration, Instant};
-
 use anyhow::ensure;
 use chrono::{TimeDelta, Utc};
 use reqwest::Method;
@@ -9,16 +7,12 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::api::Api;
-use crate::sales::{self, Reservation, announce, look, read, reserve};
+use crate::sales::{self, Reservation, announce, comes_to_hold, look, read, reserve};
 use crate::scenarios::Clause;
 
 /// Seconds for which the sales of this contract hold a piece, and how far the clocks may be apart.
 const HOLD: u32 = 600;
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::seconds(300);
-
-/// How long whoever has waited longest may wait for a piece that is free.
-const PROMOTED: Duration = Duration::from_secs(2);
-const POLL: Duration = Duration::from_millis(20);
 
 pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> {
     let before = api.providers()?.ledger("mail").await?.len();
@@ -98,22 +92,22 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
 
     clause.is("whoever has a piece is told once, and nobody else is");
     let told: Vec<Uuid> = [held.id, read_id(api, sale, second).await?, promoted.id, one.id].to_vec();
-    sales::ensure_confirmed(api, before, &told).await
+    sales::ensure_confirmed(api, before, &told).await?;
+
+    clause.is("when nobody waits any more, the next buyer gets what is free, from every server");
+    for (id, buyer) in [(again.id, first), (left.id, fourth), (promoted.id, third)] {
+        api.of_buyer(Method::DELETE, &format!("/reservations/{id}"), buyer).await?.with_status(200)?;
+    }
+    for server in 0..api.targets.len() {
+        let (server, buyer) = (api.only(server)?, Uuid::now_v7());
+        let reservation = reserve(&server, sale, buyer).await?;
+        ensure!(reservation.is_held(), "a piece is free, nobody waits, and a buyer got {reservation:?}");
+        let path = format!("/reservations/{}", reservation.id);
+        server.of_buyer(Method::DELETE, &path, buyer).await?.with_status(200)?;
+    }
+    Ok(())
 }
 
 async fn read_id(api: &Api, sale: Uuid, buyer: Uuid) -> anyhow::Result<Uuid> {
     Ok(reserve(api, sale, buyer).await?.id)
-}
-
-/// Waits until a buyer who waited has a piece.
-async fn comes_to_hold(api: &Api, id: Uuid, buyer: Uuid) -> anyhow::Result<Reservation> {
-    let start = Instant::now();
-    loop {
-        let reservation = read(api, id, buyer).await?;
-        if reservation.is_held() {
-            return Ok(reservation);
-        }
-        ensure!(start.elapsed() < PROMOTED, "a piece is free, and whoever has waited longest is {reservation:?}");
-        tokio::time::sleep(POLL).await;
-    }
 }

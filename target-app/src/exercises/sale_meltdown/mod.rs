@@ -32,11 +32,13 @@ pub static EXERCISE: Exercise = Exercise {
             "buyers-notified",
             "Whoever has a reservation that is held gets one confirmation, even after a server was killed.",
         ),
+        CheckSpec::invariant("first-come-first-served", "A piece that is given back goes to whoever has waited longest."),
         CheckSpec::objective("spike-p99", "At the spike, 99 of 100 reservations are acknowledged within 200 ms."),
         CheckSpec::objective(
             "only-clean-answers",
             "Every request is acknowledged with 202, whether the reservation is held or waits.",
         ),
+        CheckSpec::objective("recovers", "After the spike, whoever was cut off gets a reservation within five seconds."),
     ],
     signals: &[
         Signal {

@@ -25,9 +25,9 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
     };
 
     loop {
-        // The pieces are given to the head of the line until it is this buyer's turn, in one statement each. Those who were left there by a
-        // server that was killed are served as well.
-        while sales::promote(desk.pool, sale).await?.is_some_and(|promoted| promoted != id) {}
+        // What is left is given to the head of the line, in one statement. Those who were left there by a server that was killed are served
+        // as well.
+        sales::promote(desk.pool, sale).await?;
         // Another request may be about to do it for this one. Until then both can be seen: the buyer waiting, and a piece.
         let is_undecided: bool = sqlx::query_scalar(
             "SELECT EXISTS (
