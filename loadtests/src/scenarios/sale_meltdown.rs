@@ -27,7 +27,7 @@ use crate::payments;
 use crate::sales::{self, Reservation};
 
 /// Buyers a second before the spike, and at it.
-const CALM_RATE: f64 = 60.0;
+const CALM_RATE: f64 = 30.0;
 const SPIKE_RATE: f64 = 500.0;
 /// When the spike begins, as a share of the load.
 const SPIKE_FROM: f64 = 0.35;
@@ -61,7 +61,7 @@ impl super::Scenario for Scenario {
         // Two replicas: what one process counts must not be taken for a fix.
         shape: Shape { rate: None, duration: Duration::from_millis(3_000), replicas: 2 },
         total_rate: |rate| rate.unwrap_or(SPIKE_RATE) * 1.2,
-        needs: &[("spike", 400)],
+        needs: &[("spike", 300)],
         patience: TIMEOUT,
         reference_statements: 1,
         limits: &[Duration::from_micros(LIMIT_US)],
