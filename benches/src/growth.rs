@@ -66,7 +66,11 @@ const CHARTS: &[Chart] = &[
     Chart::of("slow-analytics", "Time of one analytics call", "orders of the restaurant"),
     Chart::of("hung-payments", "Time of one payment", "payments in the table"),
     Chart::of("double-charge", "Time of one checkout", "keys in the table"),
-    Chart::of("sale-meltdown", "Time until all buyers have a reservation", "buyers at once, of the same sale"),
+    Chart::of(
+        "sale-meltdown",
+        "Time until all buyers have a reservation",
+        "buyers at once, of the same sale",
+    ),
 ];
 
 impl Chart {

@@ -92,8 +92,7 @@ pub fn new_sale(stock: i64, hold_seconds: u32) -> Value {
 pub async fn announce(api: &Api, stock: i64, hold_seconds: u32) -> anyhow::Result<Sale> {
     let reply = api.post("/sales", None, &new_sale(stock, hold_seconds)).await?.with_status(201)?;
     let sale: Sale = reply.json()?;
-    let expected =
-        Sale { id: sale.id, stock, available: stock, held: 0, paid: 0, waiting: 0 };
+    let expected = Sale { id: sale.id, stock, available: stock, held: 0, paid: 0, waiting: 0 };
     ensure!(sale == expected, "a new sale of {stock} pieces is {sale:?}");
     Ok(sale)
 }
@@ -130,7 +129,10 @@ pub async fn comes_to_hold(api: &Api, id: Uuid, buyer: Uuid) -> anyhow::Result<R
         if reservation.is_held() {
             return Ok(reservation);
         }
-        ensure!(start.elapsed() < PROMOTED, "a piece is free, and whoever has waited longest is {reservation:?}");
+        ensure!(
+            start.elapsed() < PROMOTED,
+            "a piece is free, and whoever has waited longest is {reservation:?}"
+        );
         tokio::time::sleep(POLL).await;
     }
 }
@@ -170,7 +172,11 @@ pub async fn ensure_confirmed(api: &Api, before: usize, held: &[Uuid]) -> anyhow
         let sent = confirmations(api, before).await?;
         let missing = held.iter().filter(|id| !sent.contains_key(&id.to_string())).count();
         if missing == 0 || start.elapsed() > CONFIRMED {
-            ensure!(missing == 0, "no confirmation for {missing} of {} reservations that are held", held.len());
+            ensure!(
+                missing == 0,
+                "no confirmation for {missing} of {} reservations that are held",
+                held.len()
+            );
             let twice = sent.values().filter(|count| **count > 1).count();
             ensure!(twice == 0, "more than one confirmation for {twice} of {} reservations", held.len());
             let others = sent.len() - held.len();

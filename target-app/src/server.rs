@@ -150,7 +150,8 @@ async fn serve(
     let state = AppState { pool, exercises: Arc::new(Exercises::new(variants)), providers, telemetry };
 
     // With connections of its own: requests must not wait for what is done beside them.
-    let beside_requests = PgPoolOptions::new().max_connections(WORKERS_CONNECTIONS).connect_lazy_with(beside.clone());
+    let beside_requests =
+        PgPoolOptions::new().max_connections(WORKERS_CONNECTIONS).connect_lazy_with(beside.clone());
     tokio::spawn(sale_worker::work(beside_requests, state.providers.clone()));
 
     let public = bind(config.listen).await?;

@@ -109,7 +109,8 @@ impl super::Scenario for Scenario {
         let away = shape.duration.mul_f64(AWAY);
         let sent_before = providers.ledger("mail").await?.len();
         let (acknowledged, flaws) = Default::default();
-        let round = Round { rate, sale, later, stock, buyers, killed, away, sent_before, acknowledged, flaws };
+        let round =
+            Round { rate, sale, later, stock, buyers, killed, away, sent_before, acknowledged, flaws };
         Ok((round, tickets))
     }
 
@@ -314,7 +315,8 @@ impl Round {
         });
         let changed = changed.count();
         ensure!(changed == 0, "{changed} reservations are not as they were acknowledged");
-        let (held, buyers) = (found.iter().filter(|found| found.is_held()).count() as i64, found.len() as i64);
+        let (held, buyers) =
+            (found.iter().filter(|found| found.is_held()).count() as i64, found.len() as i64);
         let possible = self.stock.min(buyers);
         ensure!(held >= possible, "{held} reservations are held, and {possible} could be");
         let sale = sales::look(api, self.sale).await?;

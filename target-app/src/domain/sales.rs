@@ -261,7 +261,9 @@ pub async fn not_open(executor: impl PgExecutor<'_>, sale: Uuid) -> sqlx::Result
 /// The buyer's reservation that is not over, if there is one. A hold whose time is over is noted, so that the buyer may reserve again.
 pub async fn current(db: &mut PgConnection, sale: Uuid, buyer: Uuid) -> sqlx::Result<Option<Reservation>> {
     match active(&mut *db, sale, buyer).await? {
-        Some(reservation) if reservation.status == "expired" => expire(db, reservation.id).await.map(|_| None),
+        Some(reservation) if reservation.status == "expired" => {
+            expire(db, reservation.id).await.map(|_| None)
+        }
         current => Ok(current),
     }
 }

@@ -357,7 +357,10 @@ async fn a_buyer_who_cannot_be_told_is_refused_with_the_reason() {
         (&[b""], "is not an id"),
         (&[b"somebody"], "is not an id"),
         (&[b"0190a0b0-0000-7000-8000-00000000000\xff"], "is not an id"),
-        (&[b"0190a0b0-0000-7000-8000-000000000001", b"0190a0b0-0000-7000-8000-000000000002"], "more than once"),
+        (
+            &[b"0190a0b0-0000-7000-8000-000000000001", b"0190a0b0-0000-7000-8000-000000000002"],
+            "more than once",
+        ),
     ];
     let path = format!("/reservations/{}", uuid::Uuid::now_v7());
     for (buyers, reason) in cases {
@@ -509,7 +512,8 @@ async fn the_openapi_document_says_which_requests_each_route_refuses() {
     let nobody = uuid::Uuid::now_v7();
     let nobodys = format!("/restaurants/{nobody}");
     let closed = json!({ "name": "Later", "stock": 1, "price": 1, "holdSeconds": 1, "opensAt": "2999-01-01T00:00:00Z" });
-    let closed = support::json(server.post("/sales").json(&closed).send().await.unwrap(), StatusCode::CREATED).await;
+    let closed =
+        support::json(server.post("/sales").json(&closed).send().await.unwrap(), StatusCode::CREATED).await;
     let closed = format!("/sales/{}/reservations", text(&closed["id"]));
     // Sold, so nothing is left to cancel.
     let sold = "INSERT INTO reservations (id, sale_id, buyer_id, status, expires_at)

@@ -26,7 +26,8 @@ impl Sale {
             running.push(TestServer::start(&database, &["--providers", &outside.url()]).await);
         }
         let sale = json!({ "name": "Limited edition", "stock": stock, "price": 19.99, "holdSeconds": 600 });
-        let sale = body_of(running[0].post("/sales").json(&sale).send().await.unwrap(), StatusCode::CREATED).await;
+        let sale =
+            body_of(running[0].post("/sales").json(&sale).send().await.unwrap(), StatusCode::CREATED).await;
         let id = text(&sale["id"]).parse().unwrap();
         Sale { servers: running, outside, pool: pool(&database).await, id }
     }
@@ -110,7 +111,9 @@ async fn a_confirmation_waits_until_the_mailer_is_back_and_is_sent_once() {
     let sale = Sale::open(2, 1).await;
     sale.outside.behave("mail", json!({ "failedShare": 1.0 })).await;
     let held = sale.reserve(0, Uuid::now_v7()).await;
-    let tried = async { while sale.count("SELECT count(*) FROM sale_jobs WHERE attempts > 1 AND $1 IS NOT NULL").await == 0 {} };
+    let tried = async {
+        while sale.count("SELECT count(*) FROM sale_jobs WHERE attempts > 1 AND $1 IS NOT NULL").await == 0 {}
+    };
     soon("a second attempt", tried).await;
     sale.outside.behave("mail", json!({})).await;
     let done = async { while sale.count("SELECT count(*) FROM sale_jobs WHERE $1 IS NOT NULL").await > 0 {} };
@@ -128,7 +131,8 @@ async fn permits_and_reservations_agree_after_everything_has_happened_at_once() 
         let mut rng = Pcg64::seed_from_u64(round);
         let mut doing = Vec::new();
         for buyer in &buyers {
-            let (server, cancels, ends) = (rng.random_range(0..3), rng.random_bool(0.5), rng.random_bool(0.3));
+            let (server, cancels, ends) =
+                (rng.random_range(0..3), rng.random_bool(0.5), rng.random_bool(0.3));
             let sale = &sale;
             doing.push(async move {
                 let reservation = sale.reserve(server, *buyer).await;
@@ -136,7 +140,8 @@ async fn permits_and_reservations_agree_after_everything_has_happened_at_once() 
                     sale.end_holds(&[*buyer]).await;
                 }
                 if cancels {
-                    let both = [(server + 1) % 3, (server + 2) % 3].map(|other| sale.cancel(other, &reservation, *buyer));
+                    let both = [(server + 1) % 3, (server + 2) % 3]
+                        .map(|other| sale.cancel(other, &reservation, *buyer));
                     for (status, body) in join_all(both).await {
                         assert!([StatusCode::OK, StatusCode::CONFLICT].contains(&status), "{status} {body}");
                     }

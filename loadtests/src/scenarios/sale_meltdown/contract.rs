@@ -27,6 +27,10 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
     let ends = held.expires_at.unwrap_or_default() - Utc::now() - TimeDelta::seconds(HOLD.into());
     ensure!(ends.abs() < CLOCKS_DIFFER, "a hold of {HOLD} s ends {} s too late", ends.num_seconds());
 
+    // Before it is cancelled: whoever has nothing any more is not told of it.
+    clause.is("whoever has a piece is told");
+    sales::ensure_confirmed(api, before, &[held.id]).await?;
+
     clause.is("a buyer can read a reservation, and nobody else can");
     let found = read(api, held.id, first).await?;
     ensure!(found == held, "the reservation is {found:?}, and it was acknowledged as {held:?}");
@@ -62,9 +66,15 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
     let promoted = comes_to_hold(api, waiting[0].id, third).await?;
     ensure!(promoted.version > waiting[0].version, "a reservation is held now, and its version is as before");
     let left = read(api, waiting[1].id, fourth).await?;
-    ensure!(left.position == Some(1), "whoever was second on the waiting list is {left:?} when the first has a piece");
+    ensure!(
+        left.position == Some(1),
+        "whoever was second on the waiting list is {left:?} when the first has a piece"
+    );
     api.of_buyer(Method::DELETE, &path, first).await?.with_status(200)?;
-    ensure!(look(api, sale).await?.held == 2, "a reservation was cancelled twice, and a piece is lost or won");
+    ensure!(
+        look(api, sale).await?.held == 2,
+        "a reservation was cancelled twice, and a piece is lost or won"
+    );
 
     clause.is("whoever has cancelled may come again, and waits behind the others");
     let again = reserve(api, sale, first).await?;

@@ -101,7 +101,10 @@ pub(super) async fn jump_the_line(api: &Api) -> anyhow::Result<()> {
             }
         }
         let newcomer = come().await?;
-        ensure!(!newcomer.1.is_held(), "a piece was given back, and whoever came at that moment got it before those who wait");
+        ensure!(
+            !newcomer.1.is_held(),
+            "a piece was given back, and whoever came at that moment got it before those who wait"
+        );
         holder = (first.0, sales::comes_to_hold(api, first.1.id, first.0).await?);
         first = newcomer;
     }
@@ -113,7 +116,8 @@ async fn kill_at(moment: Moment, api: &Api, sale: Uuid, buyer: Uuid) -> anyhow::
     let providers = api.providers()?;
     let mut request = pin!(sales::reserve(api, sale, buyer));
     let reached = if moment == Moment::BeforeJob {
-        let mut other = OtherTransaction::begin(api, HOLD_JOBS_UP).await?.context("the servers are the lab's own")?;
+        let mut other =
+            OtherTransaction::begin(api, HOLD_JOBS_UP).await?.context("the servers are the lab's own")?;
         // Each server has one worker, which waits as well.
         let workers = api.targets.len() as i64;
         let reached = tokio::select! {

@@ -3,7 +3,10 @@ use super::*;
 pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reservation, SaleError> {
     let mut db = desk.pool.begin().await?;
     // One buyer at a time, on whichever server; the mail can be sent later.
-    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1::text, 0))").bind(sale).execute(&mut *db).await?;
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1::text, 0))")
+        .bind(sale)
+        .execute(&mut *db)
+        .await?;
     let sale = sales::open(&mut db, sale).await?;
     if let Some(reservation) = sales::current(&mut db, sale.id, buyer).await? {
         return Ok(reservation);

@@ -23,7 +23,10 @@ pub static EXERCISE: Exercise = Exercise {
     corpus: Variant::CORPUS,
     checks: &[
         KEEPS_CONTRACT,
-        CheckSpec::invariant("reserved-within-stock", "No more reservations are held than there are pieces, on all servers together."),
+        CheckSpec::invariant(
+            "reserved-within-stock",
+            "No more reservations are held than there are pieces, on all servers together.",
+        ),
         CheckSpec::invariant(
             "reservations-recorded",
             "Every reservation that was acknowledged can be read by its buyer, a buyer has one, and nobody waits while a piece is free.",
@@ -32,13 +35,22 @@ pub static EXERCISE: Exercise = Exercise {
             "buyers-notified",
             "Whoever has a reservation that is held gets one confirmation, even after a server was killed.",
         ),
-        CheckSpec::invariant("first-come-first-served", "A piece that is given back goes to whoever has waited longest."),
-        CheckSpec::objective("spike-p99", "At the spike, 99 of 100 reservations are acknowledged within 200 ms."),
+        CheckSpec::invariant(
+            "first-come-first-served",
+            "A piece that is given back goes to whoever has waited longest.",
+        ),
+        CheckSpec::objective(
+            "spike-p99",
+            "At the spike, 99 of 100 reservations are acknowledged within 200 ms.",
+        ),
         CheckSpec::objective(
             "only-clean-answers",
             "Every request is acknowledged with 202, whether the reservation is held or waits.",
         ),
-        CheckSpec::objective("recovers", "After the spike, whoever was cut off gets a reservation within five seconds."),
+        CheckSpec::objective(
+            "recovers",
+            "After the spike, whoever was cut off gets a reservation within five seconds.",
+        ),
     ],
     signals: &[
         Signal {

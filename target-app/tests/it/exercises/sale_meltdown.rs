@@ -92,7 +92,10 @@ async fn a_lock_of_the_sale_is_held_for_several_statements_by_all_but_the_fix() 
 async fn two_servers_sell_one_piece_twice_where_each_counts_for_itself() {
     for variant in Variant::ALL.iter().copied() {
         let sale = Sale::open(variant, 2, 1).await;
-        let held = [sale.reserved(0).await, sale.reserved(1).await].iter().filter(|one| one["status"] == "held").count();
+        let held = [sale.reserved(0).await, sale.reserved(1).await]
+            .iter()
+            .filter(|one| one["status"] == "held")
+            .count();
         assert_eq!(held, if variant == Variant::MemoryCounter { 2 } else { 1 }, "{variant:?}");
     }
 }

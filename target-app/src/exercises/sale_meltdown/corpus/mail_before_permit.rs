@@ -36,7 +36,9 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
 
 async fn wait(pool: &PgPool, sale: Uuid, buyer: Uuid) -> Result<Reservation, SaleError> {
     match sales::insert_reservation(pool, sale, buyer, false).await {
-        Err(error) if sales::is_second_click(&error) => Ok(sales::active(pool, sale, buyer).await?.ok_or(error)?),
+        Err(error) if sales::is_second_click(&error) => {
+            Ok(sales::active(pool, sale, buyer).await?.ok_or(error)?)
+        }
         waiting => Ok(waiting?),
     }
 }
