@@ -69,6 +69,9 @@ async fn what_is_exported_is_what_is_declared() {
                            "paymentMethod": "card", "cardLast4": "4242" });
     let checkout = server.post("/api/checkout").header("Idempotency-Key", "nobodys").json(&checkout);
     assert_eq!(checkout.send().await.unwrap().status(), 422);
+    let reservation =
+        server.post(&format!("/sales/{order}/reservations")).header("X-User-Id", order.to_string());
+    assert_eq!(reservation.send().await.unwrap().status(), 404);
     let metrics = server.metrics().await;
     let exported: BTreeMap<&str, &str> =
         metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();

@@ -1,27 +1,4 @@
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-
 use super::*;
-
-/// What is left of each sale.
-#[derive(Debug, Default)]
-pub struct Counters(Mutex<HashMap<Uuid, i64>>);
-
-impl Counters {
-    /// Takes a permit, if there is one.
-    fn take(&self, sale: &OpenSale) -> bool {
-        let mut counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = counters.entry(sale.id).or_insert(sale.available);
-        let is_left = *left > 0;
-        *left -= i64::from(is_left);
-        is_left
-    }
-
-    /// Gives one back.
-    fn give_back(&self, sale: &OpenSale) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(sale.id).or_default() += 1;
-    }
-}
 
 pub async fn reserve(
     counters: &Counters,
