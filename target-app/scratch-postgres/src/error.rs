@@ -1,4 +1,3 @@
-use std::io;
 use std::path::PathBuf;
 
 use crate::{OLDEST_MAJOR, Project};
@@ -205,19 +204,20 @@ impl PostgresError {
         }
     }
 
-    /// An I/O error on `path`, told apart by whether room was missing.
-    pub(crate) fn io(project: Project, path: impl Into<PathBuf>, error: io::Error) -> Self {
-        let path = path.into();
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::DiskFull { path, reason: error.to_string(), project }
-            }
-            _ => Self::Home { path, reason: error.to_string(), project },
-        }
-    }
-
     /// For `map_err`: the statement that did `action` failed.
     pub(crate) fn sql(action: impl Into<String>) -> impl FnOnce(sqlx::Error) -> Self {
         |reason| Self::Sql { action: action.into(), reason }
+    }
+}
+
+impl From<scratch_server::Error> for PostgresError {
+    fn from(error: scratch_server::Error) -> Self {
+        use scratch_server::Error;
+        match error {
+            Error::Home { path, reason, project } => Self::Home { path, reason, project },
+            Error::DiskFull { path, reason, project } => Self::DiskFull { path, reason, project },
+            Error::NoUnprivilegedUser { .. } => Self::NoUnprivilegedUser,
+            Error::Program { program, reason, project } => Self::Program { program, reason, project },
+        }
     }
 }

@@ -3,13 +3,15 @@
 use std::ffi::OsStr;
 use std::time::Duration;
 
+use scratch_server::{hash, run_id};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
-use crate::home::hash;
-use crate::template::{OWNER, Owner, Template, connect, drop_database, execute, exists};
+use crate::template::{
+    OWNER, Owner, Template, connect, drop_database, execute, exists, run_prefix, template_prefix,
+};
 use crate::url::read_url;
-use crate::{OLDEST_MAJOR, PostgresError, Progress, Project, run_id};
+use crate::{OLDEST_MAJOR, PostgresError, Progress, Project};
 
 /// A server that has not answered by then is not there.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -141,7 +143,7 @@ async fn obtain_template(
     progress: Progress<'_>,
 ) -> Result<String, PostgresError> {
     let key = hash((&template.key, OWNER));
-    let name = format!("{}{key:016x}", project.template_prefix());
+    let name = format!("{}{key:016x}", template_prefix(project));
     let mut admin = connect(admin_options).await?;
     // Held until this connection ends. The lock is of one database: a run that came in by another one may build at the
     // same time, and then the second renaming fails.
@@ -153,7 +155,7 @@ async fn obtain_template(
         .map_err(PostgresError::sql("wait for another run that builds the template"))?;
     if !exists(&mut admin, &name).await? {
         progress("building the template database, once for this server");
-        let unfinished = format!("{}{}_template", project.run_prefix(), run_id(run));
+        let unfinished = format!("{}{}_template", run_prefix(project), run_id(run));
         let built = template.build(admin_options, &unfinished, &name).await;
         if !exists(&mut admin, &name).await? {
             built?;
@@ -171,7 +173,7 @@ async fn create_app(
     admin_options: &PgConnectOptions,
     run: u32,
 ) -> Result<Option<Owner>, PostgresError> {
-    let app = Owner::new(format!("{}{}_app", project.run_prefix(), run_id(run)));
+    let app = Owner::new(format!("{}{}_app", run_prefix(project), run_id(run)));
     let mut admin = connect(admin_options).await?;
     app.create(&mut admin).await?;
     // Whoever makes databases for the role, and drops them, has to be one of its members, unless it is a superuser.
@@ -227,7 +229,7 @@ async fn collect(admin_options: &PgConnectOptions, project: Project) -> Result<(
 
 async fn roles(admin: &mut PgConnection, project: Project) -> Result<Vec<String>, PostgresError> {
     sqlx::query_scalar("SELECT rolname::text FROM pg_roles WHERE starts_with(rolname::text, $1)")
-        .bind(project.run_prefix())
+        .bind(run_prefix(project))
         .fetch_all(admin)
         .await
         .map_err(PostgresError::sql("list the roles of runs"))
@@ -235,7 +237,7 @@ async fn roles(admin: &mut PgConnection, project: Project) -> Result<Vec<String>
 
 async fn databases(admin: &mut PgConnection, project: Project) -> Result<Vec<String>, PostgresError> {
     sqlx::query_scalar("SELECT datname::text FROM pg_database WHERE starts_with(datname::text, $1)")
-        .bind(project.run_prefix())
+        .bind(run_prefix(project))
         .fetch_all(admin)
         .await
         .map_err(PostgresError::sql("list the databases of runs"))
@@ -243,7 +245,7 @@ async fn databases(admin: &mut PgConnection, project: Project) -> Result<Vec<Str
 
 /// The run that a database or a role belongs to, by its name.
 fn run_of(project: Project, name: &str) -> Option<u32> {
-    let (id, _) = name.strip_prefix(&project.run_prefix())?.split_once('_')?;
+    let (id, _) = name.strip_prefix(&run_prefix(project))?.split_once('_')?;
     u32::from_str_radix(id, 16).ok().filter(|run| run_id(*run) == id)
 }
 

@@ -2,16 +2,13 @@
 
 // Finding and fetching a server's programs.
 mod binaries;
-// A private server; `supervisor.sh` runs beside it.
+// A private server.
 mod cluster;
 mod error;
 // A server named by `DATABASE_URL`.
 mod given;
-// Directories, their locks, and what killed runs left in them.
-mod home;
-// Programs, and the user they run as.
-mod process;
-mod project;
+// Clusters with a filled template, to copy from.
+mod prepared;
 // The template database and its clones.
 mod template;
 mod url;
@@ -20,17 +17,16 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use scratch_server::{Area, run_id};
 use sqlx::postgres::PgConnectOptions;
 
 use binaries::Binaries;
 use cluster::Cluster;
 use given::Given;
-use home::Area;
 use template::{CloneStrategy, Owner};
 
 pub use error::PostgresError;
-pub use home::default_home;
-pub use project::Project;
+pub use scratch_server::{Progress, Project, default_home};
 pub use template::{Database, DatabaseName, DatabaseNameError, Template};
 pub use url::read_url;
 
@@ -39,14 +35,6 @@ const OLDEST_MAJOR: u32 = 15;
 
 /// The newest version that this crate is tested with. A newer one is used where there is no other.
 const NEWEST_MAJOR: u32 = 18;
-
-/// How a run's id is written in names.
-fn run_id(run: u32) -> String {
-    format!("{run:08x}")
-}
-
-/// Is told, in a few words, what takes longer than a moment.
-pub type Progress<'a> = &'a (dyn Fn(&str) + Sync);
 
 /// Where a server may come from.
 #[derive(Debug, Clone)]
@@ -148,7 +136,7 @@ impl Postgres {
                 server: Server::Given(given),
             });
         }
-        let area = Area::open(project, &options.home).await?;
+        let area = Area::open(&cluster::POSTGRES, project, &options.home).await?;
         let binaries = Binaries::obtain(options, &area, progress).await?;
         let cluster = Cluster::obtain(&area, &binaries, template, progress).await?;
         Ok(Self {
@@ -185,7 +173,8 @@ impl Postgres {
     /// [`PostgresError::Sql`] when the server is gone or refuses.
     pub async fn create_database(&self) -> Result<Database, PostgresError> {
         let number = self.databases.fetch_add(1, Ordering::Relaxed);
-        self.clone_as(format!("{}{}_{number}", self.project.run_prefix(), self.run), self.app()).await
+        self.clone_as(format!("{}{}_{number}", template::run_prefix(self.project), self.run), self.app())
+            .await
     }
 
     /// Makes sure that there is a database called `name`: a clone of the template, unless one of that name is there

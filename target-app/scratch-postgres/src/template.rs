@@ -12,6 +12,16 @@ use crate::{PostgresError, Project};
 /// Makes the owner of a clone the owner of all that is in it.
 pub(crate) const OWNER: &str = include_str!("owner.sql");
 
+/// Begins the name of every database and role of a run, before the run's id.
+pub(crate) fn run_prefix(project: Project) -> String {
+    format!("{}_run_", project.name())
+}
+
+/// Begins the name of every template on a given server, before the hash of its key.
+pub(crate) fn template_prefix(project: Project) -> String {
+    format!("{}_template_", project.name())
+}
+
 type Build =
     dyn Fn(PgConnectOptions) -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>> + Send + Sync;
 
@@ -205,7 +215,7 @@ impl DatabaseName {
         if name.is_empty() || !plain || name.as_bytes()[0].is_ascii_digit() || name.len() > 63 {
             return Err(DatabaseNameError::Quoted);
         }
-        let taken = [project.run_prefix(), project.template_prefix()];
+        let taken = [run_prefix(project), template_prefix(project)];
         match taken.into_iter().find(|prefix| name.starts_with(prefix)) {
             Some(prefix) => Err(DatabaseNameError::Taken { prefix }),
             None => Ok(Self(name)),

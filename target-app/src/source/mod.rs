@@ -64,6 +64,7 @@ mod tests {
             " src/exercises/oversold_stock/buggy.rs\n",
             " migrations/",
             " scratch-postgres/src/lib.rs\n",
+            " scratch-server/src/supervisor.sh\n",
             " sql-tally/src/lib.rs\n",
         ] {
             assert!(BUILT_FROM.contains(part), "{part} is not in\n{BUILT_FROM}");

@@ -1,9 +1,9 @@
 # Runs the server until whoever started it is gone: $1 is the run's directory, $2 its lock file (beside which is what
-# the run has on disk if $1 is in memory), the rest the server's command line. Standard input is a pipe that the owner holds open; its end means that the owner stopped,
-# was interrupted or was killed. Standard output is the locked lock file, held so that nobody collects the directory
-# while this script still works on it.
-run=$1 lock=$2
-shift 2
+# the run has on disk if $1 is in memory), $3 the signal that stops the server, the rest the server's command line. Standard input is a pipe that the
+# owner holds open; its end means that the owner stopped, was interrupted or was killed. Standard output is the locked lock file, held so that nobody
+# collects the directory while this script still works on it.
+run=$1 lock=$2 signal=$3
+shift 3
 exec 3<&0 4>&1 </dev/null >>"$run/log" 2>&1
 
 # Ctrl-C is for the owner to judge: it still needs the server to finish what it is doing.
@@ -20,7 +20,7 @@ server=$!
 {
     read -r _ <&3
     kill -USR1 $$
-    while kill -QUIT "$server"; do sleep 1; done
+    while kill -"$signal" "$server"; do sleep 1; done
 } >/dev/null 2>&1 4>&- &
 watcher=$!
 

@@ -1,9 +1,9 @@
-//! The name under which a project's databases, roles, directories and variables go.
+//! The name under which a project's servers, directories and variables go.
 
 /// The project that asks for a server.
 ///
-/// Its name begins the names of all that is made for it: databases, roles, clusters and directories. In upper case it begins
-/// those of the environment variables. Projects with different names share a server without touching each other's databases.
+/// Its name begins the names of all that is made for it: databases, roles, users and directories. In upper case it begins those
+/// of the environment variables. Projects with different names share a server without touching each other's databases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Project(&'static str);
 
@@ -33,24 +33,20 @@ impl Project {
         self.0
     }
 
-    /// The environment variable that names the directory for clusters and caches: `ACME_HOME` for `acme`.
+    /// The environment variable that names the directory for servers and caches: `ACME_HOME` for `acme`.
     pub fn home_variable(self) -> String {
-        format!("{}_HOME", self.0.to_ascii_uppercase())
+        self.variable("HOME")
     }
 
-    /// The environment variable that names a directory of server binaries, or says `portable`: `ACME_POSTGRES_BIN` for `acme`.
+    /// The environment variable that names a directory of PostgreSQL's binaries, or says `portable`: `ACME_POSTGRES_BIN` for
+    /// `acme`.
     pub fn binaries_variable(self) -> String {
-        format!("{}_POSTGRES_BIN", self.0.to_ascii_uppercase())
+        self.variable("POSTGRES_BIN")
     }
 
-    /// Begins the name of every database and role of a run, before the run's id.
-    pub(crate) fn run_prefix(self) -> String {
-        format!("{}_run_", self.0)
-    }
-
-    /// Begins the name of every template on a given server, before the hash of its key.
-    pub(crate) fn template_prefix(self) -> String {
-        format!("{}_template_", self.0)
+    /// An environment variable of the project: `ACME_NATS_BIN` for `acme` and `NATS_BIN`.
+    pub fn variable(self, what: &str) -> String {
+        format!("{}_{what}", self.0.to_ascii_uppercase())
     }
 }
 
@@ -65,8 +61,7 @@ mod tests {
         let project = Project::new("tea_2");
         assert_eq!(project.home_variable(), "TEA_2_HOME");
         assert_eq!(project.binaries_variable(), "TEA_2_POSTGRES_BIN");
-        assert_eq!(project.run_prefix(), "tea_2_run_");
-        assert_eq!(project.template_prefix(), "tea_2_template_");
+        assert_eq!(project.variable("NATS_BIN"), "TEA_2_NATS_BIN");
     }
 
     #[test]

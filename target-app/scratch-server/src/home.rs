@@ -1,4 +1,4 @@
-//! Where clusters and caches live, who owns them, and who still uses them.
+//! Where servers and caches live, who owns them, and who still uses them.
 
 use std::collections::BTreeSet;
 use std::collections::hash_map::DefaultHasher;
@@ -8,31 +8,22 @@ use std::hash::{Hash, Hasher};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, geteuid, kill_process, test_kill_process};
+use rustix::process::{Pid, geteuid, kill_process, test_kill_process};
 
 use crate::process::{ServerUser, output};
-use crate::{PostgresError, Project, run_id};
-
-/// Room that a cluster needs: the copy, its first WAL segments, and some to work with.
-const ROOM_BYTES: u64 = 128 << 20;
+use crate::{Error, Kind, POLL, Project, run_id};
 
 /// Where Linux keeps a file system in memory that everybody may use.
 const MEMORY: &str = "/dev/shm";
 
-/// Memory that must be free beside a cluster and one clone of it. Containers often have 64 MB there.
+/// Memory that must be free beside what a run may fill. Containers often have 64 MB there.
 const MEMORY_MARGIN_BYTES: u64 = 2 << 30;
 
-/// How many prepared clusters are kept. One is used per template and server version; older keys are leftovers of
-/// edited seeds.
-const PREPARED_KEPT: usize = 4;
-
-/// How long a server may take to stop at once. PostgreSQL itself kills what has not obeyed after five seconds.
+/// How long a server may take to stop at once.
 pub(crate) const STOP_DEADLINE: Duration = Duration::from_secs(15);
-
-/// The pause between two looks at a lock, a process or a port.
-pub(crate) const POLL: Duration = Duration::from_millis(10);
 
 /// Where a project keeps what is made for it. It is what [`Project::home_variable`] says, else a directory with the project's
 /// name, in Cargo's target directory of the running program, else in `./target`.
@@ -54,53 +45,59 @@ fn home_for(project: Project, named: Option<OsString>, program: Option<&Path>) -
 }
 
 /// A stable number for a key. A release of Rust may change it; then caches are made anew.
-pub(crate) fn hash(key: impl Hash) -> u64 {
+pub fn hash(key: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     key.hash(&mut hasher);
     hasher.finish()
 }
 
-/// A directory with everything that private clusters need:
+/// A directory with everything that private servers of one kind need:
 ///
 /// - `binaries/`: portable servers, and `locks/`: who works on what, both the caller's;
-/// - `prepared/`: clusters to copy from, in the caller's hand too, each owned by the server's user;
-/// - `runs/`: one lock file for each running cluster, and its directory where that is not in memory, owned by the
+/// - what else the kind keeps, see [`Area::directory`];
+/// - `runs/`: one lock file for each running server, and its directory where that is not in memory, owned by the
 ///   server's user, whose supervisor must be able to remove them.
 ///
-/// A run's directory is in memory where there is ample room: copies and clones of databases are many small files, which
-/// some disks take ten times as long to write.
+/// A run's directory is in memory where there is ample room: the files of a server are many and often written, which some
+/// disks take ten times as long for.
 #[derive(Debug)]
-pub(crate) struct Area {
-    pub(crate) project: Project,
+pub struct Area {
+    /// Whose it is.
+    pub project: Project,
+    /// Whom its servers run as.
+    pub user: ServerUser,
     dir: PathBuf,
-    pub(crate) user: ServerUser,
 }
 
 impl Area {
     /// Opens the area below `home`. Running as root, the server's user may be unable to reach it (a home directory
     /// is often closed to others): then the area is in the system's directory for temporary files, under a name made
     /// from `home`, so that the next run finds its caches again.
-    pub(crate) async fn open(project: Project, home: &Path) -> Result<Self, PostgresError> {
-        let user = ServerUser::choose().await?;
-        let home = std::path::absolute(home).map_err(|error| PostgresError::io(project, home, error))?;
-        fs::create_dir_all(&home).map_err(|error| PostgresError::io(project, &home, error))?;
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Home`] or [`Error::DiskFull`] when it cannot be made, and [`Error::NoUnprivilegedUser`].
+    pub async fn open(kind: &'static Kind, project: Project, home: &Path) -> Result<Self, Error> {
+        let user = ServerUser::choose(kind).await?;
+        let home = std::path::absolute(home).map_err(|error| Error::io(project, home, error))?;
+        fs::create_dir_all(&home).map_err(|error| Error::io(project, &home, error))?;
         let name = match user.id() {
-            None => "postgres".to_owned(),
-            Some(id) => format!("postgres-{id}"),
+            None => kind.name.to_owned(),
+            Some(id) => format!("{}-{id}", kind.name),
         };
         let first = Self { project, dir: home.join(name), user };
         first.make_directories()?;
         if first.is_open_to_server().await {
             return Ok(first);
         }
-        let shared = format!("{}-{:016x}", project.name(), hash(&home));
+        let shared = format!("{}-{}-{:016x}", project.name(), kind.name, hash(&home));
         for parent in [std::env::temp_dir(), "/tmp".into(), "/var/tmp".into()] {
             let area = Self { project, dir: parent.join(&shared), user };
             if area.make_directories().is_ok() && area.is_open_to_server().await {
                 return Ok(area);
             }
         }
-        Err(PostgresError::Home {
+        Err(Error::Home {
             path: home,
             reason: format!(
                 "the server runs as {user}, who can reach neither it nor the directories for temporary files"
@@ -110,12 +107,26 @@ impl Area {
     }
 
     /// An I/O error on `path`.
-    pub(crate) fn io(&self, path: impl Into<PathBuf>, error: io::Error) -> PostgresError {
-        PostgresError::io(self.project, path, error)
+    pub fn io(&self, path: impl Into<PathBuf>, error: io::Error) -> Error {
+        Error::io(self.project, path, error)
     }
 
-    fn make_directories(&self) -> Result<(), PostgresError> {
-        let make = |dir: &Path| -> io::Result<()> {
+    fn make_directories(&self) -> Result<(), Error> {
+        self.make(&self.dir)?;
+        self.make(&self.binaries())?;
+        self.make(&self.locks())?;
+        let runs = self.runs();
+        match fs::create_dir(&runs) {
+            Ok(()) => self.user.give(&runs),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
+        }
+        .map_err(|error| self.io(&runs, error))
+    }
+
+    /// Makes a directory of this process's user that the server's user can read.
+    fn make(&self, dir: &Path) -> Result<(), Error> {
+        let make = || -> io::Result<()> {
             match fs::create_dir(dir) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
                 // Explicit, because a strict umask would lock the server's user out.
@@ -130,16 +141,23 @@ impl Area {
                 Err(io::Error::other("it is not a directory of this user that nobody else can write to"))
             }
         };
-        for dir in [self.dir.clone(), self.binaries(), self.locks(), self.prepared()] {
-            make(&dir).map_err(|error| self.io(&dir, error))?;
-        }
-        let runs = self.runs();
-        match fs::create_dir(&runs) {
-            Ok(()) => self.user.give(&runs),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            Err(error) => Err(error),
-        }
-        .map_err(|error| self.io(&runs, error))
+        make().map_err(|error| self.io(dir, error))
+    }
+
+    /// The directory called `name` for what is kept between runs, in the caller's hand like `binaries/`. It is made if it
+    /// is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Home`] or [`Error::DiskFull`] when it cannot be made.
+    pub fn directory(&self, name: &str) -> Result<PathBuf, Error> {
+        let dir = self.dir.join(name);
+        self.make(&dir).map(|()| dir)
+    }
+
+    /// The area itself.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     async fn is_open_to_server(&self) -> bool {
@@ -148,16 +166,13 @@ impl Area {
         output(probe).await.is_ok()
     }
 
-    pub(crate) fn binaries(&self) -> PathBuf {
+    /// Where packages with server programs are.
+    pub fn binaries(&self) -> PathBuf {
         self.dir.join("binaries")
     }
 
     fn locks(&self) -> PathBuf {
         self.dir.join("locks")
-    }
-
-    fn prepared(&self) -> PathBuf {
-        self.dir.join("prepared")
     }
 
     fn runs(&self) -> PathBuf {
@@ -175,14 +190,18 @@ impl Area {
         format!("{}-{:016x}-", self.project.name(), hash(&self.dir))
     }
 
-    /// The prepared cluster called `name`, which exists only when it is complete.
-    pub(crate) fn prepared_cluster(&self, name: &str) -> PathBuf {
-        self.prepared().join(name)
+    /// The file of the lock called `name`.
+    pub fn lock_path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.locks().join(name)
     }
 
     /// Takes the lock called `name`, which ends with the file that is returned.
-    pub(crate) async fn lock(&self, name: &str, sharing: Sharing) -> Result<File, PostgresError> {
-        let path = self.locks().join(name);
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Home`] or [`Error::DiskFull`] when there can be no such file.
+    pub async fn lock(&self, name: &str, sharing: Sharing) -> Result<File, Error> {
+        let path = self.lock_path(name);
         let failed = |error| self.io(&path, error);
         let file = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
         loop {
@@ -198,15 +217,18 @@ impl Area {
         }
     }
 
-    /// Makes the directory of a new run of the prepared cluster at `prepared`, after clearing away what killed runs
-    /// left.
-    pub(crate) async fn new_run(&self, prepared: &Path) -> Result<Run, PostgresError> {
+    /// Makes the directory of a new run that may fill `bytes`, after clearing away what killed runs left.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Home`] or [`Error::DiskFull`] when it cannot be made.
+    pub async fn new_run(&self, bytes: u64) -> Result<Run, Error> {
         // A new run's lock file must not be collected before it is locked.
         let _exclusive = self.lock("runs", Sharing::Alone).await?;
         self.collect_runs().await;
         let id = run_id(rand::random());
         let on_disk = self.runs().join(&id);
-        let ample = MEMORY_MARGIN_BYTES.saturating_add(2 * size(prepared));
+        let ample = MEMORY_MARGIN_BYTES.saturating_add(bytes);
         let dir = if free_memory().is_some_and(|free| free >= ample) {
             self.in_memory(&id)
         } else {
@@ -215,7 +237,8 @@ impl Area {
         let failed = |error| self.io(&dir, error);
         let lock_file = lock_file_of(&on_disk);
         let lock = OpenOptions::new().write(true).create_new(true).open(&lock_file).map_err(failed)?;
-        let run = Run { dir: dir.clone(), on_disk, lock, user: self.user, supervised: false };
+        let supervised = AtomicBool::new(false);
+        let run = Run { project: self.project, user: self.user, dir: dir.clone(), on_disk, lock, supervised };
         run.lock.try_lock().map_err(|error| failed(error.into()))?;
         self.check_room(run.place())?;
         self.make_for_server(&dir).map_err(failed)?;
@@ -228,31 +251,16 @@ impl Area {
         self.user.give(dir)
     }
 
-    /// Makes the run's directory on the disk, which a run in memory has only where something passes through it.
-    fn make_on_disk(&self, run: &Run) -> io::Result<()> {
-        if run.on_disk.exists() { Ok(()) } else { self.make_for_server(&run.on_disk) }
-    }
-
-    /// Copies a cluster, as the server's user.
-    pub(crate) async fn copy(&self, from: &Path, to: &Path) -> Result<(), PostgresError> {
-        let mut copy = self.user.command("cp");
-        copy.arg("-R").arg(from).arg(to);
-        let failed = |reason| PostgresError::Program { program: "cp".into(), reason, project: self.project };
-        output(copy).await.map(|_| ()).map_err(failed)
-    }
-
-    /// Makes the complete cluster of `run` a prepared one. It is there at once or not at all: what is copied from
-    /// memory, which may be interrupted, becomes a prepared cluster by being renamed.
-    pub(crate) async fn keep_prepared(&self, run: &Run, prepared: &Path) -> Result<(), PostgresError> {
-        let complete = run.on_disk.join("cluster");
-        let kept = async {
-            if run.dir != run.on_disk {
-                self.make_on_disk(run).map_err(|error| self.io(&run.on_disk, error))?;
-                self.copy(&run.cluster(), &complete).await?;
-            }
-            fs::rename(&complete, prepared).map_err(|error| self.io(prepared, error))
-        };
-        kept.await.map_err(|error| self.explain(&self.dir, error))
+    /// Makes the directory [`Run::on_disk`], which a run in memory has only where something passes through it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Home`] or [`Error::DiskFull`] when it cannot be made.
+    pub fn make_on_disk(&self, run: &Run) -> Result<(), Error> {
+        if run.on_disk.exists() {
+            return Ok(());
+        }
+        self.make_for_server(&run.on_disk).map_err(|error| self.io(&run.on_disk, error))
     }
 
     /// Removes what is left of runs that nobody owns any more. What cannot be removed is left for the next time.
@@ -280,61 +288,28 @@ impl Area {
         }
     }
 
-    /// Removes prepared clusters that have not been used for longest. `run` takes them first, so that an interrupted
-    /// removal never leaves half of one in place.
-    pub(crate) fn prune_prepared(&self, run: &Run) {
-        let Ok(entries) = fs::read_dir(self.prepared()) else { return };
-        let mut found: Vec<(SystemTime, OsString)> = entries
-            .flatten()
-            .map(|entry| entry.file_name())
-            .map(|name| {
-                let used = fs::metadata(self.locks().join(&name)).and_then(|lock| lock.modified());
-                (used.unwrap_or(SystemTime::UNIX_EPOCH), name)
-            })
-            .collect();
-        found.sort_by(|a, b| b.cmp(a));
-        for (_, name) in found.into_iter().skip(PREPARED_KEPT) {
-            let lock_file = self.locks().join(&name);
-            let Ok(lock) = OpenOptions::new().create(true).append(true).open(&lock_file) else { continue };
-            if lock.try_lock().is_ok() {
-                self.discard_prepared(&name, run);
-            }
-        }
-    }
-
-    /// Removes a prepared cluster by way of `run`; its lock must be held alone.
-    pub(crate) fn discard_prepared(&self, name: impl AsRef<Path>, run: &Run) {
-        let _ = self.make_on_disk(run);
-        let doomed = run.on_disk.join("pruned");
-        if fs::rename(self.prepared().join(name), &doomed).is_ok() {
-            let _ = fs::remove_dir_all(&doomed);
-        }
-    }
-
     /// Room on a disk is looked at first: a server on a full one cannot even write into its log why it ends.
-    pub(crate) fn check_room(&self, path: &Path) -> Result<(), PostgresError> {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DiskFull`] when the disk that holds `path` has too little.
+    pub fn check_room(&self, path: &Path) -> Result<(), Error> {
         let free = free_bytes(path).map_err(|error| self.io(path, error))?;
-        if free >= ROOM_BYTES {
+        let needed = self.user.kind().room_bytes;
+        if free >= needed {
             return Ok(());
         }
-        Err(PostgresError::DiskFull {
-            path: path.to_path_buf(),
-            reason: format!("{} MB are free, and a cluster needs {}", free >> 20, ROOM_BYTES >> 20),
-            project: self.project,
-        })
+        let reason = format!("{} MB are free, and a private server needs {}", free >> 20, needed >> 20);
+        Err(Error::DiskFull { path: path.to_path_buf(), reason, project: self.project })
     }
 
-    /// Explains a failure while writing below `path` by a full disk, where it is full.
-    pub(crate) fn explain(&self, path: &Path, error: PostgresError) -> PostgresError {
-        if matches!(error, PostgresError::DiskFull { .. }) {
-            return error;
-        }
-        let reason = format!("{error:#}");
+    /// Explains a failure while writing below `path` by a full disk, where it is full: `reason` is what was said of it.
+    pub fn full_disk(&self, path: &Path, reason: String) -> Option<Error> {
         let said_so = reason.contains("No space left on device");
         match self.check_room(path) {
-            Err(full) if !said_so => full,
-            Ok(()) if !said_so => error,
-            _ => PostgresError::DiskFull { path: path.to_path_buf(), reason, project: self.project },
+            Err(full) if !said_so => Some(full),
+            Ok(()) if !said_so => None,
+            _ => Some(Error::DiskFull { path: path.to_path_buf(), reason, project: self.project }),
         }
     }
 }
@@ -358,43 +333,38 @@ fn free_memory() -> Option<u64> {
     None
 }
 
-/// What the files below `path` hold, in bytes; zero where there is nothing.
-fn size(path: &Path) -> u64 {
-    let entries = fs::read_dir(path).into_iter().flatten().flatten();
-    let sizes = entries.map(|entry| match entry.metadata() {
-        Ok(found) if found.is_dir() => size(&entry.path()),
-        found => found.map_or(0, |found| found.len()),
-    });
-    sizes.sum()
-}
-
 /// Who else may hold a lock at the same time.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Sharing {
+pub enum Sharing {
+    /// Nobody.
     Alone,
+    /// Others who hold it like this.
     WithReaders,
 }
 
 /// A run's directory, removed with the value unless a supervisor has taken that over.
 #[derive(Debug)]
-pub(crate) struct Run {
-    pub(crate) dir: PathBuf,
-    /// The same, or where it would be if it were not in memory: what passes between a run and the prepared clusters is
-    /// put there for as long as that takes, since renaming works within one file system only.
-    on_disk: PathBuf,
+pub struct Run {
+    pub(crate) project: Project,
+    pub(crate) user: ServerUser,
+    /// The server's files.
+    pub dir: PathBuf,
+    /// The same, or where it would be if it were not in memory: what passes between a run and what is kept is put there for
+    /// as long as that takes, since renaming works within one file system only.
+    pub on_disk: PathBuf,
     /// Held by this process and by the supervisor: the directory is a leftover once both are gone.
     pub(crate) lock: File,
-    user: ServerUser,
-    pub(crate) supervised: bool,
+    supervised: AtomicBool,
 }
 
 impl Run {
-    pub(crate) fn id(&self) -> String {
+    /// Names this run among all of its home.
+    pub fn id(&self) -> String {
         self.on_disk.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
     /// The directory that holds the run's, which is there when that is gone.
-    pub(crate) fn place(&self) -> &Path {
+    pub fn place(&self) -> &Path {
         self.dir.parent().unwrap_or(Path::new("/"))
     }
 
@@ -402,18 +372,22 @@ impl Run {
         lock_file_of(&self.on_disk)
     }
 
-    /// The cluster: `data` (PostgreSQL's data directory) and `password`.
-    pub(crate) fn cluster(&self) -> PathBuf {
-        self.dir.join("cluster")
-    }
-
-    pub(crate) fn log(&self) -> PathBuf {
+    /// What the server and its supervisor print.
+    pub fn log(&self) -> PathBuf {
         self.dir.join("log")
     }
 
-    /// The process that is, or was, this run's server.
-    pub(crate) fn server(&self) -> Option<Pid> {
-        server_of(&self.dir)
+    /// The process that is this run's server, if it is there.
+    pub fn server(&self) -> Option<Pid> {
+        server_of(&self.dir, self.user.kind())
+    }
+
+    pub(crate) fn set_supervised(&self, supervised: bool) {
+        self.supervised.store(supervised, Ordering::Relaxed);
+    }
+
+    pub(crate) fn failed(&self, program: &str, reason: String) -> Error {
+        Error::Program { program: program.to_owned(), reason, project: self.project }
     }
 
     /// Ends a server whose supervisor is gone, and removes the directory.
@@ -424,7 +398,7 @@ impl Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
-        if !self.supervised {
+        if !*self.supervised.get_mut() {
             for dir in [&self.dir, &self.on_disk] {
                 let _ = fs::remove_dir_all(dir);
             }
@@ -437,9 +411,9 @@ fn lock_file_of(run: &Path) -> PathBuf {
     run.with_extension("lock")
 }
 
-fn server_of(run: &Path) -> Option<Pid> {
-    let data = run.join("cluster/data");
-    let written = fs::read_to_string(data.join("postmaster.pid")).ok()?;
+fn server_of(run: &Path, kind: &Kind) -> Option<Pid> {
+    let pid_file = run.join(kind.pid_file);
+    let written = fs::read_to_string(&pid_file).ok()?;
     let pid = Pid::from_raw(written.lines().next()?.trim().parse().ok()?)?;
     // After a reboot the number may be another process's.
     let command_line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).or_else(|_| {
@@ -448,39 +422,20 @@ fn server_of(run: &Path) -> Option<Pid> {
         ps.map(|ps| ps.stdout)
     });
     let command_line = String::from_utf8_lossy(&command_line.ok()?).into_owned();
-    command_line.contains(data.to_str()?).then_some(pid)
-}
-
-/// The segment of System V's shared memory that a killed server left. PostgreSQL keeps a few bytes there, by which it notices
-/// sessions of a server that is gone, and only the server itself removes it.
-fn shared_memory_of(run: &Path) -> Option<String> {
-    let written = fs::read_to_string(run.join("cluster/data/postmaster.pid")).ok()?;
-    let mut lines = written.lines();
-    let server = lines.next()?.trim();
-    let mut named = lines.nth(5)?.split_ascii_whitespace();
-    let (key, id) = (named.next()?.parse::<u64>().ok()?, named.next()?);
-    // After a reboot the number may be another program's: it must have the key, and have been made by that process.
-    let segments = fs::read_to_string("/proc/sysvipc/shm").ok()?;
-    let is_ours = |line: &str| {
-        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-        // The same 32 bits, which one of the two writes with a sign.
-        let has_key = fields.first().and_then(|field| field.parse::<i32>().ok()) == Some(key as i32);
-        has_key && fields.get(1) == Some(&id) && fields.get(4) == Some(&server)
-    };
-    segments.lines().any(is_ours).then(|| id.to_owned())
+    command_line.contains(pid_file.parent()?.to_str()?).then_some(pid)
 }
 
 async fn remove_run(dirs: [&Path; 2], lock_file: &Path, user: ServerUser) {
     for dir in dirs {
-        if let Some(server) = server_of(dir) {
-            let _ = kill_process(server, Signal::QUIT);
+        if let Some(server) = server_of(dir, user.kind()) {
+            let _ = kill_process(server, user.kind().stop);
             if !ends_by(server, Instant::now() + STOP_DEADLINE).await {
                 return;
             }
         }
-        if let Some(segment) = shared_memory_of(dir) {
-            let mut free = user.command("ipcrm");
-            free.args(["-m", &segment]);
+        if let Some((program, arguments)) = (user.kind().free)(dir).as_deref().and_then(<[_]>::split_first) {
+            let mut free = user.command(program);
+            free.args(arguments);
             let _ = output(free).await;
         }
         let _ = fs::remove_dir_all(dir);

@@ -3,65 +3,77 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, geteuid, kill_process_group};
 use tokio::process::Child;
 
-use crate::PostgresError;
+use crate::{Error, Kind};
 
-/// Whom the server runs as: this process's user, or, as PostgreSQL refuses root, an unprivileged one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ServerUser(Option<Ids>);
+/// Whom the server runs as: this process's user, or, as no server should be root, an unprivileged one.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerUser {
+    kind: &'static Kind,
+    ids: Option<Ids>,
+}
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 struct Ids {
     user: u32,
     group: u32,
 }
 
 impl ServerUser {
-    pub(crate) async fn choose() -> Result<Self, PostgresError> {
+    pub(crate) async fn choose(kind: &'static Kind) -> Result<Self, Error> {
         if !geteuid().is_root() {
-            return Ok(Self(None));
+            return Ok(Self { kind, ids: None });
         }
-        for name in ["postgres", "nobody"] {
+        for name in kind.users {
             if let (Some(user), Some(group)) = (id("-u", name).await, id("-g", name).await)
                 && user != 0
             {
-                return Ok(Self(Some(Ids { user, group })));
+                return Ok(Self { kind, ids: Some(Ids { user, group }) });
             }
         }
-        Err(PostgresError::NoUnprivilegedUser)
+        Err(Error::NoUnprivilegedUser { kind })
+    }
+
+    pub(crate) fn kind(self) -> &'static Kind {
+        self.kind
     }
 
     /// The user's number, where it is not this process's own.
-    pub(crate) fn id(self) -> Option<u32> {
-        self.0.map(|ids| ids.user)
+    pub fn id(self) -> Option<u32> {
+        self.ids.map(|ids| ids.user)
     }
 
     /// Makes `path` the server's.
-    pub(crate) fn give(self, path: &Path) -> io::Result<()> {
-        match self.0 {
+    ///
+    /// # Errors
+    ///
+    /// What the system said.
+    pub fn give(self, path: &Path) -> io::Result<()> {
+        match self.ids {
             Some(ids) => std::os::unix::fs::lchown(path, Some(ids.user), Some(ids.group)),
             None => Ok(()),
         }
     }
 
-    /// A command that will run as this user, in a fixed language and without the client settings of the environment.
-    pub(crate) fn command(self, program: impl AsRef<OsStr>) -> Command {
+    /// A command that will run as this user, in a fixed language and without the settings of the environment that are meant
+    /// for other servers.
+    pub fn command(self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
-        // PGDATA, PGPORT and their like are meant for other servers.
         for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("PG") {
+            if name.to_string_lossy().starts_with(self.kind.variables) {
                 command.env_remove(name);
             }
         }
         // Messages are looked into; and with TZ set, initdb need not search the zone files for the machine's own.
         command.env("LC_ALL", "C").env("TZ", "UTC").current_dir("/");
-        if let Some(ids) = self.0 {
+        if let Some(ids) = self.ids {
             command.uid(ids.user).gid(ids.group);
         }
         command
@@ -70,7 +82,7 @@ impl ServerUser {
 
 impl fmt::Display for ServerUser {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
+        match self.ids {
             Some(ids) => write!(out, "user {}", ids.user),
             None => out.write_str("this user"),
         }
@@ -84,9 +96,23 @@ async fn id(what: &str, name: &str) -> Option<u32> {
     output(command).await.ok()?.trim().parse().ok()
 }
 
-/// Runs `command` to its end and returns its standard output, or its last words as the reason why it failed. Dropping
-/// the future kills it and all that it started, and so does the end of this process.
-pub(crate) async fn output(mut command: Command) -> Result<String, String> {
+/// Whether this is a file that can be run.
+pub fn is_program(path: &Path) -> bool {
+    path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+}
+
+/// The program called `name` that comes first in `search_path`, which is written as `PATH` is.
+pub fn find_program(search_path: &OsStr, name: &str) -> Option<PathBuf> {
+    std::env::split_paths(search_path).map(|dir| dir.join(name)).find(|path| is_program(path))
+}
+
+/// Runs `command` to its end and returns its standard output. Dropping the future kills it and all that it started, and so
+/// does the end of this process.
+///
+/// # Errors
+///
+/// Its last words, as the reason why it failed.
+pub async fn output(mut command: Command) -> Result<String, String> {
     let group = Group::new().map_err(|error| format!("/bin/sh: {error}"))?;
     command.process_group(group.id);
     let mut command = tokio::process::Command::from(command);
@@ -129,7 +155,7 @@ impl Drop for Group {
 }
 
 /// The last `count` lines of `text` that are not blank.
-pub(crate) fn last_lines(text: &str, count: usize) -> String {
+pub fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
