@@ -27,5 +27,5 @@ pub mod source;
 pub mod state;
 pub mod telemetry;
 
-/// Begins the names of databases and roles, and of the variables `STAMPEDE_HOME` and `STAMPEDE_POSTGRES_BIN`.
+/// Begins the names of databases and roles, and of the variables `STAMPEDE_HOME`, `STAMPEDE_POSTGRES_BIN` and `STAMPEDE_NATS_BIN`.
 pub const PROJECT: scratch_postgres::Project = scratch_postgres::Project::new("stampede");

@@ -63,6 +63,7 @@ mod tests {
         for part in [
             " src/exercises/oversold_stock/buggy.rs\n",
             " migrations/",
+            " scratch-nats/src/lib.rs\n",
             " scratch-postgres/src/lib.rs\n",
             " scratch-server/src/supervisor.sh\n",
             " sql-tally/src/lib.rs\n",
