@@ -6,7 +6,6 @@ use std::io::{self, Write};
 use std::net::Ipv4Addr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use scratch_server::{Area, Kind, POLL, Run, Signal, Supervised};
@@ -30,6 +29,9 @@ pub(crate) static NATS: Kind = Kind {
     // All it has is in its directory.
     free: |_| None,
 };
+
+/// Stands for the port that the server chooses.
+const CHOOSE: u16 = 0;
 
 /// How long a server may take until it answers.
 const START_DEADLINE: Duration = Duration::from_secs(60);
@@ -67,8 +69,8 @@ pub(crate) struct Private {
     address: Address,
     /// Held by whoever kills or starts the server, so that one does it at a time.
     acting: tokio::sync::Mutex<()>,
-    /// Keeps the port of a killed server for the next.
-    port: Mutex<Option<TcpSocket>>,
+    /// Keeps the port for this server, also while it is down.
+    _port: Option<TcpSocket>,
 }
 
 impl Private {
@@ -81,19 +83,13 @@ impl Private {
         let password = format!("{:032x}", rand::random::<u128>());
         write_config(area, &run, &config(&name, user, &password))?;
 
-        // The server chooses a port and says which: one that was chosen for it might be another's by then.
-        let command_line = command_line(&program, &run, "-1");
+        let (kept, port) = keep_port().map_or((None, CHOOSE), |(kept, port)| (Some(kept), port));
+        let command_line = command_line(&program, &run, port);
         let server = Supervised::start(run, &command_line)?;
         let login = Login::User { name: user.to_owned(), password };
-        let address = Address { host: Ipv4Addr::LOCALHOST.to_string(), port: 0, login };
-        let mut private = Self {
-            project: area.project,
-            server,
-            program,
-            address,
-            acting: tokio::sync::Mutex::default(),
-            port: Mutex::default(),
-        };
+        let address = Address { host: Ipv4Addr::LOCALHOST.to_string(), port, login };
+        let acting = tokio::sync::Mutex::default();
+        let mut private = Self { project: area.project, server, program, address, acting, _port: kept };
         match private.first_ready().await {
             Ok(version) => Ok((private, version)),
             Err(reason) => {
@@ -116,27 +112,15 @@ impl Private {
 
     pub(crate) async fn kill(&self) -> Result<(), NatsError> {
         let _acting = self.acting.lock().await;
-        self.end().await
+        Ok(self.server.kill().await?)
     }
 
     pub(crate) async fn restart(&self) -> Result<(), NatsError> {
         let _acting = self.acting.lock().await;
-        self.end().await?;
-        let port = self.address.port.to_string();
-        self.server.start_again(&command_line(&self.program, self.server.run(), &port))?;
-        let ready = self.ready(Instant::now() + START_DEADLINE).await;
-        self.keep_port(None);
-        ready.map(|_| ()).map_err(|reason| self.did_not_start(reason))
-    }
-
-    async fn end(&self) -> Result<(), NatsError> {
         self.server.kill().await?;
-        self.keep_port(hold(self.address.port));
-        Ok(())
-    }
-
-    fn keep_port(&self, held: Option<TcpSocket>) {
-        *self.port.lock().unwrap_or_else(PoisonError::into_inner) = held;
+        self.server.start_again(&command_line(&self.program, self.server.run(), self.address.port))?;
+        let ready = self.ready(Instant::now() + START_DEADLINE).await;
+        ready.map(|_| ()).map_err(|reason| self.did_not_start(reason))
     }
 
     /// Resolves when the server has ended although nobody asked it to.
@@ -154,16 +138,16 @@ impl Private {
         NatsError::Start { reason, log: self.server.last_words(12), project: self.project }
     }
 
-    /// Learns the port that the server chose, and waits until it is ready.
+    /// Waits until the server is ready, and learns its port if it chose that itself.
     async fn first_ready(&mut self) -> Result<String, String> {
         let deadline = Instant::now() + START_DEADLINE;
-        loop {
-            if let Some(port) = chosen_port(&self.server.run().dir) {
-                self.address.port = port;
-                return self.ready(deadline).await;
+        while self.address.port == CHOOSE {
+            match chosen_port(&self.server.run().dir) {
+                Some(port) => self.address.port = port,
+                None => self.pause(deadline, "it did not say which port it listens on").await?,
             }
-            self.pause(deadline, "it did not say which port it listens on").await?;
         }
+        self.ready(deadline).await
     }
 
     /// Waits until JetStream answers, and returns the server's version.
@@ -196,8 +180,9 @@ impl Private {
 }
 
 /// The server's files are named on the command line, where no path has to be quoted.
-fn command_line(program: &Program, run: &Run, port: &str) -> Vec<OsString> {
+fn command_line(program: &Program, run: &Run, port: u16) -> Vec<OsString> {
     let in_run = |file: &str| run.dir.join(file).into_os_string();
+    let port = if port == CHOOSE { "-1".to_owned() } else { port.to_string() };
     vec![
         program.path.clone().into(),
         "-c".into(),
@@ -236,15 +221,16 @@ fn chosen_port(dir: &Path) -> Option<u16> {
     ports.nats.first()?.rsplit_once(':')?.1.parse().ok()
 }
 
-/// Binds the port without listening on it. Whoever connects is still refused, but the system gives the port to nobody who asks
-/// for any: not even to a client that tries to connect to it, which would then be connected with itself. On other systems
-/// than Linux, the server could not take it back.
-fn hold(port: u16) -> Option<TcpSocket> {
+/// Binds a free port without listening on it. Linux lets the server listen there, and gives the port to nobody else who asks for
+/// any: not even to a client that tries to connect while the server is down, and would then be connected with itself. Elsewhere
+/// the server chooses its port: one that was chosen for it might be another's by then.
+fn keep_port() -> Option<(TcpSocket, u16)> {
     if !cfg!(target_os = "linux") {
         return None;
     }
     let socket = TcpSocket::new_v4().ok()?;
     socket.set_reuseaddr(true).ok()?;
-    socket.bind((Ipv4Addr::LOCALHOST, port).into()).ok()?;
-    Some(socket)
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).ok()?;
+    let port = socket.local_addr().ok()?.port();
+    Some((socket, port))
 }
