@@ -71,6 +71,7 @@ const CHARTS: &[Chart] = &[
         "Time until all buyers have a reservation",
         "buyers at once, of the same sale",
     ),
+    Chart::of("skipped-in-line", "Time until a piece that was given back is held again", "buyers who wait"),
 ];
 
 impl Chart {

@@ -5,6 +5,7 @@ mod frozen_health;
 mod hung_payments;
 mod oversold_stock;
 mod sale_meltdown;
+mod skipped_in_line;
 mod slow_analytics;
 mod slow_order_list;
 
@@ -23,5 +24,6 @@ criterion_group! {
         hung_payments::Shop::measure,
         double_charge::Shop::measure,
         sale_meltdown::reserve_by_buyers,
+        skipped_in_line::Sale::measure,
 }
 criterion_main!(exercises);

@@ -11,6 +11,7 @@ mod frozen_health;
 mod hung_payments;
 mod oversold_stock;
 mod sale_meltdown;
+mod skipped_in_line;
 mod slow_analytics;
 mod slow_order_list;
 
@@ -37,6 +38,7 @@ pub static SCENARIOS: &[&dyn AnyScenario] = &[
     &hung_payments::Scenario,
     &double_charge::Scenario,
     &sale_meltdown::Scenario,
+    &skipped_in_line::Scenario,
 ];
 
 /// The scenario of the exercise `id`.

@@ -275,13 +275,28 @@ pub async fn insert_reservation(
     .await
 }
 
-/// Leaves a confirmation to be sent.
+/// Holds a piece for a buyer who waits, for somebody who has its permit. Says whether the buyer was still waiting.
+pub async fn hold(executor: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<bool> {
+    let held = sqlx::query(
+        "UPDATE reservations SET status = 'held', version = version + 1,
+             expires_at = clock_timestamp() + hold_ms * interval '1 millisecond'
+         FROM sales WHERE reservations.id = $1 AND sales.id = sale_id AND status = 'waiting'",
+    )
+    .bind(id)
+    .execute(executor)
+    .await?;
+    Ok(held.rows_affected() == 1)
+}
+
+/// Leaves a confirmation to be sent, if that is not to be done already.
 pub async fn insert_job(executor: impl PgExecutor<'_>, reservation: Uuid) -> sqlx::Result<()> {
-    sqlx::query("INSERT INTO sale_jobs (reservation_id, kind) VALUES ($1, 'confirmation')")
-        .bind(reservation)
-        .execute(executor)
-        .await
-        .map(drop)
+    sqlx::query(
+        "INSERT INTO sale_jobs (reservation_id, kind) VALUES ($1, 'confirmation') ON CONFLICT DO NOTHING",
+    )
+    .bind(reservation)
+    .execute(executor)
+    .await
+    .map(drop)
 }
 
 /// Whether a reservation was refused because its buyer has one: a second click that has waited for the first one.
@@ -349,27 +364,35 @@ macro_rules! permits_of_reservation {
     };
 }
 
-/// Cancels a reservation that waits or is held, and gives its permit back. Says whether there was one to cancel.
-pub async fn cancel(executor: impl PgExecutor<'_>, id: Uuid, buyer: Uuid) -> sqlx::Result<bool> {
-    let cancelled: i64 = sqlx::query_scalar(permits_of_reservation!(
+/// A reservation that was cancelled.
+#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+pub struct Cancelled {
+    /// The sale.
+    pub sale_id: Uuid,
+    /// Whether it was held, so that its piece is free now.
+    pub was_held: bool,
+}
+
+/// Cancels a reservation that waits or is held, and gives its permit back. None when there is no such reservation of this buyer.
+pub async fn cancel(executor: impl PgExecutor<'_>, id: Uuid, buyer: Uuid) -> sqlx::Result<Option<Cancelled>> {
+    sqlx::query_as(permits_of_reservation!(
         "before AS (
              SELECT id, status FROM reservations JOIN permits USING (sale_id) WHERE id = $1 AND buyer_id = $2
                  AND (status = 'waiting' OR status = 'held' AND expires_at > clock_timestamp())
              FOR UPDATE OF reservations
          ), cancelled AS (
              UPDATE reservations SET status = 'cancelled', version = version + 1 FROM before
-             WHERE reservations.id = before.id RETURNING sale_id, before.status
+             WHERE reservations.id = before.id RETURNING sale_id, before.status = 'held' AS was_held
          ), released AS (
              UPDATE sale_permits SET held = held - 1 FROM cancelled
-             WHERE sale_permits.sale_id = cancelled.sale_id AND cancelled.status = 'held'
+             WHERE sale_permits.sale_id = cancelled.sale_id AND was_held
          )
-         SELECT count(*) FROM cancelled"
+         SELECT sale_id, was_held FROM cancelled"
     ))
     .bind(id)
     .bind(buyer)
-    .fetch_one(executor)
-    .await?;
-    Ok(cancelled == 1)
+    .fetch_optional(executor)
+    .await
 }
 
 /// Notes that a hold is over, and gives its permit back. Says whether it was over and not noted yet.

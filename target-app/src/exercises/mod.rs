@@ -159,6 +159,7 @@ pub mod frozen_health;
 pub mod hung_payments;
 pub mod oversold_stock;
 pub mod sale_meltdown;
+pub mod skipped_in_line;
 pub mod slow_analytics;
 pub mod slow_order_list;
 
@@ -170,6 +171,7 @@ exercises! {
     hung_payments
     double_charge
     sale_meltdown
+    skipped_in_line
 }
 
 /// The exercises of the tour, which `stampede compare` runs when none is named: as few as show what the lab is for, so that the

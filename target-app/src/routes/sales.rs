@@ -75,7 +75,13 @@ async fn cancel(
     Path(id): Path<Uuid>,
     Buyer(buyer): Buyer,
 ) -> Result<Json<Reservation>, ApiError> {
-    sales::cancel(&app.pool, id, buyer).await?;
+    if let Some(cancelled) = sales::cancel(&app.pool, id, buyer).await?
+        && cancelled.was_held
+        && let Err(error) = app.exercises.skipped_in_line.pass_on(&app.pool, cancelled.sale_id).await
+    {
+        // The reservation is cancelled all the same. The worker finds a piece that nobody has.
+        tracing::warn!(error = %error, sale = %cancelled.sale_id, "a piece could not be passed on");
+    }
     let reservation = find(&app, id, buyer).await?;
     match reservation.status.as_str() {
         "cancelled" => Ok(Json(reservation)),

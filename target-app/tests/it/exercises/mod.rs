@@ -5,5 +5,6 @@ mod frozen_health;
 mod hung_payments;
 mod oversold_stock;
 mod sale_meltdown;
+mod skipped_in_line;
 mod slow_analytics;
 mod slow_order_list;
