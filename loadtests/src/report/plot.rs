@@ -374,7 +374,10 @@ fn signal(exercise: &ExerciseResult, name: &str) -> Option<Figure> {
                 [place(left, middle - 9.0), place(end, middle + 9.0)],
                 look.ink.color().filled(),
             ))?;
-            text(area, value, (end + 7.0, middle), label(HPos::Left, VPos::Center))?;
+            // The line of the limit must not cross the figure.
+            let figure = end..end + 7.0 + value.chars().count() as f64 * LABEL * 0.58;
+            let crossed = limit.map(across).filter(|x| figure.contains(x));
+            text(area, value, (crossed.unwrap_or(end) + 7.0, middle), label(HPos::Left, VPos::Center))?;
         }
         area.draw(&PathElement::new(vec![place(left, top), place(left, height - 6.0)], AXIS.line(1.0)))?;
         if let (Some(limit), Some(words)) = (limit, &limit_words) {
