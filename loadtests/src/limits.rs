@@ -24,7 +24,7 @@ const BESIDE_WORKERS: usize = 6;
 const POSTGRES: usize = 20;
 
 /// Connections of a server under test, each of which is a process of PostgreSQL.
-const CONNECTIONS: usize = 12;
+const CONNECTIONS: usize = 14;
 
 /// Threads that add latency to one connection.
 const RELAYING: usize = 3;
