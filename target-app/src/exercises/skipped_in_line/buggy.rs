@@ -7,8 +7,8 @@ pub async fn pass_on(pool: &PgPool, sale: Uuid) -> sqlx::Result<bool> {
     }
     let Some(next) = in_line(&mut db, sale, End::First).await? else { return Ok(false) };
 
-    sales::hold(&mut *db, next).await?;
     sales::take_permit(&mut *db, sale).await?;
+    sales::hold(&mut *db, next).await?;
     sales::insert_job(&mut *db, next).await?;
     db.commit().await?;
     Ok(true)

@@ -9,11 +9,11 @@ pub async fn pass_on(pool: &PgPool, sale: Uuid) -> sqlx::Result<bool> {
     }
     let Some(next) = in_line(&mut db, sale, End::First).await? else { return Ok(false) };
 
-    // Unless the buyer has just left the line.
+    sales::take_permit(&mut *db, sale).await?;
+    // Unless the buyer has just left the line: then the permit is rolled back, and the worker finds it.
     if !sales::hold(&mut *db, next).await? {
         return Ok(false);
     }
-    sales::take_permit(&mut *db, sale).await?;
     sales::insert_job(&mut *db, next).await?;
     db.commit().await?;
     Ok(true)

@@ -13,9 +13,9 @@ pub async fn pass_on(pool: &PgPool, sale: Uuid) -> sqlx::Result<bool> {
         let end = if attempt == 0 { End::First } else { End::Last };
         let Some(next) = in_line(&mut db, sale, end).await? else { return Ok(false) };
 
-        // Nobody else has given a piece to this buyer meanwhile.
+        sales::take_permit(&mut *db, sale).await?;
+        // Unless somebody else has given a piece to this buyer meanwhile: then the permit is rolled back.
         if sales::hold(&mut *db, next).await? {
-            sales::take_permit(&mut *db, sale).await?;
             sales::insert_job(&mut *db, next).await?;
             db.commit().await?;
             return Ok(true);
