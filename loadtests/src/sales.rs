@@ -1,10 +1,10 @@
 //! Flash sales as their API shows them: what contracts, loads and audits of its exercises have in common.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt, TryStreamExt};
 use reqwest::Method;
 use serde::Deserialize;
@@ -15,13 +15,13 @@ use uuid::Uuid;
 use crate::api::Api;
 
 /// Requests that are sent at a time when the load is over.
-const AT_A_TIME: usize = 16;
+pub const AT_A_TIME: usize = 16;
 
 /// How long a buyer may have to wait for a confirmation, once nothing is in its way.
 const CONFIRMED: Duration = Duration::from_secs(10);
 
-/// How long whoever has waited longest may wait for a piece that is free.
-const PROMOTED: Duration = Duration::from_secs(2);
+/// How long the buyer who has waited longest may wait for a free piece.
+const PROMOTED: Duration = Duration::from_secs(10);
 
 /// Between two looks.
 const POLL: Duration = Duration::from_millis(20);
@@ -65,6 +65,16 @@ impl Reservation {
     /// A reservation in an answer.
     pub fn read(body: &[u8]) -> serde_json::Result<Self> {
         serde_json::from_slice(body)
+    }
+
+    /// Whether `other` says the same of the same reservation, but for the place in the waiting list. A time in JSON may be more exact than
+    /// in a database.
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        let ends = match (self.expires_at, other.expires_at) {
+            (Some(one), Some(other)) => (one - other).abs() < TimeDelta::milliseconds(1),
+            (one, other) => one == other,
+        };
+        (self.id, self.sale_id, &self.status) == (other.id, other.sale_id, &other.status) && ends
     }
 
     /// Whether a piece is held for the buyer.
@@ -142,17 +152,36 @@ pub async fn look(api: &Api, sale: Uuid) -> anyhow::Result<Sale> {
     api.get(&format!("/sales/{sale}"), None).await
 }
 
-/// The reservations of these buyers, each asked for by its buyer.
+/// The reservations of these buyers, each requested by its buyer. None for one that is not there.
 pub async fn read_all(
     api: &Api,
     acknowledged: &BTreeMap<Uuid, Reservation>,
-) -> anyhow::Result<Vec<Reservation>> {
-    let reading: Vec<_> =
-        acknowledged.iter().map(|(buyer, reservation)| read(api, reservation.id, *buyer)).collect();
+) -> anyhow::Result<Vec<Option<Reservation>>> {
+    let reading = acknowledged.iter().map(async |(buyer, reservation)| {
+        let path = format!("/reservations/{}", reservation.id);
+        let reply = api.of_buyer(Method::GET, &path, *buyer).await?;
+        match reply.status.as_u16() {
+            404 => Ok(None),
+            _ => reply.with_status(200)?.json().map(Some),
+        }
+    });
+    let reading: Vec<_> = reading.collect();
     futures::stream::iter(reading).buffered(AT_A_TIME).try_collect().await
 }
 
-/// How often each address got a message. The first `before` of the ledger are left out.
+/// Waits until the servers have no job left, or long enough. The job of a server that was killed is due again after some seconds, and its effect would
+/// be taken for that of another request.
+pub async fn jobs_done(api: &Api) -> anyhow::Result<()> {
+    let Some(mut database) = api.database().await? else { return Ok(()) };
+    let start = Instant::now();
+    let left = "SELECT EXISTS (SELECT FROM sale_jobs)";
+    while sqlx::query_scalar(left).fetch_one(&mut database).await? && start.elapsed() < CONFIRMED {
+        tokio::time::sleep(POLL).await;
+    }
+    Ok(())
+}
+
+/// How often each address got a message. The first `before` entries of the ledger are left out.
 pub async fn confirmations(api: &Api, before: usize) -> anyhow::Result<BTreeMap<String, usize>> {
     let mut sent = BTreeMap::new();
     for entry in api.providers()?.ledger("mail").await?.into_iter().skip(before) {
@@ -162,27 +191,25 @@ pub async fn confirmations(api: &Api, before: usize) -> anyhow::Result<BTreeMap<
     Ok(sent)
 }
 
-/// Waits until each of these reservations was confirmed, and makes sure that each was once, and no other.
+/// Waits until each of these reservations is confirmed, and makes sure that each is confirmed once, and no other.
 ///
 /// # Errors
-/// Says how many were not, or too often.
-pub async fn ensure_confirmed(api: &Api, before: usize, held: &[Uuid]) -> anyhow::Result<()> {
+/// Says how many are not, or too often.
+pub async fn ensure_confirmed(api: &Api, before: usize, held: &BTreeSet<Uuid>) -> anyhow::Result<()> {
     let start = Instant::now();
     loop {
         let sent = confirmations(api, before).await?;
         let missing = held.iter().filter(|id| !sent.contains_key(&id.to_string())).count();
-        if missing == 0 || start.elapsed() > CONFIRMED {
-            ensure!(
-                missing == 0,
-                "no confirmation for {missing} of {} reservations that are held",
-                held.len()
-            );
-            let twice = sent.values().filter(|count| **count > 1).count();
-            ensure!(twice == 0, "more than one confirmation for {twice} of {} reservations", held.len());
-            let others = sent.len() - held.len();
-            ensure!(others == 0, "confirmations for reservations that are not held: {others}");
-            return Ok(());
+        if missing > 0 && start.elapsed() < CONFIRMED {
+            tokio::time::sleep(POLL).await;
+            continue;
         }
-        tokio::time::sleep(POLL).await;
+        let all = held.len();
+        ensure!(missing == 0, "{missing} of {all} held reservations have no confirmation");
+        let twice = sent.values().filter(|count| **count > 1).count();
+        ensure!(twice == 0, "{twice} of {all} held reservations have more than one confirmation");
+        let others = sent.keys().filter(|to| !to.parse().is_ok_and(|id| held.contains(&id))).count();
+        ensure!(others == 0, "{others} confirmations belong to no held reservation");
+        return Ok(());
     }
 }

@@ -1,4 +1,4 @@
--- Flash sales: a stock that many want at one moment, reservations that end by themselves, and a waiting list.
+-- Flash sales: stock that many buyers want at once, reservations that expire, and a waiting list.
 
 CREATE TABLE sales (
     id          UUID        PRIMARY KEY,
@@ -22,7 +22,7 @@ CREATE TABLE sale_permits (
 
 CREATE TABLE reservations (
     id         UUID        PRIMARY KEY,
-    -- No foreign key: each insert would lock the sale's row for it, and all buyers come at one moment.
+    -- No foreign key: each insert would lock the sale's row for it, and all buyers come at once.
     sale_id    UUID        NOT NULL,
     -- The gateway vouches for buyers; they need not be users of the shop.
     buyer_id   UUID        NOT NULL,
@@ -31,7 +31,7 @@ CREATE TABLE reservations (
     version    INTEGER     NOT NULL DEFAULT 1,
     -- The sequence of arrival.
     ticket     BIGINT      NOT NULL GENERATED ALWAYS AS IDENTITY,
-    -- When a hold ends; none of one who never had any.
+    -- When the hold ends; NULL if there never was one.
     expires_at TIMESTAMPTZ,
     created_at TIMESTAMPTZ NOT NULL DEFAULT now(),
     CHECK (status NOT IN ('held', 'paid', 'expired') OR expires_at IS NOT NULL)

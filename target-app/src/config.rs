@@ -40,8 +40,8 @@ pub struct Config {
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub pool_size: u32,
 
-    /// Connections to the database that are opened at the start and kept. Each costs the first request that needs it some
-    /// milliseconds otherwise, and a burst of requests needs many at once
+    /// Database connections to open at the start and keep. Otherwise the first requests of a burst wait while connections are
+    /// opened
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1000))]
     pub warm_connections: u32,
 

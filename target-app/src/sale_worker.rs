@@ -1,35 +1,37 @@
-//! What sales have left to do beside the requests: confirmations, holds that are over, and pieces for those who wait. Every server does it, and no
-//! two do the same.
+//! Background work of the sales: sends confirmations, ends expired holds, and passes free pieces on. Every server runs it. Jobs are leased, so two
+//! servers do not normally do the same one.
 
 use std::time::Duration;
 
 use futures::future::join_all;
+use reqwest::StatusCode;
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use crate::domain::sales::{self, Job};
 use crate::exercises::sale_meltdown::confirmation;
 use crate::providers::{CallError, Providers};
 
-/// Between two looks, when there was nothing to do.
+/// How long to sleep when there was nothing to do.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Jobs that are taken at a time, and holds that are ended at a time.
+/// Jobs that are taken at a time, and holds that are ended or given out at a time.
 const JOBS: i64 = 16;
 const HOLDS: i64 = 500;
 
 /// A job whose server was killed is done by another one after this time, so it is longer than a call may take.
-const LEASE: Duration = Duration::from_secs(3);
-const DEADLINE: Duration = Duration::from_secs(2);
+const LEASE: Duration = Duration::from_millis(1_500);
+const DEADLINE: Duration = Duration::from_secs(1);
 
 /// A job that failed is done again after this time, twice as long after each attempt up to the longest.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
-/// Works until it is dropped. A database that is not there is asked again.
+/// Runs until it is dropped. When the database cannot be reached, it tries again.
 pub async fn work(pool: PgPool, providers: Providers) {
     let jobs = repeat("jobs of the sales could not be taken", || do_jobs(&pool, &providers));
     let holds = repeat("holds that are over could not be ended", || pass_on(&pool));
-    // Apart from each other: a mailer that does not answer must not keep a piece from whoever waits for it.
+    // Separate loops: a mailer that hangs must not delay the waiting list.
     tokio::join!(jobs, holds);
 }
 
@@ -57,7 +59,7 @@ async fn do_jobs(pool: &PgPool, providers: &Providers) -> sqlx::Result<bool> {
     Ok(!jobs.is_empty())
 }
 
-/// Does one job. Of what fails here nothing is lost: the job is due again.
+/// Does one job. If anything fails, the job becomes due again.
 async fn perform(pool: &PgPool, providers: &Providers, job: &Job) -> sqlx::Result<()> {
     if job.status != "held" {
         return sales::finish_job(pool, job).await;
@@ -67,22 +69,42 @@ async fn perform(pool: &PgPool, providers: &Providers, job: &Job) -> sqlx::Resul
     let sent = tokio::time::timeout(DEADLINE, providers.send_mail(&key, &mail)).await;
     match sent {
         Ok(Ok(())) => sales::finish_job(pool, job).await,
-        Ok(Err(refused @ CallError::Refused { .. })) => {
+        Ok(Err(refused @ CallError::Refused { status, .. })) if !is_for_now(status) => {
             tracing::error!(error = %refused, reservation = %job.reservation_id, "a confirmation was refused and is not sent");
             sales::finish_job(pool, job).await
         }
-        Ok(Err(_)) | Err(_) => sales::put_off_job(pool, job, pause_after(job.attempts)).await,
+        not_sent => {
+            let why = match &not_sent {
+                Ok(Err(error)) => error.to_string(),
+                _ => format!("no answer within {DEADLINE:?}"),
+            };
+            tracing::warn!(why, attempts = job.attempts, reservation = %job.reservation_id, "a confirmation is put off");
+            sales::put_off_job(pool, job, pause_after(job.attempts)).await
+        }
     }
 }
 
-/// Ends holds that are over, and gives what is free to those who wait.
+/// Whether a refusal says "not now" instead of "never".
+fn is_for_now(status: StatusCode) -> bool {
+    matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS)
+}
+
+/// Ends expired holds, and gives free pieces to those who wait.
 async fn pass_on(pool: &PgPool) -> sqlx::Result<bool> {
     let mut done = 0;
     for sale in sales::to_pass_on(pool).await? {
-        done += sales::expire_due(pool, sale, HOLDS).await?;
-        done += sales::promote(pool, sale).await?;
+        match pass_on_of(pool, sale).await {
+            Ok(passed_on) => done += passed_on,
+            // The others must not have to wait for this one.
+            Err(error) => tracing::warn!(error = %error, %sale, "pieces of a sale could not be passed on"),
+        }
     }
     Ok(done > 0)
+}
+
+async fn pass_on_of(pool: &PgPool, sale: Uuid) -> sqlx::Result<i64> {
+    let ended = sales::expire_due(pool, sale, HOLDS).await?;
+    Ok(ended + sales::promote(pool, sale, HOLDS).await?)
 }
 
 fn pause_after(attempts: i32) -> Duration {

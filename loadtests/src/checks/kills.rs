@@ -1,4 +1,4 @@
-//! Servers that are killed in the middle of a request that charges a card, each time at a moment that is forced.
+//! Servers that are killed in the middle of a request, each time at a moment that is forced: here, one that charges a card.
 
 use std::pin::pin;
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
-//! `sale-meltdown`: a few buyers, then all at once, more than there are pieces, while a server is killed and comes back.
+//! `sale-meltdown`: a few buyers per second, then a spike of more buyers than there are pieces. Shortly before the spike, a server is killed and
+//! started again.
 
 mod contract;
 mod forced;
@@ -22,6 +23,7 @@ use super::{Clause, Shape, Spec, TIMEOUT};
 use crate::api::{Api, BUYER};
 use crate::checks::{Audit, Findings, check, no_failures, p99_within, signal};
 use crate::faults::{Fault, Trouble};
+use crate::hint::Hinted;
 use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
 use crate::payments;
 use crate::sales::{self, Reservation};
@@ -39,20 +41,21 @@ const STOCK: f64 = 0.5;
 const HOLD_SECONDS: u32 = 3_600;
 
 /// When a server is killed at the earliest and at the latest, and for how long it is away, as shares of the load.
-const KILLED: std::ops::Range<f64> = 0.2..0.3;
+const KILLED: std::ops::Range<f64> = 0.12..0.22;
 const AWAY: f64 = 0.05;
 
-/// The mailer, on a good day.
+/// The mailer, and as it is for a part of the spike.
 const MAILER: Profile = Profile { base_ms: 10, jitter_ms: 10, ..Profile::CALM };
+const SLOW_MAILER: Profile = Profile { base_ms: 600, ..MAILER };
+/// When the mailer becomes slow, and for how long, as shares of the load.
+const SLOW_FROM: f64 = 0.6;
+const SLOW_FOR: f64 = 0.15;
 
 /// What an acknowledgement may take at the spike.
 const LIMIT_US: u64 = 200_000;
 
 /// How long whoever was cut off may have to try again.
 const RECOVERY: Duration = Duration::from_secs(5);
-/// Requests that are sent at a time when the load is over.
-const AT_A_TIME: usize = 16;
-
 pub struct Scenario;
 
 impl super::Scenario for Scenario {
@@ -66,8 +69,8 @@ impl super::Scenario for Scenario {
         reference_statements: 1,
         limits: &[Duration::from_micros(LIMIT_US)],
         needs_schedule: true,
-        // As far from the database as another building is: what is locked is locked for that long. The connections are there when
-        // the spike comes, so it is not they that are measured.
+        // The database is half a millisecond away, so a lock that is kept between two statements is kept for that long. Connections are opened
+        // beforehand, so the spike does not measure them.
         server: &["--db-rtt", "500us", "--warm-connections", "10"],
         providers: true,
     };
@@ -107,10 +110,11 @@ impl super::Scenario for Scenario {
         }
         let killed = shape.duration.mul_f64(rng.random_range(KILLED));
         let away = shape.duration.mul_f64(AWAY);
+        let slow = (shape.duration.mul_f64(SLOW_FROM), shape.duration.mul_f64(SLOW_FOR));
         let sent_before = providers.ledger("mail").await?.len();
         let (acknowledged, flaws) = Default::default();
         let round =
-            Round { rate, sale, later, stock, buyers, killed, away, sent_before, acknowledged, flaws };
+            Round { rate, sale, later, stock, buyers, killed, away, slow, sent_before, acknowledged, flaws };
         Ok((round, tickets))
     }
 
@@ -121,17 +125,12 @@ impl super::Scenario for Scenario {
                 p99_within(&EXERCISE, "spike-p99", load, "spike", LIMIT_US),
                 no_failures(&EXERCISE, "only-clean-answers", clean, load),
             ],
-            signals: vec![signal(
-                "acknowledged at the spike, p99",
-                load.response("spike").value_at_quantile(0.99) as f64 / 1e3,
-                "ms",
-                Some(LIMIT_US as f64 / 1e3),
-            )],
+            signals: Vec::new(),
         }
     }
 }
 
-/// Has a buyer reserve a piece who may have been here before.
+/// Reserves a piece for a buyer who may already have a reservation.
 async fn come_again(api: &Api, sale: Uuid, buyer: Uuid) -> anyhow::Result<Reservation> {
     let path = sales::reservations(sale);
     let reply = payments::until_settled(RECOVERY, || api.of_buyer(Method::POST, &path, buyer)).await?;
@@ -151,6 +150,8 @@ pub struct Round {
     buyers: BTreeSet<Uuid>,
     killed: Duration,
     away: Duration,
+    /// When the mailer becomes slow, and for how long.
+    slow: (Duration, Duration),
     /// Entries of the mailer's ledger before the load.
     sent_before: usize,
     /// The first reservation of each buyer that was acknowledged.
@@ -163,13 +164,17 @@ impl super::Round for Round {
     fn describe(&self, servers: &str) -> String {
         format!(
             "Poisson arrivals over {servers}: {CALM_RATE:.0} buyers a second, then {:.0}, for {} pieces. One in {TWICE} presses the button \
-             twice. A server is killed and started again before the spike. The mailer takes 10 to 20 ms",
+             twice. A server is killed and started again before the spike. The mailer takes 10 to 20 ms, and 600 ms for a part of the spike",
             self.rate, self.stock
         )
     }
 
     fn faults(&self) -> Vec<Fault> {
-        vec![Fault { at: self.killed, lasts: self.away, what: Trouble::Killed(0) }]
+        let slow = Trouble::Provider("the mailer is slow", "mail", SLOW_MAILER);
+        vec![
+            Fault { at: self.killed, lasts: self.away, what: Trouble::Killed(0) },
+            Fault { at: self.slow.0, lasts: self.slow.1, what: slow },
+        ]
     }
 
     fn judge(&self, request: &Request, answer: &Answer<'_>) -> Outcome {
@@ -182,23 +187,25 @@ impl super::Round for Round {
     }
 
     async fn audit(&self, api: &Api, _: &Load) -> anyhow::Result<Audit> {
-        let mut recovered = self.come_again(api).await;
+        let mut recovered = judged(self.serve_cut_off(api).await)?;
         let killed: Vec<Uuid> = Moment::ALL.iter().map(|_| Uuid::now_v7()).collect();
         let mut kills = Vec::new();
         if recovered.is_ok() {
-            match self.kill(api, &killed).await {
+            match judged(self.kill(api, &killed).await)? {
                 Ok(reached) => kills = reached,
                 Err(error) => recovered = Err(error),
             }
         }
+        sales::jobs_done(api).await?;
 
         let acknowledged = lock(&self.acknowledged).clone();
         let found = sales::read_all(api, &acknowledged).await?;
-        let held: Vec<Uuid> = found.iter().filter(|found| found.is_held()).map(|found| found.id).collect();
-        let within = self.ensure_within_stock(&held);
-        let recorded = self.ensure_recorded(api, &acknowledged, &found).await;
-        let notified = self.ensure_notified(api, &held, &killed).await;
-        let jumped = forced::jump_the_line(api).await;
+        let held: BTreeSet<Uuid> =
+            found.iter().flatten().filter(|found| found.is_held()).map(|found| found.id).collect();
+        let within = self.ensure_within_stock(held.len());
+        let recorded = judged(self.ensure_recorded(api, &acknowledged, &found, held.len()).await)?;
+        let notified = judged(self.ensure_notified(api, &held, &killed).await)?;
+        let served = judged(forced::give_back(api).await)?;
 
         let (stock, held) = (self.stock, held.len());
         let seen = |found: &anyhow::Result<()>, good: String| {
@@ -229,21 +236,21 @@ impl super::Round for Round {
             check(
                 &EXERCISE,
                 "first-come-first-served",
-                jumped.is_ok(),
-                "a piece that is given back goes to whoever has waited longest",
-                seen(&jumped, "it did".into()),
+                served.is_ok(),
+                "a piece that is given back, or whose hold has expired, goes to the buyer who has waited longest",
+                seen(&served, "it did".into()),
             ),
             check(
                 &EXERCISE,
                 "recovers",
                 recovered.is_ok(),
-                format!("whoever was cut off has a reservation within {RECOVERY:?}"),
+                format!("every buyer who was cut off has a reservation within {RECOVERY:?}"),
                 seen(&recovered, "all have".into()),
             ),
         ];
         let oversold = (held as i64 - stock).max(0);
         let signals = vec![signal("pieces oversold", oversold as f64, "pieces", Some(0.0))];
-        let sentence = match within.and(recorded).and(notified).and(jumped).and(recovered) {
+        let sentence = match within.and(recorded).and(notified).and(served).and(recovered) {
             Ok(()) => format!("{held} of {stock} pieces held, {} buyers wait", acknowledged.len() - held),
             Err(error) => format!("{error:#}"),
         };
@@ -258,19 +265,18 @@ impl Round {
             lock(&self.flaws).push(format!("a reservation was acknowledged as {reservation:?}"));
             return Outcome::Failed("wrong-answer");
         }
-        let held = reservation.is_held();
         let mut acknowledged = lock(&self.acknowledged);
         let first = acknowledged.entry(buyer).or_insert_with(|| reservation.clone());
-        // Nobody's place changes here but the position in the waiting list.
+        // During the load nothing changes but the position on the waiting list.
         if first.id != reservation.id || first.status != reservation.status {
             lock(&self.flaws).push(format!("a buyer has {first:?} and {reservation:?}"));
             return Outcome::Failed("wrong-answer");
         }
-        if held { Outcome::Ok } else { Outcome::Expected("waiting") }
+        Outcome::Ok
     }
 
-    /// Has whoever was cut off come again.
-    async fn come_again(&self, api: &Api) -> anyhow::Result<()> {
+    /// Has the buyers who were cut off reserve again.
+    async fn serve_cut_off(&self, api: &Api) -> anyhow::Result<()> {
         let missing: Vec<Uuid> = {
             let acknowledged = lock(&self.acknowledged);
             self.buyers.iter().filter(|buyer| !acknowledged.contains_key(buyer)).copied().collect()
@@ -280,23 +286,22 @@ impl Round {
             anyhow::Ok(())
         });
         let coming: Vec<_> = coming.collect();
-        futures::stream::iter(coming).buffer_unordered(AT_A_TIME).try_collect().await
+        futures::stream::iter(coming).buffer_unordered(sales::AT_A_TIME).try_collect().await
     }
 
-    /// Makes sure that each reservation that is held was confirmed once, those included that were made while servers were killed.
-    async fn ensure_notified(&self, api: &Api, held: &[Uuid], killed: &[Uuid]) -> anyhow::Result<()> {
-        let mut expected = held.to_vec();
+    /// Makes sure that each held reservation is confirmed once, including those that were made while servers were killed.
+    async fn ensure_notified(&self, api: &Api, held: &BTreeSet<Uuid>, killed: &[Uuid]) -> anyhow::Result<()> {
+        let mut expected = held.clone();
         if api.replicas().is_some() {
             for buyer in killed {
-                expected.push(come_again(api, self.later, *buyer).await?.id);
+                expected.insert(come_again(api, self.later, *buyer).await?.id);
             }
         }
         sales::ensure_confirmed(api, self.sent_before, &expected).await
     }
 
-    fn ensure_within_stock(&self, held: &[Uuid]) -> anyhow::Result<()> {
-        let count = held.iter().collect::<BTreeSet<_>>().len() as i64;
-        ensure!(count <= self.stock, "{count} reservations are held of {} pieces", self.stock);
+    fn ensure_within_stock(&self, held: usize) -> anyhow::Result<()> {
+        ensure!(held as i64 <= self.stock, "{held} reservations are held of {} pieces", self.stock);
         Ok(())
     }
 
@@ -305,24 +310,33 @@ impl Round {
         &self,
         api: &Api,
         acknowledged: &BTreeMap<Uuid, Reservation>,
-        found: &[Reservation],
+        found: &[Option<Reservation>],
+        held: usize,
     ) -> anyhow::Result<()> {
         if let Some(flaw) = lock(&self.flaws).first() {
             anyhow::bail!("{flaw}");
         }
-        let changed = acknowledged.values().zip(found).filter(|(first, now)| {
-            (first.id, &first.status, first.expires_at) != (now.id, &now.status, now.expires_at)
-        });
-        let changed = changed.count();
-        ensure!(changed == 0, "{changed} reservations are not as they were acknowledged");
-        let (held, buyers) =
-            (found.iter().filter(|found| found.is_held()).count() as i64, found.len() as i64);
-        let possible = self.stock.min(buyers);
+        let all = found.len();
+        let lost = found.iter().filter(|found| found.is_none()).count();
+        ensure!(lost == 0, "{lost} of {all} acknowledged reservations cannot be read");
+        let changed = acknowledged.values().zip(found.iter().flatten());
+        let changed = changed.filter(|(first, now)| !first.agrees_with(now)).count();
+        ensure!(changed == 0, "{changed} of {all} reservations are not as they were acknowledged");
+        let (held, all) = (held as i64, all as i64);
+        let possible = self.stock.min(all);
         ensure!(held >= possible, "{held} reservations are held, and {possible} could be");
         let sale = sales::look(api, self.sale).await?;
         let right = (sale.stock, sale.available, sale.held, sale.paid, sale.waiting)
-            == (self.stock, self.stock - held, held, 0, buyers - held);
-        ensure!(right, "{held} reservations are held and {} wait, and the sale is {sale:?}", buyers - held);
+            == (self.stock, self.stock - held, held, 0, all - held);
+        ensure!(right, "{held} reservations are held and {} wait, and the sale is {sale:?}", all - held);
         Ok(())
+    }
+}
+
+/// What is to be judged, unless it is the lab itself that failed.
+fn judged<T>(found: anyhow::Result<T>) -> anyhow::Result<anyhow::Result<T>> {
+    match found {
+        Err(error) if error.is::<Hinted>() => Err(error),
+        found => Ok(found),
     }
 }

@@ -2,7 +2,7 @@
 
 mod contract;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -42,8 +42,6 @@ const LIMIT_US: u64 = 100_000;
 const RECOVERY: Duration = Duration::from_secs(5);
 /// Between two looks at the sale.
 const POLL: Duration = Duration::from_millis(20);
-/// Requests that are sent at a time when the load is over.
-const AT_A_TIME: usize = 16;
 
 pub struct Scenario;
 
@@ -90,7 +88,7 @@ impl super::Scenario for Scenario {
         let all_wait = line.iter().all(|(_, reservation)| !reservation.is_held());
         ensure!(all_wait && !line.is_empty(), "all pieces are held, and somebody got another one");
         // Whoever cancels before the confirmation is sent gets none.
-        let holding: Vec<Uuid> = holders.iter().map(|(_, reservation)| reservation.id).collect();
+        let holding: BTreeSet<Uuid> = holders.iter().map(|(_, reservation)| reservation.id).collect();
         sales::ensure_confirmed(api, sent_before, &holding).await?;
 
         let mut tickets = Vec::new();
@@ -177,7 +175,7 @@ impl super::Round for Round {
         self.settle(api).await?;
         let reading: Vec<_> =
             self.line.iter().map(|(buyer, reservation)| sales::read(api, reservation.id, *buyer)).collect();
-        let line: Vec<Reservation> = futures::stream::iter(reading).buffered(AT_A_TIME).try_collect().await?;
+        let line: Vec<Reservation> = futures::stream::iter(reading).buffered(sales::AT_A_TIME).try_collect().await?;
         let held: Vec<Uuid> = line
             .iter()
             .filter(|reservation| reservation.is_held())
@@ -187,7 +185,7 @@ impl super::Round for Round {
         let ordered = ensure_in_order(&line, held.len());
         let once = self.ensure_once(api, &line, held.len()).await;
         // Those who cancelled had one as well.
-        let all: Vec<Uuid> =
+        let all: BTreeSet<Uuid> =
             self.holders.iter().map(|(_, reservation)| reservation.id).chain(held.iter().copied()).collect();
         let notified = sales::ensure_confirmed(api, self.sent_before, &all).await;
         let seen = |found: &anyhow::Result<()>, good: String| {
@@ -268,7 +266,7 @@ impl Round {
             anyhow::Ok(())
         });
         let cancelling: Vec<_> = cancelling.collect();
-        futures::stream::iter(cancelling).buffer_unordered(AT_A_TIME).try_collect().await
+        futures::stream::iter(cancelling).buffer_unordered(sales::AT_A_TIME).try_collect().await
     }
 
     /// Waits until no piece is free, or long enough.

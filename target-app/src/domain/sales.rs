@@ -2,13 +2,14 @@
 //!
 //! A reservation is `waiting → held → paid | expired | cancelled`, or `waiting → cancelled`. Each transition is one statement whose `WHERE`
 //! has the state that it starts from, so of two that meet one finds nothing to do. A sale's permits are a counting semaphore: a hold
-//! takes one, and a payment keeps it. A hold is over at `expires_at`, whether or not anybody has noticed.
+//! takes one, and a payment keeps it. A hold is over at `expires_at`, even if no server has noted it.
+//! No route pays a reservation yet.
 //!
-//! A statement that needs both locks the sale's permits first and then a reservation, so no two can wait for each other.
+//! A statement that changes the permits and a reservation locks the permits first, so no two of them can deadlock.
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgExecutor, PgPool};
@@ -28,7 +29,7 @@ pub struct NewSale {
     #[garde(length(chars, min = 1, max = 200))]
     #[schema(min_length = 1, max_length = 200)]
     pub name: String,
-    /// Pieces. Of none, everybody waits.
+    /// Number of pieces. With 0, every buyer waits.
     #[garde(range(min = 0, max = 1_000_000_000))]
     #[schema(minimum = 0, maximum = 1_000_000_000)]
     pub stock: i64,
@@ -40,13 +41,21 @@ pub struct NewSale {
     #[garde(range(min = 1, max = LONGEST_HOLD))]
     #[schema(minimum = 1, maximum = 86_400)]
     pub hold_seconds: u32,
-    /// When the sale begins; at once without it.
-    #[garde(skip)]
+    /// When the sale opens. Without it, the sale is open at once.
+    #[garde(inner(custom(a_year_of_four_digits)))]
     pub opens_at: Option<DateTime<Utc>>,
 }
 
 fn more_than_nothing(price: &Cents, _: &()) -> garde::Result {
     if *price > Cents(0) { Ok(()) } else { Err(garde::Error::new("it is not more than 0")) }
+}
+
+/// PostgreSQL cannot store every time that can be written.
+fn a_year_of_four_digits(time: &DateTime<Utc>, _: &()) -> garde::Result {
+    match time.year() {
+        1..=9999 => Ok(()),
+        _ => Err(garde::Error::new("the year is not from 1 to 9999")),
+    }
 }
 
 /// A sale. `available + held + paid = stock`.
@@ -64,7 +73,7 @@ pub struct Sale {
     pub opens_at: DateTime<Utc>,
     /// Pieces at the beginning.
     pub stock: i64,
-    /// Pieces that nobody has.
+    /// Pieces that are neither held nor paid for.
     pub available: i64,
     /// Pieces that are held for a buyer.
     pub held: i64,
@@ -134,7 +143,7 @@ pub async fn insert(pool: &PgPool, sale: &NewSale) -> sqlx::Result<Sale> {
     Ok(sale)
 }
 
-/// The sale with this id, and how far it is.
+/// The sale with this id and its current counts.
 pub async fn find(executor: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<Sale>> {
     sqlx::query_as(
         "SELECT id, name, price_cents, opens_at, sales.stock, sales.stock - held - paid AS available, held, paid,
@@ -164,7 +173,7 @@ macro_rules! reservation {
         )
     };
 }
-/// Takes a permit if there is one and nobody waits, writes the reservation down as held or waiting, and leaves the confirmation of a hold as a job:
+/// Takes a permit if there is one and nobody waits, inserts the reservation as held or waiting, and leaves the confirmation of a hold as a job:
 /// one statement, all of it or nothing. None when the sale is not open.
 ///
 /// # Errors
@@ -211,7 +220,7 @@ pub async fn acquire(
 pub struct OpenSale {
     /// Stable id.
     pub id: Uuid,
-    /// Pieces that nobody has.
+    /// Pieces that are neither held nor paid for.
     pub available: i64,
 }
 
@@ -227,7 +236,7 @@ pub async fn open(db: &mut PgConnection, id: Uuid) -> Result<OpenSale, ReserveEr
     }
 }
 
-/// Keeps everybody else from the permits of a sale until the transaction ends.
+/// Locks the permits of a sale until the transaction ends.
 pub async fn lock(db: &mut PgConnection, sale: Uuid) -> sqlx::Result<()> {
     sqlx::query("SELECT FROM sale_permits WHERE sale_id = $1 FOR UPDATE")
         .bind(sale)
@@ -236,7 +245,7 @@ pub async fn lock(db: &mut PgConnection, sale: Uuid) -> sqlx::Result<()> {
         .map(drop)
 }
 
-/// Takes one of a sale's permits, for somebody who knows that there is one.
+/// Takes one of a sale's permits. The caller knows that there is one.
 pub async fn take_permit(executor: impl PgExecutor<'_>, sale: Uuid) -> sqlx::Result<()> {
     sqlx::query("UPDATE sale_permits SET held = held + 1 WHERE sale_id = $1")
         .bind(sale)
@@ -245,7 +254,7 @@ pub async fn take_permit(executor: impl PgExecutor<'_>, sale: Uuid) -> sqlx::Res
         .map(drop)
 }
 
-/// Whether somebody waits for a permit of this sale.
+/// Whether a buyer waits for a piece of this sale.
 pub async fn has_waiting(executor: impl PgExecutor<'_>, sale: Uuid) -> sqlx::Result<bool> {
     sqlx::query_scalar("SELECT EXISTS (SELECT FROM reservations WHERE sale_id = $1 AND status = 'waiting')")
         .bind(sale)
@@ -253,7 +262,7 @@ pub async fn has_waiting(executor: impl PgExecutor<'_>, sale: Uuid) -> sqlx::Res
         .await
 }
 
-/// Writes a reservation down that is held, for somebody who has its permit, or that waits.
+/// Inserts a reservation: held if the caller has taken a permit for it, otherwise waiting.
 pub async fn insert_reservation(
     executor: impl PgExecutor<'_>,
     sale: Uuid,
@@ -275,7 +284,7 @@ pub async fn insert_reservation(
     .await
 }
 
-/// Holds a piece for a buyer who waits, for somebody who has its permit. Says whether the buyer was still waiting.
+/// Holds a piece for a buyer who waits. The caller has taken a permit for it. Says whether the buyer was still waiting.
 pub async fn hold(executor: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<bool> {
     let held = sqlx::query(
         "UPDATE reservations SET status = 'held', version = version + 1,
@@ -288,7 +297,7 @@ pub async fn hold(executor: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<bool>
     Ok(held.rows_affected() == 1)
 }
 
-/// Leaves a confirmation to be sent, if that is not to be done already.
+/// Leaves a confirmation to be sent, unless there is such a job already.
 pub async fn insert_job(executor: impl PgExecutor<'_>, reservation: Uuid) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO sale_jobs (reservation_id, kind) VALUES ($1, 'confirmation') ON CONFLICT DO NOTHING",
@@ -299,12 +308,12 @@ pub async fn insert_job(executor: impl PgExecutor<'_>, reservation: Uuid) -> sql
     .map(drop)
 }
 
-/// Whether a reservation was refused because its buyer has one: a second click that has waited for the first one.
+/// Whether an insert failed because the buyer already has a reservation: a second click that has waited for the first one.
 pub fn is_second_click(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.constraint() == Some("reservations_active"))
 }
 
-/// Why nobody can reserve anything of a sale that is not open, or not there.
+/// Why a reservation is refused: the sale is unknown or not open yet.
 pub async fn not_open(executor: impl PgExecutor<'_>, sale: Uuid) -> sqlx::Result<ReserveError> {
     let opens_at = sqlx::query_scalar("SELECT opens_at FROM sales WHERE id = $1")
         .bind(sale)
@@ -411,7 +420,7 @@ pub async fn expire(executor: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<boo
     Ok(released.rows_affected() == 1)
 }
 
-/// The sales that have something to pass on: a hold that is over and not noted, or a permit that nobody has while somebody waits for one.
+/// The sales with expired holds to note, or with free pieces and buyers who wait.
 pub async fn to_pass_on(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar(
         "SELECT sale_id FROM sale_permits AS permits
@@ -450,14 +459,14 @@ pub async fn expire_due(executor: impl PgExecutor<'_>, sale: Uuid, most: i64) ->
     .await
 }
 
-/// Gives the permits of a sale that nobody has to those who have waited longest. Returns how many were given.
-pub async fn promote(executor: impl PgExecutor<'_>, sale: Uuid) -> sqlx::Result<i64> {
+/// Gives a sale's free pieces to the buyers who have waited longest, `most` at most. Returns how many.
+pub async fn promote(executor: impl PgExecutor<'_>, sale: Uuid, most: i64) -> sqlx::Result<i64> {
     sqlx::query_scalar(
         "WITH permits AS (
              SELECT sale_id, stock - held - paid AS free FROM sale_permits WHERE sale_id = $1 FOR UPDATE
          ), next AS MATERIALIZED (
              SELECT id FROM reservations JOIN permits USING (sale_id) WHERE status = 'waiting'
-             ORDER BY ticket LIMIT (SELECT free FROM permits) FOR UPDATE OF reservations
+             ORDER BY ticket LIMIT (SELECT least(free, $2) FROM permits) FOR UPDATE OF reservations
          ), promoted AS (
              UPDATE reservations SET status = 'held', version = version + 1,
                  expires_at = clock_timestamp() + hold_ms * interval '1 millisecond'
@@ -471,6 +480,7 @@ pub async fn promote(executor: impl PgExecutor<'_>, sale: Uuid) -> sqlx::Result<
          SELECT count(*) FROM promoted",
     )
     .bind(sale)
+    .bind(most)
     .fetch_one(executor)
     .await
 }
@@ -497,7 +507,8 @@ pub async fn take_jobs(executor: impl PgExecutor<'_>, most: i64, lease: Duration
          UPDATE sale_jobs SET attempts = attempts + 1, due_at = clock_timestamp() + $2 * interval '1 second'
          FROM due JOIN reservations ON reservations.id = due.reservation_id
          WHERE (sale_jobs.reservation_id, sale_jobs.kind) = (due.reservation_id, due.kind)
-         RETURNING sale_jobs.reservation_id, sale_jobs.kind, attempts, status",
+         RETURNING sale_jobs.reservation_id, sale_jobs.kind, attempts,
+             CASE WHEN status = 'held' AND expires_at <= clock_timestamp() THEN 'expired' ELSE status END AS status",
     )
     .bind(most)
     .bind(lease.as_secs_f64())

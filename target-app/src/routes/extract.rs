@@ -80,7 +80,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Tenant {
     }
 }
 
-/// The buyer whom the gateway has identified, in `X-User-Id`. Whoever can reach this server is trusted to say who asks.
+/// The buyer whom the gateway has identified, in `X-User-Id`. The header is trusted: only the gateway can reach this server.
 #[derive(IntoParams)]
 #[into_params(names("X-User-Id"), parameter_in = Header)]
 pub struct Buyer(
@@ -94,7 +94,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Buyer {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let mut sent = parts.headers.get_all("x-user-id").iter();
         let fault = match (sent.next(), sent.next()) {
-            (None, _) => "is missing; the gateway sends the id of whoever asks",
+            (None, _) => "is missing; the gateway sets it to the id of the buyer",
             // One of them is the gateway's, and nobody can tell which.
             (_, Some(_)) => "was sent more than once; send one id",
             (Some(id), None) => match id.to_str().ok().and_then(|id| id.parse().ok()) {

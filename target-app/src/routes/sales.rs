@@ -30,7 +30,7 @@ async fn create(
     Ok((StatusCode::CREATED, Json(sales::insert(&app.pool, &sale).await?)))
 }
 
-/// Get a sale, and how far it is
+/// Get a sale and its current counts
 #[utoipa::path(get, path = "/sales/{id}", tag = "sales", params(("id" = Uuid, Path)), responses((status = OK, body = Sale)))]
 async fn get(State(app): State<AppState>, Path(id): Path<Uuid>) -> Result<Json<Sale>, ApiError> {
     let sale = sales::find(&app.pool, id).await?;
@@ -39,8 +39,8 @@ async fn get(State(app): State<AppState>, Path(id): Path<Uuid>) -> Result<Json<S
 
 /// Reserve a piece
 ///
-/// The reservation is held until `expiresAt`, or waits at `position` until a piece is free. A buyer has one: whoever asks again while it
-/// waits, is held or is paid gets the same. 409 before the sale opens.
+/// The reservation is held until `expiresAt`, or waits at `position` until a piece is free. A buyer has one
+/// reservation per sale: asking again returns it as long as it waits, is held or is paid. 409 before the sale opens.
 #[utoipa::path(post, path = "/sales/{id}/reservations", tag = "sales", params(("id" = Uuid, Path), Buyer),
     responses((status = ACCEPTED, body = Reservation), (status = CONFLICT)))]
 async fn reserve(
@@ -54,7 +54,7 @@ async fn reserve(
     Ok((StatusCode::ACCEPTED, Json(reserved?)))
 }
 
-/// Get a reservation of yours
+/// Get one of your reservations
 #[utoipa::path(get, path = "/reservations/{id}", tag = "sales", params(("id" = Uuid, Path), Buyer),
     responses((status = OK, body = Reservation)))]
 async fn get_reservation(
@@ -65,9 +65,9 @@ async fn get_reservation(
     find(&app, id, buyer).await.map(Json)
 }
 
-/// Cancel a reservation of yours
+/// Cancel one of your reservations
 ///
-/// A piece that was held is soon given to whoever has waited longest. Again is no error. 409 when it is paid or expired.
+/// If it was held, its piece goes to the buyer who has waited longest. Cancelling twice is not an error. 409 when it is paid or expired.
 #[utoipa::path(delete, path = "/reservations/{id}", tag = "sales", params(("id" = Uuid, Path), Buyer),
     responses((status = OK, body = Reservation), (status = CONFLICT)))]
 async fn cancel(
@@ -91,7 +91,7 @@ async fn cancel(
     }
 }
 
-/// Somebody else's reservation is answered as one that is not there.
+/// Another buyer's reservation is answered like an unknown one.
 async fn find(app: &AppState, id: Uuid, buyer: Uuid) -> Result<Reservation, ApiError> {
     let reservation = sales::find_reservation(&app.pool, id, buyer).await?;
     reservation.ok_or_else(|| ApiError::NotFound(format!("you have no reservation {id}")))

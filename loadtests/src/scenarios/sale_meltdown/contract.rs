@@ -1,5 +1,7 @@
 //! What a sale promises to a single client.
 
+use std::collections::BTreeSet;
+
 use anyhow::ensure;
 use chrono::{TimeDelta, Utc};
 use reqwest::Method;
@@ -25,15 +27,16 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
     let held = reserve(api, sale, first).await?;
     ensure!(held.is_held(), "there are pieces, and a reservation is {}", held.status);
     let ends = held.expires_at.unwrap_or_default() - Utc::now() - TimeDelta::seconds(HOLD.into());
-    ensure!(ends.abs() < CLOCKS_DIFFER, "a hold of {HOLD} s ends {} s too late", ends.num_seconds());
+    ensure!(ends.abs() < CLOCKS_DIFFER, "a hold of {HOLD} s ends {} s from when it should", ends.num_seconds());
 
-    // Before it is cancelled: whoever has nothing any more is not told of it.
-    clause.is("whoever has a piece is told");
-    sales::ensure_confirmed(api, before, &[held.id]).await?;
+    // Before it is cancelled: a reservation that is not held any more is not confirmed.
+    clause.is("a buyer whose piece is held gets a confirmation");
+    let mut told = BTreeSet::from([held.id]);
+    sales::ensure_confirmed(api, before, &told).await?;
 
     clause.is("a buyer can read a reservation, and nobody else can");
     let found = read(api, held.id, first).await?;
-    ensure!(found == held, "the reservation is {found:?}, and it was acknowledged as {held:?}");
+    ensure!(found.agrees_with(&held), "the reservation is {found:?}, and it was acknowledged as {held:?}");
     let path = format!("/reservations/{}", held.id);
     for method in [Method::GET, Method::DELETE] {
         api.of_buyer(method, &path, second).await?.with_status(404)?;
@@ -42,7 +45,7 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
     clause.is("a buyer who asks again gets the same reservation");
     for _ in 0..2 * api.targets.len() {
         let again = reserve(api, sale, first).await?;
-        ensure!(again == held, "the same buyer got {again:?}, and had {held:?}");
+        ensure!(again.agrees_with(&held), "the same buyer got {again:?}, and had {held:?}");
     }
 
     clause.is("when all pieces are held, the next buyers wait, one after the other");
@@ -58,7 +61,7 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
     let counts = (now.stock, now.available, now.held, now.paid, now.waiting);
     ensure!(counts == (2, 0, 2, 0, 2), "two pieces are held and two buyers wait, and the sale is {now:?}");
 
-    clause.is("whoever cancels gives the piece to whoever has waited longest");
+    clause.is("a piece that is given back goes to the buyer who has waited longest");
     let cancelled: Reservation =
         api.of_buyer(Method::DELETE, &path, first).await?.with_status(200)?.json()?;
     let right = cancelled.status == "cancelled" && cancelled.version > held.version;
@@ -76,12 +79,12 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
         "a reservation was cancelled twice, and a piece is lost or won"
     );
 
-    clause.is("whoever has cancelled may come again, and waits behind the others");
+    clause.is("a buyer who has cancelled may reserve again, and waits behind the others");
     let again = reserve(api, sale, first).await?;
     let right = again.id != held.id && again.status == "waiting" && again.position == Some(2);
     ensure!(right, "whoever had cancelled got {again:?}, and one buyer waits");
 
-    clause.is("a sale without pieces has everybody wait, and one may have a billion");
+    clause.is("without pieces, every buyer waits; a sale may have a billion pieces");
     let empty = announce(api, 0, HOLD).await?.id;
     ensure!(!reserve(api, empty, first).await?.is_held(), "a sale without pieces has sold one");
     let huge = announce(api, 1_000_000_000, HOLD).await?.id;
@@ -100,8 +103,8 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
     // Nobody has said who asks.
     api.ask(Method::POST, &sales::reservations(sale), None, None).await?.with_status(400)?;
 
-    clause.is("whoever has a piece is told once, and nobody else is");
-    let told: Vec<Uuid> = [held.id, read_id(api, sale, second).await?, promoted.id, one.id].to_vec();
+    clause.is("each held reservation is confirmed once, and no other is");
+    told.extend([reserve(api, sale, second).await?.id, promoted.id, one.id]);
     sales::ensure_confirmed(api, before, &told).await?;
 
     clause.is("when nobody waits any more, the next buyer gets what is free, from every server");
@@ -112,12 +115,10 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
         let (server, buyer) = (api.only(server)?, Uuid::now_v7());
         let reservation = reserve(&server, sale, buyer).await?;
         ensure!(reservation.is_held(), "a piece is free, nobody waits, and a buyer got {reservation:?}");
+        told.insert(reservation.id);
+        sales::ensure_confirmed(api, before, &told).await?;
         let path = format!("/reservations/{}", reservation.id);
         server.of_buyer(Method::DELETE, &path, buyer).await?.with_status(200)?;
     }
     Ok(())
-}
-
-async fn read_id(api: &Api, sale: Uuid, buyer: Uuid) -> anyhow::Result<Uuid> {
-    Ok(reserve(api, sale, buyer).await?.id)
 }

@@ -3,12 +3,13 @@ use super::*;
 pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reservation, SaleError> {
     let mut db = desk.pool.begin().await?;
     sales::lock(&mut db, sale).await?;
+    let has_waiting = sales::has_waiting(&mut *db, sale).await?;
     let sale = sales::open(&mut db, sale).await?;
     if let Some(reservation) = sales::current(&mut db, sale.id, buyer).await? {
         return Ok(reservation);
     }
 
-    let held = sale.available > 0 && !sales::has_waiting(&mut *db, sale.id).await?;
+    let held = sale.available > 0 && !has_waiting;
     if held {
         sales::take_permit(&mut *db, sale.id).await?;
     }

@@ -28,19 +28,19 @@ pub static EXERCISE: Exercise = Exercise {
         KEEPS_CONTRACT,
         CheckSpec::invariant(
             "reserved-within-stock",
-            "No more reservations are held than there are pieces, on all servers together.",
+            "Across all servers, no more reservations are held than there are pieces.",
         ),
         CheckSpec::invariant(
             "reservations-recorded",
-            "Every reservation that was acknowledged can be read by its buyer, a buyer has one, and nobody waits while a piece is free.",
+            "Every acknowledged reservation can be read by its buyer, no buyer has two, and no buyer waits while a piece is free.",
         ),
         CheckSpec::invariant(
             "buyers-notified",
-            "Whoever has a reservation that is held gets one confirmation, even after a server was killed.",
+            "Every held reservation gets exactly one confirmation, even if a server is killed.",
         ),
         CheckSpec::invariant(
             "first-come-first-served",
-            "A piece that is given back goes to whoever has waited longest.",
+            "A piece that is given back or whose hold has expired goes to the buyer who has waited longest.",
         ),
         CheckSpec::objective(
             "spike-p99",
@@ -52,7 +52,7 @@ pub static EXERCISE: Exercise = Exercise {
         ),
         CheckSpec::objective(
             "recovers",
-            "After the spike, whoever was cut off gets a reservation within five seconds.",
+            "After the spike, every buyer who was cut off gets a reservation within five seconds.",
         ),
     ],
     signals: &[
@@ -65,7 +65,7 @@ pub static EXERCISE: Exercise = Exercise {
         },
         Signal {
             title: "Reservations by outcome",
-            description: "Reservations that are held, that wait, or that failed.",
+            description: "Requests for a reservation that is held now, that waits, or that was refused or failed.",
             promql: "sum by (variant, outcome) (rate(stampede_reservations_total{$scope}[$window]))",
             unit: "reqps",
             limit: None,
@@ -83,7 +83,7 @@ pub static EXERCISE: Exercise = Exercise {
         "/sales/{id}/reservations",
         "Reservations are slow",
         "One in twenty buyers of variant {{ $labels.variant }} waits for more than 0.1 s to have a reservation acknowledged. Look at what a \
-         reservation waits for while it has a lock that the others need."
+         reservation does while it holds a lock that the others need."
     ),
     metrics: &[&RESERVATIONS],
     data_gauge: None,
@@ -94,7 +94,7 @@ pub static RESERVATIONS: MetricSpec = MetricSpec::counter(
     "stampede_reservations_total",
     &["outcome"],
     "reservations",
-    "Reservations that are held, that wait, or that failed",
+    "Requests for a reservation: held, waiting, refused or failed",
 );
 
 mod buggy;
@@ -125,7 +125,7 @@ impl Service {
         Service { variant, counters: Counters::default() }
     }
 
-    /// Reserves a piece for a buyer, or a place on the waiting list. Whoever has a reservation that is not over gets it again.
+    /// Reserves a piece for a buyer, or adds the buyer to the waiting list. A buyer who already has a reservation gets that one.
     pub async fn reserve(&self, desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reservation, SaleError> {
         match self.variant {
             Variant::Buggy => buggy::reserve(desk, sale, buyer).await,
@@ -215,6 +215,7 @@ pub fn outcome(reserved: &Result<Reservation, SaleError>) -> &'static str {
     match reserved {
         Ok(reservation) if reservation.status == "waiting" => "waiting",
         Ok(_) => "held",
+        Err(SaleError::Reserve(ReserveError::UnknownSale(_) | ReserveError::NotOpen(_))) => "refused",
         Err(_) => "failed",
     }
 }

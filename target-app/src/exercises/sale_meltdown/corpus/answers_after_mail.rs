@@ -50,7 +50,7 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
 
     if !held {
         // A piece that was given back meanwhile goes to whoever has waited longest.
-        sales::promote(desk.pool, sale).await?;
+        sales::promote(desk.pool, sale, 500).await?;
     }
     let reservation = sales::find_reservation(desk.pool, id, buyer).await?.ok_or(sqlx::Error::RowNotFound)?;
     if held {

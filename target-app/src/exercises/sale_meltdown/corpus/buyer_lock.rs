@@ -42,7 +42,7 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
     db.commit().await?;
     if jobs.rows_affected() == 0 {
         // A piece that was given back while nobody was seen to wait is this buyer's, or of somebody who has waited for longer.
-        sales::promote(desk.pool, sale).await?;
+        sales::promote(desk.pool, sale, 500).await?;
     }
     Ok(sales::find_reservation(desk.pool, id, buyer).await?.ok_or(sqlx::Error::RowNotFound)?)
 }

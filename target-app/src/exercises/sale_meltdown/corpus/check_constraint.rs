@@ -11,7 +11,7 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
                 db.rollback().await?;
                 // Its piece goes to whoever has waited longest.
                 sales::expire(desk.pool, reservation.id).await?;
-                sales::promote(desk.pool, sale).await?;
+                sales::promote(desk.pool, sale, 500).await?;
                 continue;
             }
             Some(reservation) => return Ok(reservation),
@@ -35,7 +35,7 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
         match sales::insert_reservation(desk.pool, sale, buyer, false).await {
             Ok(waiting) => {
                 // A piece may have been given back before anybody could see who waits for it.
-                sales::promote(desk.pool, sale).await?;
+                sales::promote(desk.pool, sale, 500).await?;
                 let found = sales::find_reservation(desk.pool, waiting.id, buyer).await?;
                 return Ok(found.unwrap_or(waiting));
             }

@@ -19,7 +19,7 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
     // Pieces are given out in the sequence of arrival, and the mail says who has one.
     let pool = desk.pool.clone();
     tokio::spawn(async move {
-        if let Err(error) = sales::promote(&pool, sale).await {
+        if let Err(error) = sales::promote(&pool, sale, 500).await {
             tracing::warn!(%error, %sale, "nobody could be given a piece");
         }
     });

@@ -30,7 +30,7 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
         match sales::active(desk.pool, sale, buyer).await? {
             Some(reservation) if reservation.status == "expired" => {
                 sales::expire(desk.pool, reservation.id).await?;
-                sales::promote(desk.pool, sale).await?;
+                sales::promote(desk.pool, sale, 500).await?;
             }
             Some(reservation) => return Ok(reservation),
             None => {}

@@ -21,7 +21,7 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
                 Some(reservation) if reservation.status == "expired" => {
                     // Its piece goes to whoever has waited longest.
                     sales::expire(desk.pool, reservation.id).await?;
-                    sales::promote(desk.pool, sale).await?;
+                    sales::promote(desk.pool, sale, 500).await?;
                     continue;
                 }
                 Some(reservation) => return Ok(reservation),
@@ -50,7 +50,7 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
         db.commit().await?;
         if taken.rows_affected() == 0 {
             // Somebody may have given a piece back before this place on the waiting list could be seen.
-            sales::promote(desk.pool, sale).await?;
+            sales::promote(desk.pool, sale, 500).await?;
         }
         return Ok(sales::find_reservation(desk.pool, id, buyer).await?.ok_or(sqlx::Error::RowNotFound)?);
     }

@@ -27,7 +27,7 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
     loop {
         // What is left is given to the head of the line, in one statement. Those who were left there by a server that was killed are served
         // as well.
-        sales::promote(desk.pool, sale).await?;
+        sales::promote(desk.pool, sale, 500).await?;
         // Another request may be about to do it for this one. Until then both can be seen: the buyer waiting, and a piece.
         let is_undecided: bool = sqlx::query_scalar(
             "SELECT EXISTS (

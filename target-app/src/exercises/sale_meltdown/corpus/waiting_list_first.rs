@@ -7,7 +7,7 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
     match sales::active(&mut *db, sale, buyer).await? {
         Some(reservation) if reservation.status == "expired" => {
             sales::expire(&mut *db, reservation.id).await?;
-            sales::promote(&mut *db, sale).await?;
+            sales::promote(&mut *db, sale, 500).await?;
         }
         Some(reservation) => return Ok(reservation),
         None => {}
@@ -35,6 +35,6 @@ pub async fn reserve(desk: &Desk<'_>, sale: Uuid, buyer: Uuid) -> Result<Reserva
         return fixed::reserve(desk, sale, buyer).await;
     };
     // What was read above may be over: a piece that was given back since then found nobody on the list.
-    sales::promote(&mut *db, sale).await?;
+    sales::promote(&mut *db, sale, 500).await?;
     Ok(sales::find_reservation(&mut *db, id, buyer).await?.ok_or(sqlx::Error::RowNotFound)?)
 }

@@ -12,7 +12,7 @@ pub async fn pass_on(pool: &PgPool, sale: Uuid) -> sqlx::Result<bool> {
     if free.is_none_or(|free| free == 0) {
         return Ok(false);
     }
-    let promoted = sales::promote(&mut *db, sale).await?;
+    let promoted = sales::promote(&mut *db, sale, 500).await?;
     db.commit().await?;
     Ok(promoted > 0)
 }
