@@ -1,4 +1,4 @@
-//! `skipped-in-line`: whoever has a piece of a sale cancels, two at a time, while others wait for one.
+//! `skipped-in-line`: the buyers who have the pieces of a sale cancel, two at a time, while others wait.
 
 mod contract;
 
@@ -87,7 +87,7 @@ impl super::Scenario for Scenario {
         }
         let all_wait = line.iter().all(|(_, reservation)| !reservation.is_held());
         ensure!(all_wait && !line.is_empty(), "all pieces are held, and somebody got another one");
-        // Whoever cancels before the confirmation is sent gets none.
+        // A buyer who cancels before the confirmation is sent gets none.
         let holding: BTreeSet<Uuid> = holders.iter().map(|(_, reservation)| reservation.id).collect();
         sales::ensure_confirmed(api, sent_before, &holding).await?;
 
@@ -197,7 +197,7 @@ impl super::Round for Round {
                 &EXERCISE,
                 "promoted-in-order",
                 ordered.is_ok(),
-                "those who waited longest have the pieces, and the others are in line as they came",
+                "the buyers who waited longest have the pieces, and the others are in line in the same order",
                 seen(&ordered, format!("the first {} of {}", held.len(), line.len())),
             ),
             check(
@@ -220,13 +220,13 @@ impl super::Round for Round {
                 &EXERCISE,
                 "recovers",
                 recovered.is_ok(),
-                format!("whoever was cut off can cancel within {RECOVERY:?}"),
+                format!("every buyer who was cut off can cancel within {RECOVERY:?}"),
                 seen(&recovered, "all could".into()),
             ),
         ];
         let skipped = line.iter().take(held.len()).filter(|reservation| !reservation.is_held()).count();
         let signals = vec![
-            signal("pieces that nobody has", lost as f64, "pieces", Some(0.0)),
+            signal("stranded pieces", lost as f64, "pieces", Some(0.0)),
             signal("buyers who were passed over", skipped as f64, "buyers", Some(0.0)),
         ];
         let sentence = match ordered.and(once).and(notified).and(recovered) {

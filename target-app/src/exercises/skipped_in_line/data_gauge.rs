@@ -7,7 +7,7 @@ use super::STRANDED_PIECES;
 use crate::telemetry::MetricSpec;
 use crate::telemetry::data_gauges::DataGauge;
 
-/// Pieces that nobody has, over all sales of this database, by any variant.
+/// Stranded pieces of all sales in this database, whichever variant made them.
 #[derive(Debug)]
 struct Stranded(PgPool);
 

@@ -1,4 +1,4 @@
-//! Exercise `skipped-in-line`: `DELETE /reservations/{id}` gives a piece back, and whoever has waited longest gets it.
+//! Exercise `skipped-in-line`: `DELETE /reservations/{id}` gives a piece back, and the buyer who has waited longest gets it.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::telemetry::MetricSpec;
 pub static EXERCISE: Exercise = Exercise {
     id: "skipped-in-line",
     title: "Skipped in line",
-    symptom: "Pieces are given back and nobody gets them, or somebody who came later gets them first.",
+    symptom: "Pieces are given back and nobody gets them, or a buyer who came later gets them first.",
     cause: "Two releases at the same moment read the same first buyer of the waiting list. Both give the piece to this buyer, so one piece is \
             lost.",
     routes: &["DELETE /reservations/{id}"],
@@ -22,20 +22,20 @@ pub static EXERCISE: Exercise = Exercise {
     corpus: Variant::CORPUS,
     checks: &[
         KEEPS_CONTRACT,
-        CheckSpec::invariant("promoted-in-order", "Nobody gets a piece while somebody waits who came earlier."),
+        CheckSpec::invariant("promoted-in-order", "No buyer gets a piece while another one who came earlier still waits."),
         CheckSpec::invariant(
             "each-piece-once",
-            "Every piece that is given back is held by one buyer who waited, who is promoted once; none is left over.",
+            "Every piece that is given back goes to one buyer who waited. None is left over, and no buyer is promoted twice.",
         ),
-        CheckSpec::invariant("promoted-notified", "Whoever is promoted gets one confirmation, and nobody else does."),
+        CheckSpec::invariant("promoted-notified", "Every buyer who is promoted gets exactly one confirmation."),
         CheckSpec::objective("cancel-p99", "99 of 100 cancellations are answered within 100 ms."),
         CheckSpec::objective("only-clean-answers", "Every cancellation is answered with 200, and every look at a reservation."),
-        CheckSpec::objective("recovers", "Whoever was cut off while cancelling can cancel within five seconds."),
+        CheckSpec::objective("recovers", "Every buyer who was cut off can cancel within five seconds."),
     ],
     signals: &[
         Signal {
-            title: "Pieces that nobody has",
-            description: "Pieces that count as held without a reservation that is held. One is one too many.",
+            title: "Stranded pieces",
+            description: "Pieces that count as held although no reservation holds them. One is one too many.",
             promql: "max by (variant) (stampede_stranded_pieces{$scope})",
             unit: "short",
             limit: Some(0.0),
@@ -57,7 +57,7 @@ pub static EXERCISE: Exercise = Exercise {
         hold: Duration::from_secs(10),
         severity: Severity::Warning,
         summary: "Pieces of a sale are held by nobody",
-        description: "Pieces of variant {{ $labels.variant }} count as held, and no buyer has them. They will not be sold. Compare the sale's \
+        description: "Pieces of variant {{ $labels.variant }} count as held, but no buyer has them, so they will not be sold. Compare the sale's \
                       counts with its reservations, and look at what happens when two buyers cancel at once.",
         fires_on: &[Series::One(r#"stampede_stranded_pieces{$scope, variant="buggy"}"#, "0x8 1 3x20")],
         silent_on: &[Series::One(r#"stampede_stranded_pieces{$scope, variant="fixed"}"#, "0x30")],
@@ -66,12 +66,12 @@ pub static EXERCISE: Exercise = Exercise {
     data_gauge: Some(data_gauge::start),
 };
 
-/// Pieces that are lost.
+/// Pieces that will not be sold.
 pub static STRANDED_PIECES: MetricSpec = MetricSpec::gauge(
     "stampede_stranded_pieces",
     &[],
     "pieces",
-    "Pieces that count as held, on this database, without a reservation that is held",
+    "Pieces in this database that count as held although no reservation holds them",
 );
 
 mod buggy;
@@ -99,7 +99,7 @@ impl Service {
         Service { variant }
     }
 
-    /// Gives a piece of a sale that was given back to whoever has waited longest. Says whether somebody got it.
+    /// Gives a free piece of a sale to the buyer who has waited longest. Says whether a buyer got it.
     pub async fn pass_on(&self, pool: &PgPool, sale: Uuid) -> sqlx::Result<bool> {
         match self.variant {
             Variant::Buggy => buggy::pass_on(pool, sale).await,
@@ -111,7 +111,7 @@ impl Service {
     }
 }
 
-/// Pieces of a sale that nobody has.
+/// The number of free pieces of a sale.
 async fn free(db: &mut PgConnection, sale: Uuid) -> sqlx::Result<i64> {
     sqlx::query_scalar("SELECT stock - held - paid FROM sale_permits WHERE sale_id = $1")
         .bind(sale)
