@@ -52,11 +52,11 @@ impl Moment {
     }
 }
 
-/// Where servers were killed, in words.
-pub fn words(kills: &[Moment]) -> String {
+/// At which of these moments servers were killed, in words.
+pub fn words<M: Copy>(kills: &[M], words: impl Fn(M) -> &'static str) -> String {
     match kills {
         [] => "no server was killed".into(),
-        _ => format!("killed {}", kills.iter().map(|moment| moment.words()).collect::<Vec<_>>().join(", ")),
+        _ => format!("killed {}", kills.iter().map(|moment| words(*moment)).collect::<Vec<_>>().join(", ")),
     }
 }
 

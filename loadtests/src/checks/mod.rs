@@ -1,9 +1,10 @@
 //! What the scenarios of several exercises have in common: results of checks, latencies within limits, and, in the modules, counts
-//! of statements, pages that are read while others write, and clients who come at one moment.
+//! of statements, pages that are read while others write, clients who come at one moment, and servers that are killed.
 
 pub mod crowds;
 pub mod kills;
 pub mod pages;
+pub mod reservations;
 pub mod statements;
 
 use std::time::Duration;

@@ -336,7 +336,7 @@ impl super::Round for Round {
                 "charged-once",
                 charged.is_ok(),
                 "each key's order is charged once, and nothing else is",
-                format!("{charges}; {}", kills::words(&kills)),
+                format!("{charges}; {}", kills::words(&kills, Moment::words)),
             ),
             check(
                 &EXERCISE,

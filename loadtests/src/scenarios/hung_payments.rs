@@ -342,7 +342,7 @@ impl super::Round for Round {
             }
         }
         let recorded = self.compare(api).await;
-        let killed = kills::words(&kills);
+        let killed = kills::words(&kills, Moment::words);
         let calls = checks.max(charges);
         let calls_words = format!("{checks} fraud checks and {charges} charges at most");
         let checks = vec![

@@ -18,9 +18,10 @@ use simulated_providers::Profile;
 use target_app::exercises::sale_meltdown::EXERCISE;
 use uuid::Uuid;
 
-use self::forced::Moment;
 use super::{Clause, Shape, Spec, TIMEOUT};
 use crate::api::{Api, BUYER};
+use crate::checks::kills;
+use crate::checks::reservations::Moment;
 use crate::checks::{Audit, Findings, check, no_failures, p99_within, signal};
 use crate::faults::{Fault, Trouble};
 use crate::hint::Hinted;
@@ -231,7 +232,7 @@ impl super::Round for Round {
                 "buyers-notified",
                 notified.is_ok(),
                 "each held reservation has one confirmation, and no other has any",
-                format!("{}; {}", seen(&notified, "each has one".into()), forced::words(&kills)),
+                format!("{}; {}", seen(&notified, "each has one".into()), kills::words(&kills, Moment::words)),
             ),
             check(
                 &EXERCISE,

@@ -4,13 +4,15 @@
 use std::time::Duration;
 
 use loadtests::checks::kills::{Moment, Recorded, kill_at};
+use loadtests::checks::reservations;
 use loadtests::faults::{Fault, Trouble, inject, is_possible};
 use loadtests::load::Timeline;
 use loadtests::payments::{GOOD_CARD, PROCESS, charges, ensure_paid, pay};
-use loadtests::shop;
+use loadtests::{sales, shop};
 use reqwest::Method;
 use simulated_providers::{Point, Profile, Release};
 use target_app::exercises::Variants;
+use uuid::Uuid;
 
 use crate::contracts::{deployment, lab};
 
@@ -94,6 +96,33 @@ async fn each_kill_falls_where_it_should() {
         assert_eq!((charged, paid), expected, "{moment:?}");
         ensure_paid(&api, PROCESS, order, GOOD_CARD).await.unwrap();
         assert_eq!(charges(&api, 0).await.unwrap()[&order.id.to_string()].len(), 1, "{moment:?}");
+    }
+    servers.discard().await.unwrap();
+    lab.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_kill_of_a_reservation_falls_where_it_should() {
+    let lab = lab().await;
+    let servers = lab.deploy(&deployment(Variants::FIXED, 2, &[], "reservations")).await.unwrap();
+    let api = servers.api().unwrap();
+    let sale = sales::announce(&api, 10, 600).await.unwrap().id;
+    for moment in reservations::Moment::ALL {
+        sales::jobs_done(&api).await.unwrap();
+        let state = async || {
+            let sent: usize = sales::confirmations(&api, 0).await.unwrap().values().sum();
+            (sales::look(&api, sale).await.unwrap().held, sent)
+        };
+        let (held, sent) = state().await;
+        let buyer = Uuid::now_v7();
+        assert!(reservations::kill_at(moment, &api, sale, buyer).await.unwrap(), "{moment:?}");
+        let expected = match moment {
+            reservations::Moment::BeforeJob => (held, sent),
+            reservations::Moment::BeforeMail => (held + 1, sent),
+            reservations::Moment::AfterMail => (held + 1, sent + 1),
+        };
+        assert_eq!(state().await, expected, "{moment:?}");
+        assert!(sales::reserve(&api, sale, buyer).await.unwrap().is_held(), "{moment:?}");
     }
     servers.discard().await.unwrap();
     lab.close().await.unwrap();

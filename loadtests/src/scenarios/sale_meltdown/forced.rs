@@ -1,56 +1,13 @@
 //! What the audit forces after the load: it kills servers in the middle of a reservation, and gives pieces back while others wait.
 
-use std::pin::pin;
-use std::time::Duration;
-
 use anyhow::{Context, ensure};
-use futures::future::{Either, select};
 use reqwest::Method;
-use simulated_providers::{Point, Release};
 use uuid::Uuid;
 
 use super::{Round, come_again};
 use crate::api::Api;
-use crate::checks::crowds::OtherTransaction;
-use crate::checks::kills;
+use crate::checks::reservations::{Moment, kill_at};
 use crate::sales;
-
-/// How far a reservation has come when its server is killed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Moment {
-    /// Nothing has been left to do yet.
-    BeforeJob,
-    /// The mailer has been asked for a confirmation that is never sent.
-    BeforeMail,
-    /// The confirmation is sent, and the server does not know.
-    AfterMail,
-}
-
-impl Moment {
-    pub(super) const ALL: [Moment; 3] = [Moment::BeforeJob, Moment::BeforeMail, Moment::AfterMail];
-
-    fn words(self) -> &'static str {
-        match self {
-            Moment::BeforeJob => "before a job was written",
-            Moment::BeforeMail => "before a confirmation was sent",
-            Moment::AfterMail => "after one was sent",
-        }
-    }
-}
-
-/// Where servers were killed, in words.
-pub(super) fn words(kills: &[Moment]) -> String {
-    match kills {
-        [] => "no server was killed on purpose".into(),
-        _ => format!("killed {}", kills.iter().map(|moment| moment.words()).collect::<Vec<_>>().join(", ")),
-    }
-}
-
-/// A lock of another session, under which jobs can be neither written nor taken.
-const HOLD_JOBS_UP: &str = "LOCK TABLE sale_jobs IN SHARE MODE";
-
-/// How long a reservation may take to come that far.
-const REACHED: Duration = Duration::from_secs(4);
 
 /// Pieces that are given back while others wait.
 const GIVEN_BACK: usize = 6;
@@ -125,40 +82,4 @@ pub(super) async fn give_back(api: &Api) -> anyhow::Result<()> {
         sales::comes_to_hold(api, first.1.id, first.0).await.context("a hold has expired")?;
     }
     Ok(())
-}
-
-/// Sends a reservation, kills all servers at this moment of it, and starts them again. Says whether it came that far.
-async fn kill_at(moment: Moment, api: &Api, sale: Uuid, buyer: Uuid) -> anyhow::Result<bool> {
-    let providers = api.providers()?;
-    let mut request = pin!(sales::reserve(api, sale, buyer));
-    let reached = if moment == Moment::BeforeJob {
-        let mut other =
-            OtherTransaction::begin(api, HOLD_JOBS_UP).await?.context("the servers are the lab's own")?;
-        // Each server has one worker, which waits as well.
-        let workers = api.targets.len() as i64;
-        let reached = tokio::select! {
-            waits = other.comes_to_hold_up(workers + 1, REACHED) => waits?,
-            _ = &mut request => false,
-        };
-        kills::kill_all(api).await;
-        other.end_waiting().await?;
-        other.commit().await?;
-        reached
-    } else {
-        let (point, how) = match moment {
-            Moment::BeforeMail => (Point::BeforeEffect, Release::Refuse),
-            _ => (Point::AfterEffect, Release::Continue),
-        };
-        providers.hold("mail", point, 1).await?;
-        // Whether the buyer has an answer by then is up to the solution.
-        let held = match select(&mut request, pin!(providers.held("mail", 1))).await {
-            Either::Left((_, held)) => held.await?,
-            Either::Right((held, _)) => held?,
-        };
-        kills::kill_all(api).await;
-        providers.release("mail", how).await?;
-        held > 0
-    };
-    kills::start_all(api, &[]).await.with_context(|| format!("killed {}", moment.words()))?;
-    Ok(reached)
 }
