@@ -209,7 +209,7 @@ pub async fn ensure_confirmed(api: &Api, before: usize, held: &BTreeSet<Uuid>) -
         let twice = sent.values().filter(|count| **count > 1).count();
         ensure!(twice == 0, "{twice} of {all} held reservations have more than one confirmation");
         let others = sent.keys().filter(|to| !to.parse().is_ok_and(|id| held.contains(&id))).count();
-        ensure!(others == 0, "{others} confirmations belong to no held reservation");
+        ensure!(others == 0, "confirmations that belong to no held reservation: {others}");
         return Ok(());
     }
 }

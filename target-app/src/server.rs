@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use futures::FutureExt;
+use futures::future::join_all;
 use serde::{Deserialize, Serialize};
-use sqlx::ConnectOptions;
+use sqlx::{ConnectOptions, PgPool};
 use sqlx::postgres::PgPoolOptions;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -117,7 +118,6 @@ async fn serve(
     }
     let mut pool = PgPoolOptions::new()
         .max_connections(variants.hung_payments.connections(config.pool_size))
-        .min_connections(config.warm_connections.min(config.pool_size))
         .acquire_timeout(config.acquire_timeout())
         // A ping before each use would add a round trip to every request; a broken connection shows soon enough.
         .test_before_acquire(false);
@@ -135,6 +135,7 @@ async fn serve(
     });
     let pool =
         pool.connect_with(database).await.context("could not connect to the database; check DATABASE_URL")?;
+    tokio::spawn(warm_up(pool.clone(), config.warm_connections.min(config.pool_size)));
     let gauges = if telemetry.is_on() {
         let (data_gauges, patience) = (config.data_gauges(), config.acquire_timeout());
         let beside = beside.clone();
@@ -186,6 +187,12 @@ async fn serve(
     // Bounded as well: a connection may be busy with a statement that nobody waits for any more.
     let _ = tokio::time::timeout(Duration::from_secs(1), state.pool.close()).await;
     Ok(())
+}
+
+/// Opens connections before they are needed: all at once, so that none is counted twice. One that cannot be opened now is opened when it is
+/// needed. (The pool's own minimum is opened one after the other before the server may start, which takes seconds on a busy machine.)
+async fn warm_up(pool: PgPool, connections: u32) {
+    join_all((0..connections).map(|_| pool.acquire())).await;
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -112,6 +112,8 @@ impl super::Scenario for Scenario {
         let killed = shape.duration.mul_f64(rng.random_range(KILLED));
         let away = shape.duration.mul_f64(AWAY);
         let slow = (shape.duration.mul_f64(SLOW_FROM), shape.duration.mul_f64(SLOW_FOR));
+        // The mails of the contract are not this load's.
+        sales::jobs_done(api).await?;
         let sent_before = providers.ledger("mail").await?.len();
         let (acknowledged, flaws) = Default::default();
         let round =
@@ -232,7 +234,11 @@ impl super::Round for Round {
                 "buyers-notified",
                 notified.is_ok(),
                 "each held reservation has one confirmation, and no other has any",
-                format!("{}; {}", seen(&notified, "each has one".into()), kills::words(&kills, Moment::words)),
+                format!(
+                    "{}; {}",
+                    seen(&notified, "each has one".into()),
+                    kills::words(&kills, Moment::words)
+                ),
             ),
             check(
                 &EXERCISE,

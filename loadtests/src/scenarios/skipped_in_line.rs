@@ -71,6 +71,8 @@ impl super::Scenario for Scenario {
         let rate = shape.rate.unwrap_or(RATE);
         let schedule = arrivals::poisson(&mut rng, rate, shape.duration);
         let pieces = 2 * schedule.len();
+        // The mails of the contract are not this load's.
+        sales::jobs_done(api).await?;
         let sent_before = api.providers()?.ledger("mail").await?.len();
         let sale = sales::announce(api, pieces as i64, HOLD_SECONDS).await?.id;
         let mut come = async || {
@@ -175,7 +177,8 @@ impl super::Round for Round {
         self.settle(api).await?;
         let reading: Vec<_> =
             self.line.iter().map(|(buyer, reservation)| sales::read(api, reservation.id, *buyer)).collect();
-        let line: Vec<Reservation> = futures::stream::iter(reading).buffered(sales::AT_A_TIME).try_collect().await?;
+        let line: Vec<Reservation> =
+            futures::stream::iter(reading).buffered(sales::AT_A_TIME).try_collect().await?;
         let held: Vec<Uuid> = line
             .iter()
             .filter(|reservation| reservation.is_held())

@@ -27,7 +27,11 @@ pub(super) async fn check(api: &Api, clause: &mut Clause) -> anyhow::Result<()> 
     let held = reserve(api, sale, first).await?;
     ensure!(held.is_held(), "there are pieces, and a reservation is {}", held.status);
     let ends = held.expires_at.unwrap_or_default() - Utc::now() - TimeDelta::seconds(HOLD.into());
-    ensure!(ends.abs() < CLOCKS_DIFFER, "a hold of {HOLD} s ends {} s from when it should", ends.num_seconds());
+    ensure!(
+        ends.abs() < CLOCKS_DIFFER,
+        "a hold of {HOLD} s ends {} s from when it should",
+        ends.num_seconds()
+    );
 
     // Before it is cancelled: a reservation that is not held any more is not confirmed.
     clause.is("a buyer whose piece is held gets a confirmation");

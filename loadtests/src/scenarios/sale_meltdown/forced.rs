@@ -69,14 +69,19 @@ pub(super) async fn give_back(api: &Api) -> anyhow::Result<()> {
             }
         }
         let other = come().await?;
-        ensure!(!other.1.is_held(), "a piece was given back, and a buyer who came at that moment got it before the one who waits");
+        ensure!(
+            !other.1.is_held(),
+            "a piece was given back, and a buyer who came at that moment got it before the one who waits"
+        );
         holder = (first.0, sales::comes_to_hold(api, first.1.id, first.0).await?);
         first = other;
     }
     if let Some(database) = &mut database {
         let (buyer, reservation) = holder;
         sqlx::query(END_HOLD).bind(reservation.id).execute(database).await?;
-        let again = sales::reserve(api, sale, buyer).await.context("a hold has expired, and its buyer reserves again")?;
+        let again = sales::reserve(api, sale, buyer)
+            .await
+            .context("a hold has expired, and its buyer reserves again")?;
         let right = again.id != reservation.id && !again.is_held();
         ensure!(right, "a hold has expired, somebody waits, and its buyer got {again:?}");
         sales::comes_to_hold(api, first.1.id, first.0).await.context("a hold has expired")?;

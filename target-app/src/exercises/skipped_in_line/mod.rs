@@ -22,14 +22,23 @@ pub static EXERCISE: Exercise = Exercise {
     corpus: Variant::CORPUS,
     checks: &[
         KEEPS_CONTRACT,
-        CheckSpec::invariant("promoted-in-order", "No buyer gets a piece while another one who came earlier still waits."),
+        CheckSpec::invariant(
+            "promoted-in-order",
+            "No buyer gets a piece while another one who came earlier still waits.",
+        ),
         CheckSpec::invariant(
             "each-piece-once",
             "Every piece that is given back goes to one buyer who waited. None is left over, and no buyer is promoted twice.",
         ),
-        CheckSpec::invariant("promoted-notified", "Every buyer who is promoted gets exactly one confirmation."),
+        CheckSpec::invariant(
+            "promoted-notified",
+            "Every buyer who is promoted gets exactly one confirmation.",
+        ),
         CheckSpec::objective("cancel-p99", "99 of 100 cancellations are answered within 100 ms."),
-        CheckSpec::objective("only-clean-answers", "Every cancellation is answered with 200, and every look at a reservation."),
+        CheckSpec::objective(
+            "only-clean-answers",
+            "Every cancellation is answered with 200, and every look at a reservation.",
+        ),
         CheckSpec::objective("recovers", "Every buyer who was cut off can cancel within five seconds."),
     ],
     signals: &[
@@ -129,8 +138,12 @@ enum End {
 /// The reservation at this end of a sale's waiting list.
 async fn in_line(db: &mut PgConnection, sale: Uuid, end: End) -> sqlx::Result<Option<Uuid>> {
     let query = match end {
-        End::First => "SELECT id FROM reservations WHERE sale_id = $1 AND status = 'waiting' ORDER BY ticket LIMIT 1",
-        End::Last => "SELECT id FROM reservations WHERE sale_id = $1 AND status = 'waiting' ORDER BY ticket DESC LIMIT 1",
+        End::First => {
+            "SELECT id FROM reservations WHERE sale_id = $1 AND status = 'waiting' ORDER BY ticket LIMIT 1"
+        }
+        End::Last => {
+            "SELECT id FROM reservations WHERE sale_id = $1 AND status = 'waiting' ORDER BY ticket DESC LIMIT 1"
+        }
     };
     sqlx::query_scalar(query).bind(sale).fetch_optional(db).await
 }
