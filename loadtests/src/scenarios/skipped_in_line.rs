@@ -40,6 +40,9 @@ const AWAY: f64 = 0.05;
 const LIMIT_US: u64 = 100_000;
 /// How long whoever was cut off may have to try again, and how long a piece may be nobody's.
 const RECOVERY: Duration = Duration::from_secs(5);
+/// Pairs of buyers who cancel at one moment after the load, and buyers who wait for each pair.
+const PAIRS: usize = 8;
+const IN_LINE: usize = 4;
 /// Between two looks at the sale.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -57,7 +60,7 @@ impl super::Scenario for Scenario {
         limits: &[Duration::from_micros(LIMIT_US)],
         needs_schedule: true,
         // As far from the database as another building is: what two releases read is out of date for that long.
-        server: &["--db-rtt", "500us"],
+        server: &["--db-rtt", "500us", "--warm-connections", "10"],
         providers: true,
     };
 
@@ -174,7 +177,7 @@ impl super::Round for Round {
 
     async fn audit(&self, api: &Api, _: &Load) -> anyhow::Result<Audit> {
         let recovered = self.cancel_all(api).await;
-        self.settle(api).await?;
+        settle(api, self.sale).await?;
         let reading: Vec<_> =
             self.line.iter().map(|(buyer, reservation)| sales::read(api, reservation.id, *buyer)).collect();
         let line: Vec<Reservation> =
@@ -185,12 +188,15 @@ impl super::Round for Round {
             .map(|reservation| reservation.id)
             .collect();
 
-        let ordered = ensure_in_order(&line, held.len());
+        let mut ordered = ensure_in_order(&line, held.len());
         let once = self.ensure_once(api, &line, held.len()).await;
         // Those who cancelled had one as well.
         let all: BTreeSet<Uuid> =
             self.holders.iter().map(|(_, reservation)| reservation.id).chain(held.iter().copied()).collect();
         let notified = sales::ensure_confirmed(api, self.sent_before, &all).await;
+        if ordered.is_ok() {
+            ordered = pairs(api).await.context("two buyers cancelled at one moment after the load");
+        }
         let seen = |found: &anyhow::Result<()>, good: String| {
             found.as_ref().map_or_else(|error| format!("{error:#}"), |()| good)
         };
@@ -257,30 +263,8 @@ impl Round {
 
     /// Has whoever has no answer cancel again.
     async fn cancel_all(&self, api: &Api) -> anyhow::Result<()> {
-        let cancelling = self.holders.iter().map(async |(buyer, reservation)| {
-            let path = format!("/reservations/{}", reservation.id);
-            let reply = payments::until_settled(RECOVERY, || api.of_buyer(Method::DELETE, &path, *buyer));
-            let cancelled: Reservation = reply.await?.with_status(200)?.json()?;
-            ensure!(
-                cancelled.status == "cancelled",
-                "a reservation was cancelled and is {}",
-                cancelled.status
-            );
-            anyhow::Ok(())
-        });
-        let cancelling: Vec<_> = cancelling.collect();
+        let cancelling: Vec<_> = self.holders.iter().map(|holder| cancel(api, holder)).collect();
         futures::stream::iter(cancelling).buffer_unordered(sales::AT_A_TIME).try_collect().await
-    }
-
-    /// Waits until no piece is free, or long enough.
-    async fn settle(&self, api: &Api) -> anyhow::Result<()> {
-        let start = Instant::now();
-        while sales::look(api, self.sale).await.context("the load is over")?.available > 0
-            && start.elapsed() < RECOVERY
-        {
-            tokio::time::sleep(POLL).await;
-        }
-        Ok(())
     }
 
     async fn ensure_once(&self, api: &Api, line: &[Reservation], held: usize) -> anyhow::Result<()> {
@@ -302,6 +286,45 @@ impl Round {
         ensure!(counts == expected, "{held} reservations are held, and the sale is {sale:?}");
         Ok(())
     }
+}
+
+/// Cancels a reservation, as a buyer does who tries again.
+async fn cancel(api: &Api, (buyer, reservation): &(Uuid, Reservation)) -> anyhow::Result<()> {
+    let path = format!("/reservations/{}", reservation.id);
+    let reply = payments::until_settled(RECOVERY, || api.of_buyer(Method::DELETE, &path, *buyer)).await?;
+    let cancelled: Reservation = reply.with_status(200)?.json()?;
+    ensure!(cancelled.status == "cancelled", "a reservation was cancelled and is {}", cancelled.status);
+    Ok(())
+}
+
+/// Waits until no piece is free, or long enough.
+async fn settle(api: &Api, sale: Uuid) -> anyhow::Result<()> {
+    let start = Instant::now();
+    while sales::look(api, sale).await?.available > 0 && start.elapsed() < RECOVERY {
+        tokio::time::sleep(POLL).await;
+    }
+    Ok(())
+}
+
+/// Has the two buyers of a small sale cancel at one moment, several times. Under the load, the next pair may put right what this one did.
+async fn pairs(api: &Api) -> anyhow::Result<()> {
+    for _ in 0..PAIRS {
+        let sale = sales::announce(api, 2, HOLD_SECONDS).await?.id;
+        let mut buyers = Vec::new();
+        for _ in 0..2 + IN_LINE {
+            let buyer = Uuid::now_v7();
+            buyers.push((buyer, sales::reserve(api, sale, buyer).await?));
+        }
+        let (holders, waiting) = buyers.split_at(2);
+        futures::try_join!(cancel(api, &holders[0]), cancel(api, &holders[1]))?;
+        settle(api, sale).await?;
+        let mut line = Vec::new();
+        for (buyer, reservation) in waiting {
+            line.push(sales::read(api, reservation.id, *buyer).await?);
+        }
+        ensure_in_order(&line, line.iter().filter(|reservation| reservation.is_held()).count())?;
+    }
+    Ok(())
 }
 
 /// The first so many are held, and the others wait in the sequence in which they came.
