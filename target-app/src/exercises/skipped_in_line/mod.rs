@@ -62,8 +62,8 @@ pub static EXERCISE: Exercise = Exercise {
         promql: "max by (variant) (stampede_stranded_pieces{$scope})",
         unit: "short",
         above: 0.0,
-        // A release and the promotion that follows it may fall between two reads.
-        hold: Duration::from_secs(10),
+        // Permits and reservations change together, so there is no moment at which they may differ.
+        hold: Duration::ZERO,
         severity: Severity::Warning,
         summary: "Pieces of a sale are held by nobody",
         description: "Pieces of variant {{ $labels.variant }} count as held, but no buyer has them, so they will not be sold. Compare the sale's \
