@@ -7,12 +7,14 @@ use anyhow::{Context, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt, TryStreamExt};
 use reqwest::Method;
+use reqwest::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use simulated_providers::Message;
 use uuid::Uuid;
 
-use crate::api::Api;
+use crate::api::{Api, BUYER};
+use crate::load::Request;
 
 /// Requests that are sent at a time when the load is over.
 pub const AT_A_TIME: usize = 16;
@@ -33,7 +35,7 @@ pub struct Sale {
     pub id: Uuid,
     /// Pieces at the beginning.
     pub stock: i64,
-    /// Pieces that nobody has.
+    /// Pieces that are neither held nor paid for.
     pub available: i64,
     /// Pieces that are held for a buyer.
     pub held: i64,
@@ -112,6 +114,13 @@ pub fn reservations(sale: Uuid) -> String {
     format!("/sales/{sale}/reservations")
 }
 
+/// A request of a buyer, for a load.
+pub fn request(name: &'static str, method: Method, path: String, buyer: Uuid) -> Request {
+    let buyer = HeaderValue::from_str(&buyer.to_string()).expect("an id is a header's value");
+    let headers = vec![(HeaderName::from_static(BUYER), buyer)];
+    Request { method, headers, ..Request::get(name, path) }
+}
+
 /// Reserves a piece for a buyer.
 ///
 /// # Errors
@@ -141,7 +150,7 @@ pub async fn comes_to_hold(api: &Api, id: Uuid, buyer: Uuid) -> anyhow::Result<R
         }
         ensure!(
             start.elapsed() < PROMOTED,
-            "a piece is free, and whoever has waited longest is {reservation:?}"
+            "a piece is free, and the buyer who has waited longest has {reservation:?}"
         );
         tokio::time::sleep(POLL).await;
     }

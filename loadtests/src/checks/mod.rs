@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use target_app::catalogue::Exercise;
 
+use crate::hint::Hinted;
 use crate::load::Load;
 use crate::reference::REFERENCE;
 use crate::results::{CheckResult, SignalValue, Worse};
@@ -51,6 +52,22 @@ pub fn check(
         expected: expected.into(),
         observed: observed.into(),
     }
+}
+
+/// What is to be judged, unless it is the lab itself that failed.
+///
+/// # Errors
+/// Errors with a hint: they are not the fault of a server under test.
+pub fn judged<T>(found: anyhow::Result<T>) -> anyhow::Result<anyhow::Result<T>> {
+    match found {
+        Err(error) if error.is::<Hinted>() => Err(error),
+        found => Ok(found),
+    }
+}
+
+/// What a check saw: `good`, or what was wrong.
+pub fn seen(found: &anyhow::Result<()>, good: String) -> String {
+    found.as_ref().map_or_else(|error| format!("{error:#}"), |()| good)
 }
 
 /// A check that could not be made, and why.

@@ -23,7 +23,7 @@ use self::forced::{CROWDS, leave};
 use super::{Clause, Shape, Spec, TIMEOUT};
 use crate::api::{Api, Reply};
 use crate::checks::kills::{self, Moment, Recorded, kill_at};
-use crate::checks::{Audit, Findings, check, no_failures, p99_within, pages, signal};
+use crate::checks::{Audit, Findings, check, no_failures, p99_within, pages, seen, signal};
 use crate::faults::{Fault, Trouble};
 use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
 use crate::payments::{self, Charges, EMPTY_CARD, GOOD_CARD, UNCLEAR};
@@ -326,9 +326,6 @@ impl super::Round for Round {
         let ordered = self.ordered_once(&expected, &books);
 
         let confirmed = lock(&self.responses).values().flatten().count();
-        let seen = |found: &anyhow::Result<()>, good: String| {
-            found.as_ref().map_or_else(|error| format!("{error:#}"), |()| good)
-        };
         let charges = seen(&charged, format!("{confirmed} orders charged once"));
         let checks = vec![
             check(

@@ -13,18 +13,16 @@ use futures::{StreamExt, TryStreamExt};
 use rand::RngExt;
 use rand_pcg::Pcg64;
 use reqwest::Method;
-use reqwest::header::{HeaderName, HeaderValue};
 use simulated_providers::Profile;
 use target_app::exercises::sale_meltdown::EXERCISE;
 use uuid::Uuid;
 
 use super::{Clause, Shape, Spec, TIMEOUT};
-use crate::api::{Api, BUYER};
+use crate::api::Api;
 use crate::checks::kills;
 use crate::checks::reservations::Moment;
-use crate::checks::{Audit, Findings, check, no_failures, p99_within, signal};
+use crate::checks::{Audit, Findings, check, judged, no_failures, p99_within, seen, signal};
 use crate::faults::{Fault, Trouble};
-use crate::hint::Hinted;
 use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
 use crate::payments;
 use crate::sales::{self, Reservation};
@@ -98,11 +96,8 @@ impl super::Scenario for Scenario {
         let mut buyers = BTreeSet::new();
         for at in schedule {
             let buyer = Uuid::from_u128(rng.random());
-            let request = Request {
-                headers: vec![(HeaderName::from_static(BUYER), header(buyer))],
-                body: None,
-                ..Request::post(if at < from { "calm" } else { "spike" }, sales::reservations(sale), "")
-            };
+            let name = if at < from { "calm" } else { "spike" };
+            let request = sales::request(name, Method::POST, sales::reservations(sale), buyer);
             if rng.random_ratio(1, TWICE) {
                 tickets.push(Ticket { at, request: Request { name: "again", ..request.clone() } });
             }
@@ -138,10 +133,6 @@ async fn come_again(api: &Api, sale: Uuid, buyer: Uuid) -> anyhow::Result<Reserv
     let path = sales::reservations(sale);
     let reply = payments::until_settled(RECOVERY, || api.of_buyer(Method::POST, &path, buyer)).await?;
     reply.with_status(202)?.json()
-}
-
-fn header(buyer: Uuid) -> HeaderValue {
-    HeaderValue::from_str(&buyer.to_string()).expect("an id is a header's value")
 }
 
 pub struct Round {
@@ -211,9 +202,6 @@ impl super::Round for Round {
         let served = judged(forced::give_back(api).await)?;
 
         let (stock, held) = (self.stock, held.len());
-        let seen = |found: &anyhow::Result<()>, good: String| {
-            found.as_ref().map_or_else(|error| format!("{error:#}"), |()| good)
-        };
         let checks = vec![
             check(
                 &EXERCISE,
@@ -337,13 +325,5 @@ impl Round {
             == (self.stock, self.stock - held, held, 0, all - held);
         ensure!(right, "{held} reservations are held and {} wait, and the sale is {sale:?}", all - held);
         Ok(())
-    }
-}
-
-/// What is to be judged, unless it is the lab itself that failed.
-fn judged<T>(found: anyhow::Result<T>) -> anyhow::Result<anyhow::Result<T>> {
-    match found {
-        Err(error) if error.is::<Hinted>() => Err(error),
-        found => Ok(found),
     }
 }

@@ -2,8 +2,7 @@
 
 mod contract;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -11,15 +10,14 @@ use futures::{StreamExt, TryStreamExt};
 use rand::RngExt;
 use rand_pcg::Pcg64;
 use reqwest::Method;
-use reqwest::header::{HeaderName, HeaderValue};
 use target_app::exercises::skipped_in_line::EXERCISE;
 use uuid::Uuid;
 
 use super::{Clause, Shape, Spec, TIMEOUT};
-use crate::api::{Api, BUYER};
-use crate::checks::{Audit, Findings, check, no_failures, p99_within, signal};
+use crate::api::Api;
+use crate::checks::{Audit, Findings, check, judged, no_failures, p99_within, seen, signal};
 use crate::faults::{Fault, Trouble};
-use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, lock, status_reason};
+use crate::load::{Answer, Load, Outcome, Request, Ticket, arrivals, status_reason};
 use crate::payments;
 use crate::sales::{self, Reservation};
 
@@ -110,8 +108,7 @@ impl super::Scenario for Scenario {
         tickets.sort_by_key(|ticket| ticket.at);
         let killed = shape.duration.mul_f64(rng.random_range(KILLED));
         let away = shape.duration.mul_f64(AWAY);
-        let positions = Mutex::default();
-        let round = Round { rate, sale, holders, line, killed, away, sent_before, positions };
+        let round = Round { rate, sale, holders, line, killed, away, sent_before };
         Ok((round, tickets))
     }
 
@@ -129,9 +126,7 @@ impl super::Scenario for Scenario {
 
 /// A look at a reservation.
 fn request(name: &'static str, buyer: Uuid, reservation: &Reservation) -> Request {
-    let buyer = HeaderValue::from_str(&buyer.to_string()).expect("an id is a header's value");
-    let headers = vec![(HeaderName::from_static(BUYER), buyer)];
-    Request { headers, ..Request::get(name, format!("/reservations/{}", reservation.id)) }
+    sales::request(name, Method::GET, format!("/reservations/{}", reservation.id), buyer)
 }
 
 pub struct Round {
@@ -145,8 +140,6 @@ pub struct Round {
     away: Duration,
     /// Entries of the mailer's ledger before the first buyer came.
     sent_before: usize,
-    /// Where each buyer was in line at the last look.
-    positions: Mutex<BTreeMap<Uuid, i64>>,
 }
 
 impl super::Round for Round {
@@ -176,7 +169,7 @@ impl super::Round for Round {
     }
 
     async fn audit(&self, api: &Api, _: &Load) -> anyhow::Result<Audit> {
-        let recovered = self.cancel_all(api).await;
+        let recovered = judged(self.cancel_all(api).await)?;
         settle(api, self.sale).await?;
         let reading: Vec<_> =
             self.line.iter().map(|(buyer, reservation)| sales::read(api, reservation.id, *buyer)).collect();
@@ -189,17 +182,14 @@ impl super::Round for Round {
             .collect();
 
         let mut ordered = ensure_in_order(&line, held.len());
-        let once = self.ensure_once(api, &line, held.len()).await;
+        let once = judged(self.ensure_once(api, &line, held.len()).await)?;
         // Those who cancelled had one as well.
         let all: BTreeSet<Uuid> =
             self.holders.iter().map(|(_, reservation)| reservation.id).chain(held.iter().copied()).collect();
-        let notified = sales::ensure_confirmed(api, self.sent_before, &all).await;
+        let notified = judged(sales::ensure_confirmed(api, self.sent_before, &all).await)?;
         if ordered.is_ok() {
-            ordered = pairs(api).await.context("two buyers cancelled at one moment after the load");
+            ordered = judged(pairs(api).await)?.context("two buyers cancelled at one moment after the load");
         }
-        let seen = |found: &anyhow::Result<()>, good: String| {
-            found.as_ref().map_or_else(|error| format!("{error:#}"), |()| good)
-        };
         let (pieces, lost) = (self.holders.len(), self.holders.len().saturating_sub(held.len()));
         let checks = vec![
             check(
@@ -247,17 +237,16 @@ impl super::Round for Round {
 }
 
 impl Round {
-    /// Whether a buyer who looks is as far as at the last look, or farther.
+    /// Whether a buyer who looks is at the place in line of the arrival, or farther. Looks overtake each other, so they are not compared with
+    /// the last one.
     fn moves_up(&self, reservation: &Reservation) -> bool {
         let position = match (reservation.status.as_str(), reservation.position) {
             ("waiting", Some(position)) if position > 0 => position,
             ("held", None) => 0,
             _ => return false,
         };
-        // Looks overtake each other, so they are compared with what was before all of them.
         let place = self.line.iter().position(|(_, waits)| waits.id == reservation.id);
         let Some(place) = place.and_then(|place| i64::try_from(place + 1).ok()) else { return false };
-        lock(&self.positions).insert(reservation.id, position);
         position <= place
     }
 
